@@ -1,0 +1,1 @@
+"""Etymon grows your own language model from an open one, and proves what came from where."""

