@@ -37,7 +37,9 @@ class Segments:
 
     def __post_init__(self) -> None:
         assert len(self.lengths) == len(self.parents), "one parent a segment"
-        starts, offsets, start = [], [], 0
+        starts: list[int] = []
+        offsets: list[int] = []
+        start = 0
         for index, (length, parent) in enumerate(zip(self.lengths, self.parents, strict=True)):
             assert length > 0, "a segment has at least one token"
             assert -1 <= parent < index, "a parent comes before its children"
@@ -260,7 +262,7 @@ def check_packable(config: PretrainedConfig, shortest: int, longest: int) -> Non
         )
         if kind in ("longrope", "dynamic") and shortest <= (limit or config.max_position_embeddings) < longest:
             raise EtymonError(
-                f"{config.model_type} scales positions by the longest sequence ({kind}): sequences of {shortest} and {longest} "
-                f"tokens cannot share a row.",
+                f"{config.model_type} scales positions by the longest sequence ({kind}): sequences of {shortest} and "
+                f"{longest} tokens cannot share a row.",
                 f"Set train.sequence_length to at most {limit or config.max_position_embeddings}.",
             )
