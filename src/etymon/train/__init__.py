@@ -1,0 +1,1 @@
+"""Training: one loop over packed rows, whatever the objective."""

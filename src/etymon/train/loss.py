@@ -1,0 +1,68 @@
+"""Cross-entropy at supervised positions only, in chunks, so that the full table of logits is never held.
+
+Shape suffixes: N supervised positions, D model width, V vocabulary, C positions of one chunk.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CHUNK = 512
+"""Positions of one chunk: 100 MB of fp32 logits at a vocabulary of 49,152."""
+
+
+class _SummedCrossEntropy(torch.autograd.Function):
+    """Forward computes the gradients too: each chunk's logits are used for both and then dropped."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor, softcap: float | None
+    ) -> Tensor:
+        compute_VD = weight_VD.to(hidden_ND.dtype)
+        needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+        grad_hidden_ND = torch.empty_like(hidden_ND) if needs_hidden else None
+        grad_weight_VD = torch.zeros_like(weight_VD) if needs_weight else None
+        grad_bias_V = torch.zeros_like(bias_V) if needs_bias and bias_V is not None else None
+        total = hidden_ND.new_zeros((), dtype=torch.float32)
+        for begin in range(0, len(hidden_ND), CHUNK):
+            hidden_CD, targets_C = hidden_ND[begin : begin + CHUNK], targets_N[begin : begin + CHUNK, None]
+            logits_CV = torch.nn.functional.linear(hidden_CD, compute_VD, bias_V).float()
+            if softcap is not None:
+                logits_CV = softcap * torch.tanh(logits_CV / softcap)
+            normaliser_C1 = logits_CV.logsumexp(-1, keepdim=True)
+            total += (normaliser_C1 - logits_CV.gather(1, targets_C)).sum()
+            slope_CV = 1 - (logits_CV / softcap).square() if softcap is not None else None
+            grad_CV = logits_CV.sub_(normaliser_C1).exp_()  # softmax minus one-hot: the gradient at the logits
+            grad_CV.scatter_add_(1, targets_C, torch.full_like(targets_C, -1, dtype=grad_CV.dtype))
+            if slope_CV is not None:
+                grad_CV *= slope_CV
+            grad_CV = grad_CV.to(hidden_ND.dtype)
+            if grad_hidden_ND is not None:
+                torch.mm(grad_CV, compute_VD, out=grad_hidden_ND[begin : begin + CHUNK])
+            if grad_weight_VD is not None:
+                if grad_weight_VD.dtype == grad_CV.dtype:
+                    grad_weight_VD.addmm_(grad_CV.T, hidden_CD)
+                else:
+                    grad_weight_VD += grad_CV.T @ hidden_CD
+            if grad_bias_V is not None:
+                grad_bias_V += grad_CV.sum(0)
+        ctx.grads = (grad_hidden_ND, grad_weight_VD, grad_bias_V)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+        scaled = [None if each is None else each.mul_(grad.to(each.dtype)) for each in ctx.grads]
+        ctx.grads = None
+        return (*scaled, None, None)
+
+
+def summed_cross_entropy(
+    hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor, softcap: float | None = None
+) -> Tensor:
+    """Sum of −log p(target) over N positions, in nats, as an fp32 scalar.
+
+    Matrix products run in ``hidden_ND``'s dtype, the softmax in fp32. ``softcap`` as Gemma-2's final logits.
+    """
+    loss: Tensor = _SummedCrossEntropy.apply(hidden_ND, weight_VD, bias_V, targets_N, softcap)
+    return loss
