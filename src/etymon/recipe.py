@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from etymon.errors import EtymonError
 
 
-class _Part(BaseModel, extra="forbid", frozen=True):
+class _Part(BaseModel):
     """A section of a recipe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _plain_name(name: str) -> str:
@@ -118,7 +120,7 @@ class Train(_Part):
 
 
 class Evaluate(_Part):
-    """Which tasks score the models: ``heldout``, ``mmlu_dev``, ``chat_retention``, a task file (.yaml), or any lm-eval task's name."""
+    """Which tasks score the models: ``heldout``, ``mmlu_dev``, ``chat_retention``, a task file, or any lm-eval task."""
 
     tasks: tuple[str, ...] = ("heldout", "mmlu_dev")
 
@@ -152,9 +154,7 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
-        raise EtymonError(
-            f"There is no recipe {path}.", "`etymon new FOLDER` writes one for your own documents."
-        ) from None
+        raise EtymonError(f"There is no recipe {path}.", "`etymon new FOLDER` writes one for your own documents.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise EtymonError(f"{path} cannot be read: {error}.") from None
     try:
@@ -162,9 +162,7 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     except yaml.YAMLError as error:
         raise EtymonError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(content, dict):
-        raise EtymonError(
-            f"{path} holds no recipe: a mapping with `name`, `foundation`, `corpus`, `train` is expected."
-        )
+        raise EtymonError(f"{path} holds no recipe: a mapping with `name`, `foundation`, `corpus`, `train` is expected.")
     for override in overrides:
         _apply(content, override)
     try:
@@ -176,9 +174,7 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
 def _apply(content: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:
-        raise EtymonError(
-            f"--set {override} is not of the form key=value.", "Example: --set train.budget.tokens=80_000"
-        )
+        raise EtymonError(f"--set {override} is not of the form key=value.", "Example: --set train.budget.tokens=80_000")
     *path, last = key.split(".")
     place: Any = content
     for name in path:

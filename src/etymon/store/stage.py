@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from etymon.progress import Clock, Listener, silent
 from etymon.store.digest import value_digest
@@ -26,8 +26,10 @@ class Input(Protocol):
     def name(self) -> str: ...
 
 
-class Config(BaseModel, extra="forbid", frozen=True):
+class Config(BaseModel):
     """Base of every stage's meaning and execution: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 M = TypeVar("M", bound=Config)

@@ -54,7 +54,8 @@ def load_checkpoint(path: Path, parameters: dict[str, nn.Parameter], optimizer: 
         for name, parameter in parameters.items():
             parameter.copy_(saved[f"parameter/{name}"])
             optimizer.state[parameter] = {
-                key: saved[f"{key}/{name}"].to(parameter.device if key != "step" else "cpu") for key in ("exp_avg", "exp_avg_sq", "step")
+                key: saved[f"{key}/{name}"].to(parameter.device if key != "step" else "cpu")
+                for key in ("exp_avg", "exp_avg_sq", "step")
             }
 
 

@@ -16,7 +16,7 @@ class _SummedCrossEntropy(torch.autograd.Function):
     """Forward computes the gradients too: each chunk's logits are used for both and then dropped."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor, softcap: float | None
     ) -> Tensor:
         compute_VD = weight_VD.to(hidden_ND.dtype)
@@ -51,7 +51,7 @@ class _SummedCrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Any:
         scaled = [None if each is None else each.mul_(grad.to(each.dtype)) for each in ctx.grads]
         ctx.grads = None
         return (*scaled, None, None)
@@ -64,5 +64,5 @@ def summed_cross_entropy(
 
     Matrix products run in ``hidden_ND``'s dtype, the softmax in fp32. ``softcap`` as Gemma-2's final logits.
     """
-    loss: Tensor = _SummedCrossEntropy.apply(hidden_ND, weight_VD, bias_V, targets_N, softcap)
+    loss: Tensor = _SummedCrossEntropy.apply(hidden_ND, weight_VD, bias_V, targets_N, softcap)  # type: ignore[no-untyped-call]
     return loss

@@ -7,6 +7,7 @@ size only: not on the budget, so a longer run begins with the same steps, and no
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ def split_points(length: int, longest: int) -> list[tuple[int, int]]:
         return [(0, length)]
     count = -(-(length - 1) // (longest - 1))
     ends = [round((length - 1) * i / count) for i in range(count + 1)]
-    return [(begin, end + 1) for begin, end in zip(ends[:-1], ends[1:], strict=True)]
+    return [(begin, end + 1) for begin, end in pairwise(ends)]
 
 
 def best_fit(lengths: Sequence[int], capacity: int, order: Sequence[int]) -> list[list[int]]:
@@ -67,17 +68,21 @@ class Pieces:
         return int((self.lengths - 1).sum())
 
 
-def cut_documents(documents: Sequence[Sequence[int]], longest: int) -> Pieces:
-    """Split documents, given as token ids, into pieces of at most ``longest`` tokens; one-token documents teach nothing."""
-    begins, lengths, split, offset = [], [], 0, 0
+def cut_documents(documents: Sequence[Ids], longest: int) -> Pieces:
+    """Split documents, given as token ids, into pieces of at most ``longest`` tokens.
+
+    A document of one token has nothing to predict and gives no piece; marks at its ends make that impossible in practice.
+    """
+    begins: list[int] = []
+    lengths: list[int] = []
+    split, offset = 0, 0
     for document in documents:
-        if len(document) > 1:
-            points = split_points(len(document), longest)
-            split += len(points) > 1
-            begins += [offset + begin for begin, _ in points]
-            lengths += [end - begin for begin, end in points]
+        points = split_points(len(document), longest) if len(document) > 1 else []
+        split += len(points) > 1
+        begins += [offset + begin for begin, _ in points]
+        lengths += [end - begin for begin, end in points]
         offset += len(document)
-    ids = np.fromiter((i for document in documents for i in document), np.int32, offset)
+    ids = np.concatenate([np.empty(0, np.int32), *documents])
     return Pieces(ids, np.array(begins, np.int64), np.array(lengths, np.int64), len(documents), split)
 
 
