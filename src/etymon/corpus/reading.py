@@ -1,0 +1,137 @@
+"""All documents of all sources, in order, into one raw table on disk; and the same cut into sections where units are few."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import ftfy.fixes
+import pyarrow
+import pyarrow.parquet
+
+from etymon.corpus.formats import Unread
+from etymon.corpus.signals import document_id
+from etymon.corpus.sources import SourceFiles
+from etymon.store import Config
+from etymon.text.sections import sections
+
+_BATCH_CHARACTERS = 8_000_000  # of one row group: what reading holds in memory
+_SECTIONS_WANTED = 100
+_SECTION_CHARACTERS = (500, 4000)  # shortest worth a document; longest that fits 1,024 tokens of English
+EXCERPT = 200
+
+RAW = pyarrow.schema(
+    [
+        ("position", pyarrow.int64()),  # 0, 1, 2 … in the order of sources, units and rows: who comes first survives
+        ("source", pyarrow.string()),
+        ("unit", pyarrow.string()),
+        ("license", pyarrow.string()),
+        ("raw", pyarrow.large_string()),
+    ]
+)
+DROPS = pyarrow.schema(
+    [
+        ("id", pyarrow.string()),
+        ("source", pyarrow.string()),
+        ("unit", pyarrow.string()),
+        ("reason", pyarrow.string()),
+        ("characters", pyarrow.int64()),
+        ("excerpt", pyarrow.string()),
+    ]
+)
+
+
+class SourceMeaning(Config):
+    """What of a source decides the corpus; its files come as the stage's input, so its path is no part of it."""
+
+    name: str
+    kind: str
+    license: str
+    column: str
+
+
+def read_sources(
+    sources: Iterable[SourceMeaning],
+    files: Mapping[str, SourceFiles],
+    raw: Path,
+    clock: Callable[[str, int], Callable[[float], None]],
+) -> list[dict[str, Any]]:
+    """Write the raw table of all documents; returns the drop rows of what could not be read.
+
+    ``clock(doing, files)`` starts the progress of one source, counted in files.
+    """
+    drops: list[dict[str, Any]] = []
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for source in sources:
+            given = files[source.name]
+            tick = clock(f"reading {source.name}", len(given.files))
+            for done, found in enumerate(given.read(source.column)):
+                for each in found:
+                    if isinstance(each, Unread):
+                        drops.append(_unread_row(source.name, each))
+                    else:
+                        yield {
+                            "source": source.name,
+                            "unit": each.unit,
+                            "license": source.license,
+                            "raw": _storable(each.text),
+                        }
+                tick(min(done + 1, len(given.files)))
+
+    write_raw(rows(), raw)
+    return drops
+
+
+def cut_into_sections(raw: Path, cut: Path) -> None:
+    """The raw table with each document cut into sections, each section a unit of its own (``book.txt#12``).
+
+    The size aims at a hundred sections, within bounds: enough to hold some out, none longer than a model reads at once.
+    """
+    table = pyarrow.parquet.ParquetFile(raw)
+    total = sum(len(row["raw"]) for batch in table.iter_batches(batch_size=64) for row in batch.to_pylist())
+    shortest, longest = _SECTION_CHARACTERS
+    size = min(longest, max(shortest, total // _SECTIONS_WANTED))
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for batch in table.iter_batches(batch_size=64):
+            for row in batch.to_pylist():
+                pieces = sections(row["raw"].replace("\r\n", "\n"), size)
+                for number, piece in enumerate(pieces, 1):
+                    yield row | {"unit": f"{row['unit']}#{number}" if len(pieces) > 1 else row["unit"], "raw": piece}
+
+    write_raw(rows(), cut)
+
+
+def write_raw(rows: Iterable[dict[str, Any]], path: Path) -> None:
+    """Number rows and write them as the raw table, a bounded number of characters at a time."""
+    with pyarrow.parquet.ParquetWriter(path, RAW, compression="zstd") as writer:
+        held: list[dict[str, Any]] = []
+        characters = 0
+        for position, row in enumerate(rows):
+            held.append(row | {"position": position})
+            characters += len(row["raw"])
+            if characters >= _BATCH_CHARACTERS:
+                writer.write_table(pyarrow.Table.from_pylist(held, RAW))
+                held, characters = [], 0
+        if held:
+            writer.write_table(pyarrow.Table.from_pylist(held, RAW))
+
+
+def _unread_row(source: str, unread: Unread) -> dict[str, Any]:
+    return {
+        "id": document_id(f"{source}\0{unread.unit}"),
+        "source": source,
+        "unit": unread.unit,
+        "reason": unread.reason,
+        "characters": 0,
+        "excerpt": _storable(unread.detail)[:EXCERPT],
+    }
+
+
+def _storable(text: str) -> str:
+    """JSON may hold half a surrogate pair, which no file can; pairs are joined and halves become U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return str(ftfy.fixes.fix_surrogates(text))
+    return text

@@ -1,0 +1,65 @@
+"""Which units are held out: whole units, and units that share near duplicates always together."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from etymon.errors import EtymonError
+
+Unit = tuple[str, str]
+"""(source, unit)."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The units held out, and how many units are bound to others by near duplicates."""
+
+    heldout: frozenset[Unit]
+    units: int
+    linked: int
+
+
+def split_units(units: Mapping[int, Unit], clusters: Mapping[int, int], share: float, seed: int) -> Split:
+    """Hold out ``share`` of the units, at least one, by ``seed``.
+
+    ``units`` gives the unit of each document (by position), ``clusters`` the near-duplicate cluster of those that have one.
+    Units with a cluster in common form a group; a group goes to one side whole. So no held-out document has a near duplicate
+    in training, and nothing has to be dropped for that. A group that is larger than what is still to be held out stays in
+    training. Raises EtymonError where fewer than two groups leave nothing to hold out.
+    """
+    groups = _groups(units, clusters)
+    total = sum(map(len, groups))
+    wanted = max(1, round(share * total))
+    chosen: set[Unit] = set()
+    for group in sorted(groups, key=lambda group: _draw(group, seed)):
+        if len(chosen) + len(group) <= wanted:
+            chosen |= group
+    if not chosen and groups:  # every group is larger than the share: the smallest, if it leaves the greater part
+        smallest = min(groups, key=lambda group: (len(group), _draw(group, seed)))
+        chosen = set(smallest) if 2 * len(smallest) <= total else chosen
+    if not chosen or len(chosen) == total:
+        why = f"its {total} units (files, rows, modules) resemble each other so much that they" if total > 1 else "it"
+        raise EtymonError(
+            f"No documents can be held out of this corpus: {why} cannot be divided.",
+            "At least 2 units that do not resemble each other are needed; add documents, or shorten what they repeat.",
+        )
+    return Split(frozenset(chosen), total, sum(len(group) for group in groups if len(group) > 1))
+
+
+def _groups(units: Mapping[int, Unit], clusters: Mapping[int, int]) -> list[frozenset[Unit]]:
+    """Connected components of units under "has a document in the same cluster"."""
+    component: dict[Unit, set[Unit]] = {unit: {unit} for unit in units.values()}
+    first: dict[int, Unit] = {}
+    for position, cluster in clusters.items():
+        one, other = component[units[position]], component[first.setdefault(cluster, units[position])]
+        if one is not other:
+            small, large = sorted((one, other), key=len)
+            large |= small
+            component.update(dict.fromkeys(small, large))
+    return list({id(members): frozenset(members) for members in component.values()}.values())
+
+
+def _draw(group: Iterable[Unit], seed: int) -> str:
+    """A group's place in the seeded order: by its first unit's name, so that it does not depend on the machine."""
+    source, unit = min(group)
+    return sha256(f"{seed}\0{source}\0{unit}".encode()).hexdigest()
