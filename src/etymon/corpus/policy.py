@@ -48,8 +48,8 @@ class Policy(Config):
         return decided
 
 
-# The default suits documents that someone chose, not a crawl: manuals, articles, docstrings, poems. It starts from the rules of
-# Gopher (Rae et al. 2021, arXiv 2112.11446, section A1) and loosens each where it would drop such documents:
+# The default suits documents that someone chose, not a crawl: manuals, articles, docstrings, poems. It starts from the rules
+# of Gopher (Rae et al. 2021, arXiv 2112.11446, section A1) and loosens each where it would drop such documents:
 #
 # Length: Gopher asks for 50 words, which would drop two thirds of the standard library's docstrings. Twelve keep all but 22
 # of the docstrings of 100 characters and more, and any poem of two couplets. No upper bound: a book is a document.
@@ -61,7 +61,7 @@ class Policy(Config):
 #
 # Near duplicates: 5-grams and 112 hashes as FineWeb (Penedo et al. 2024, arXiv 2406.17557), but 28 bands of 4 instead of
 # 14 of 8. There a missed pair is a duplicate too many, here it is a leak into the held-out part: 14×8 finds 92.4% of the
-# pairs at similarity 0.8, 28×4 all but 4 in ten million, and 99.95% at 0.7. Candidates are verified, so nothing more is bound.
+# pairs at similarity 0.8, 28×4 all but 4 in ten million, and 99.95% at 0.7. Candidates are verified, so no more are bound.
 _DEFAULT = Policy(
     name="default",
     rules=(

@@ -92,10 +92,16 @@ def _source_files(source: Source, base: Path, digests: DigestCache) -> SourceFil
 
 def _names_below(folder: Path) -> list[str]:
     names = []
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder, onerror=_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         names += [(Path(parent) / name).relative_to(folder).as_posix() for name in files if not name.startswith(".")]
     return sorted(name for name in names if (folder / name).is_file())
+
+
+def _unreadable(error: OSError) -> None:
+    raise EtymonError(
+        f"The folder {error.filename} cannot be read: {error.strerror}.", "Give yourself access, or move it away."
+    )
 
 
 def _before_magic(parts: tuple[str, ...]) -> tuple[str, ...]:

