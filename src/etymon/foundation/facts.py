@@ -1,0 +1,162 @@
+"""What a model is, read from its config, its weights' headers and its card. No weight is loaded, nothing is executed."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from etymon.errors import EtymonError
+from etymon.foundation.card import read_card, spdx
+from etymon.foundation.model import DeclaredParent, Model, ModelFacts
+from etymon.foundation.user_cache import user_cache
+from etymon.foundation.weights import Weights, open_weights, weight_files
+from etymon.store import DigestCache, root_digest
+
+_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_KINDS = (".json", ".jinja", ".txt", ".model", ".md", ".tiktoken")
+_NOT_OURS = ("manifest.json", "trainer_state.json")
+"""An artifact's manifest, or the log of a training run, may lie beside a model; neither is a part of it."""
+
+
+def describe_model(
+    folder: Path,
+    *,
+    name: str,
+    source: str,
+    license: str | None = None,
+    parents: Sequence[DeclaredParent] = (),
+    digests: DigestCache | None = None,
+) -> Model:
+    """Read the facts of a Transformers folder. Licence and parents come from its card where they are not given.
+
+    ``digests`` remembers file digests, by default in the user's cache, so that weights are hashed once.
+    Raises EtymonError for a folder without config or safetensors, with malformed ones, or with code of its own.
+    """
+    config = read_config(folder)
+    card = read_card(folder)
+    cache = digests or user_cache().digests
+    files = {path.relative_to(folder).as_posix(): cache.file(path) for path in model_files(folder)}
+    text = config.get("text_config")
+    shape = {**config, **text} if isinstance(text, dict) else config
+    key = _Keys(folder, shape)
+    vocabulary = key.number("vocab_size")
+    with open_weights(folder) as weights:
+        if not weights.names:
+            raise EtymonError(f"{folder} has no tensors.", "Give the folder of a model saved with save_pretrained().")
+        parameters, embedding = _count(weights, vocabulary, tied=bool(config.get("tie_word_embeddings", False)))
+        stored: Counter[str] = Counter()
+        for tensor in weights.names:
+            stored[weights.dtype(tensor)] += _scalars(weights.shape(tensor))
+    dtype = stored.most_common(1)[0][0]
+    facts = ModelFacts(
+        architecture=_architecture(folder, config),
+        model_type=str(config.get("model_type", "")),
+        parameters=parameters,
+        embedding_parameters=embedding,
+        layers=key.number("num_hidden_layers", "n_layer", "num_layers"),
+        width=key.number("hidden_size", "n_embd", "d_model"),
+        context_length=key.number("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"),
+        vocabulary=vocabulary,
+        dtype=_DTYPES.get(dtype, dtype.lower()),
+        license=spdx(license) if license else card.license,
+        parents=tuple(parents) or card.parents,
+        source=source,
+        files=files,
+        has_chat_template=_has_chat_template(folder),
+    )
+    return Model(name, folder, root_digest(files), facts)
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The files that make the model: weights, config, tokenizer, templates, card. Whatever else lies there does not count."""
+    found = set(weight_files(folder))
+    for path in [*folder.iterdir(), *folder.glob("additional_chat_templates/*.jinja")]:
+        plain = path.suffix in _KINDS or path.name.startswith(("LICENSE", "NOTICE"))
+        if path.is_file() and plain and path.name not in _NOT_OURS and not path.name.startswith("."):
+            found.add(path)
+    return sorted(found)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """``config.json`` as it is. Raises EtymonError where it is missing, malformed, or asks for code from the folder."""
+    if not folder.is_dir():
+        raise EtymonError(f"There is no model folder {folder}.", "Check the path.")
+    if not (folder / "config.json").is_file():
+        raise EtymonError(
+            f"{folder} has no config.json, so it is not a model.",
+            "Give the folder of a model saved with save_pretrained(), a .gguf file, hf:org/name@revision, or an alias.",
+        )
+    config = _read_object(folder / "config.json")
+    for name, content in [("config.json", config), ("tokenizer_config.json", _read_object(folder / "tokenizer_config.json"))]:
+        if content.get("auto_map"):
+            raise EtymonError(
+                f"{folder / name} asks for code that comes with the model (its key `auto_map`), which is never run here.",
+                "Use a revision of the model that Transformers supports by itself; if it does support this one, "
+                "copy the folder and remove the key.",
+            )
+    return config
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise EtymonError(f"{path} is not valid JSON ({error}).", "Fetch the model again.") from None
+    if not isinstance(content, dict):
+        raise EtymonError(f"{path} is not a JSON object.", "Fetch the model again.")
+    return content
+
+
+class _Keys:
+    """Config keys under whichever name the family gives them."""
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        self._folder, self._config = folder, config
+
+    def number(self, *names: str) -> int:
+        for name in names:
+            if type(self._config.get(name)) is int:
+                return int(self._config[name])
+        raise EtymonError(
+            f"{self._folder / 'config.json'} lacks {' or '.join(names)}.",
+            "Only causal language models can be opened; check that this is one.",
+        )
+
+
+def _architecture(folder: Path, config: dict[str, Any]) -> str:
+    names = config.get("architectures")
+    if not isinstance(names, list) or not names or not isinstance(names[0], str):
+        raise EtymonError(
+            f"{folder / 'config.json'} does not name its class (`architectures`).",
+            'Add it, such as "architectures": ["LlamaForCausalLM"].',
+        )
+    return names[0]
+
+
+def _count(weights: Weights, vocabulary: int, tied: bool) -> tuple[int, int]:
+    """Scalars in all, and in the embeddings. Embeddings are told by their shape and by belonging to no layer."""
+    total = sum(_scalars(weights.shape(name)) for name in weights.names)
+    embeddings = [
+        _scalars(shape)
+        for name, shape in ((name, weights.shape(name)) for name in weights.names)
+        if len(shape) == 2 and shape[0] == vocabulary and not any(part.isdigit() for part in name.split("."))
+    ]
+    if tied and len(embeddings) == 2:  # stored twice, one parameter
+        total -= embeddings.pop()
+    return total, sum(embeddings)
+
+
+def _scalars(shape: tuple[int, ...]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count
+
+
+def _has_chat_template(folder: Path) -> bool:
+    return (folder / "chat_template.jinja").is_file() or bool(
+        _read_object(folder / "tokenizer_config.json").get("chat_template")
+    )

@@ -1,0 +1,90 @@
+"""A model repository of the Hugging Face hub, through its own client and cache; works offline from what is cached."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as StillRunning
+from pathlib import Path
+
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+from etymon.errors import EtymonError
+from etymon.progress import Clock, Listener
+
+_FORM = re.compile(r"hf:(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?")
+_WANTED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", "README.md", "LICENSE*", "NOTICE*"]
+"""Weights as safetensors, config, tokenizer, card. Pickles and Python files are never fetched."""
+_UNWANTED = ["*/*.safetensors", "original/*", "onnx/*", "training_args*", "consolidated*"]
+
+
+def parse_hub_source(text: str) -> tuple[str, str]:
+    """Repository and revision of ``hf:org/name@revision``; ``main`` where none is given."""
+    match = _FORM.fullmatch(text)
+    if not match:
+        raise EtymonError(f"{text!r} does not name a repository.", "Write hf:org/name or hf:org/name@revision.")
+    return match["repository"], match["revision"] or "main"
+
+
+def fetch_from_hub(repository: str, revision: str, listener: Listener) -> Path:
+    """The folder of the snapshot in the hub's cache; its name is the commit. Raises EtymonError where it cannot be had."""
+    blobs = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "blobs"
+    before = bytes_below(blobs) if blobs.is_dir() else 0
+    clock = Clock(listener, "foundation", f"downloading {repository}", unit="bytes")
+    quiet = are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            work = pool.submit(
+                snapshot_download, repository, revision=revision, allow_patterns=_WANTED, ignore_patterns=_UNWANTED
+            )
+            while True:
+                try:
+                    return Path(work.result(0.5))
+                except StillRunning:
+                    if work.done():
+                        raise
+                    clock(bytes_below(blobs) - before if blobs.is_dir() else 0)
+    except (OSError, HFValidationError, HfHubHTTPError) as error:
+        raise _failure(repository, revision, error) from None
+    finally:
+        if not quiet:
+            enable_progress_bars()
+
+
+def bytes_below(folder: Path) -> int:
+    """Bytes of all files below a folder that others are writing to."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def _failure(repository: str, revision: str, error: Exception) -> EtymonError:
+    if isinstance(error, GatedRepoError):
+        return EtymonError(
+            f"{repository} on Hugging Face asks for an agreement before it can be downloaded.",
+            "Accept its terms on its page, then log in with `hf auth login`.",
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return EtymonError(
+            f"There is no model {repository} on Hugging Face.", "Check the name; a private one needs `hf auth login`."
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return EtymonError(f"{repository} has no revision {revision!r}.", "Give a branch, a tag or a commit of it.")
+    if isinstance(error, LocalEntryNotFoundError):
+        return EtymonError(
+            f"The hub cannot be reached, and {repository}@{revision} is not in its cache ({constants.HF_HUB_CACHE}).",
+            "Connect to the network (and unset HF_HUB_OFFLINE), or copy the model here and give its folder.",
+        )
+    return EtymonError(f"{repository}@{revision} could not be downloaded: {str(error).splitlines()[0]}", "Try again later.")
