@@ -140,8 +140,8 @@ def bootstrap_reach(sums: Sums, *, level: float = 0.95, resamples: int = 9_999, 
     """The symmetric studentised bootstrap over clusters (Hall 1988, JRSS B 50:35; Efron and Tibshirani 1993, ch. 12).
 
     Returns how many standard errors the interval reaches to each side, and the two-sided p-value that goes with it (the
-    interval leaves zero out where p ≤ 1 − level, to within one resample). None where the differences are so few or so alike that resamples
-    lose all spread; the caller then has only Student's interval. The draws depend on ``seed`` alone.
+    interval leaves zero out where p ≤ 1 − level, to within one resample). None where the differences are so few or so alike
+    that resamples lose all spread; the caller then has only Student's interval. The draws depend on ``seed`` alone.
     """
     count, stderr, ratio = sums.clusters, sums.stderr, sums.ratio
     if not stderr > 0:

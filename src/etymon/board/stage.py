@@ -1,0 +1,50 @@
+"""The board as a stage: evaluations in, standings and page out."""
+
+from pathlib import Path
+
+from etymon.board.assemble import assemble_standings
+from etymon.board.entries import BoardMeaning
+from etymon.board.evaluations import read_evaluation
+from etymon.board.page import render_page
+from etymon.board.standings import Standings
+from etymon.errors import EtymonError
+from etymon.store import Config, Draft, Stage
+
+STANDINGS = "standings.json"
+PAGE = "index.html"
+
+
+class BoardExecution(Config):
+    """Nothing but the records decides a board."""
+
+
+def build_board(draft: Draft[BoardMeaning, BoardExecution]) -> None:
+    """Write ``standings.json`` and ``index.html``.
+
+    Inputs: the evaluation artifacts that the entries name by role. Further inputs (lineage artifacts, whose verdicts the
+    entries carry) are recorded in the manifest and not read.
+    """
+    evaluations = {}
+    clock = draft.clock("reading records", total=len(draft.meaning.entries), unit="models")
+    for done, entry in enumerate(draft.meaning.entries, start=1):
+        if unknown := [role for role in entry.evaluations if role not in draft.inputs]:
+            raise EtymonError(f"The board's entry {entry.name} names an evaluation {unknown[0]!r} that was not given.")
+        evaluations[entry.name] = [read_evaluation(Path(draft.inputs[role].folder)) for role in entry.evaluations]
+        clock(done)
+    standings = assemble_standings(draft.meaning, evaluations)
+    (draft.folder / STANDINGS).write_text(standings.model_dump_json(indent=1) + "\n", "utf-8")
+    (draft.folder / PAGE).write_text(render_page(standings), "utf-8")
+    draft.facts.update(
+        title=standings.title,
+        models=[row.name for row in standings.rows],
+        tasks=list(dict.fromkeys(column.task for column in standings.main_columns)),
+        contrasts=sum(cell.change is not None for row in standings.rows for cell in row.cells.values()),
+    )
+
+
+def read_standings(folder: Path) -> Standings:
+    """The standings of a finished board artifact."""
+    return Standings.model_validate_json((folder / STANDINGS).read_bytes())
+
+
+board_stage = Stage("board", 1, build_board, BoardMeaning, BoardExecution)

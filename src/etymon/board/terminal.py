@@ -1,0 +1,111 @@
+"""The standings on the terminal: a table where it fits, otherwise one block a model."""
+
+from collections.abc import Mapping
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from etymon.board.standings import Column, Row, Standings
+from etymon.board.words import (
+    MISSING,
+    Figures,
+    base_in_words,
+    column_figures,
+    column_name,
+    count_in_words,
+    direction,
+    items_in_words,
+    lineage_in_words,
+    metric_name,
+    other_metrics,
+    plain,
+    rank_in_words,
+    verdict_against_base,
+)
+
+_MODEL_WIDTH = 34
+_TASK_WIDTH = 32
+_VERDICT_STYLE = {"better": "green", "worse": "red", "unclear": "dim", None: "dim"}
+
+
+def terminal_standings(standings: Standings, width: int) -> RenderableType:
+    """Something rich can print on a console of so many columns."""
+    figures = column_figures(standings)
+    fits = _MODEL_WIDTH + _TASK_WIDTH * len(standings.main_columns) <= width
+    shown = _table(standings, figures) if fits else _blocks(standings, figures)
+    return Group(Text(f"Standings: {plain(standings.title)}", style="bold"), shown, _closing(standings))
+
+
+def _table(standings: Standings, figures: Mapping[str, Figures]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, show_lines=False)
+    table.add_column("Model", max_width=_MODEL_WIDTH - 2, overflow="fold", vertical="top")
+    for column in standings.main_columns:
+        table.add_column(_heading(standings, column), max_width=_TASK_WIDTH - 2, overflow="fold", vertical="top")
+    for row in standings.rows:
+        cells = [_cell(standings, figures, column, row) for column in standings.main_columns]
+        table.add_row(_model(row), *cells, end_section=False)
+        table.add_row()
+    return table
+
+
+def _blocks(standings: Standings, figures: Mapping[str, Figures]) -> Group:
+    blocks: list[Text] = []
+    for row in standings.rows:
+        blocks.append(_model(row))
+        for column in standings.main_columns:
+            blocks.append(Text("  ") + _heading(standings, column, between=", "))
+            for line in _cell(standings, figures, column, row).split("\n"):
+                blocks.append(Text("    ") + line)
+        blocks.append(Text(""))
+    return Group(Text(""), *blocks)
+
+
+def _heading(standings: Standings, column: Column, between: str = "\n") -> Text:
+    return Text.assemble(
+        (column_name(column, standings.columns), "bold"),
+        (f"{between}{metric_name(column.metric)}, {direction(column)}", "dim not bold"),
+    )
+
+
+def _model(row: Row) -> Text:
+    tokens = f" · {count_in_words(row.tokens_trained)} tokens" if row.tokens_trained is not None else ""
+    lines = [
+        (plain(row.name), "bold"),
+        (f"\n{base_in_words(row)}", "dim"),
+        (f"\n{count_in_words(row.parameters)} parameters{tokens}", "dim"),
+        (f"\n{plain(row.license or 'no licence stated')}", "dim"),
+    ]
+    if row.lineage:
+        lines.append((f"\nlineage: {lineage_in_words(row.lineage)}", "dim"))
+    return Text.assemble(*lines)
+
+
+def _cell(standings: Standings, figures: Mapping[str, Figures], column: Column, row: Row) -> Text:
+    cell = row.cells.get(column.key)
+    if cell is None:
+        return Text(MISSING, style="dim")
+    shown = figures[column.key]
+    text = Text.assemble(
+        (shown.score(cell.score.value), "bold"),
+        (f"  {shown.interval(cell.score)}", "dim"),
+        f"\n{rank_in_words(cell.rank)}",
+    )
+    if change := cell.change:
+        style = _VERDICT_STYLE[change.verdict]
+        text.append(f"\n{shown.change(change.difference.value)}", style)
+        text.append(f"  {shown.signed_interval(change.difference)}", "dim")
+        text.append(f"\n{verdict_against_base(change)}", style)
+        if changed := items_in_words(change):
+            text.append(f"\n{changed} of {cell.items}", "dim")
+    for line in other_metrics(standings, figures, column, row):
+        text.append(f"\n{line}", "dim")
+    return text
+
+
+def _closing(standings: Standings) -> Text:
+    lines = [standings.order, f"Ranges are {standings.level:.0%} intervals; ranks span what the items cannot tell apart."]
+    if any(row.earned for row in standings.rows):
+        lines.append("Earned by the new data: not measured (it takes a control of equal compute and three seeds).")
+    return Text("\n".join([*lines, *standings.notes]), style="dim")

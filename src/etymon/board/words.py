@@ -1,0 +1,164 @@
+"""Figures and sentences as people read them, the same on the terminal and on the page."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from etymon.board.entries import LineageLine
+from etymon.board.standings import Change, Column, Rank, Row, Score, Standings
+
+MISSING = "—"
+MINUS = "−"
+_METRICS = {"acc": "accuracy", "acc_norm": "accuracy by length", "acc_bytes": "accuracy by bytes"}
+
+
+def plain(text: str) -> str:
+    """A name from a file, without characters that would steer a terminal or reverse the reading direction."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def metric_name(metric: str) -> str:
+    return plain(_METRICS.get(metric, metric.replace("_", " ")))
+
+
+def column_name(column: Column, columns: Sequence[Column]) -> str:
+    """The task's name, with its identity where the board has the task in more than one."""
+    identities = {other.identity for other in columns if other.task == column.task}
+    return plain(column.task) if len(identities) == 1 else f"{plain(column.task)} · {plain(column.identity[:8])}"
+
+
+def direction(column: Column) -> str:
+    return "higher is better" if column.higher_is_better else "lower is better"
+
+
+def order_in_words(columns: Sequence[Column]) -> str:
+    if not columns:
+        return "In the order given: nothing was scored."
+    first = columns[0]
+    end = "highest first" if first.higher_is_better else "lowest first"
+    return f"Ordered by {column_name(first, columns)} ({metric_name(first.metric)}), {end}; models without it come last."
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How one column's figures are written: shares as percentages, others with the decimals that their errors deserve."""
+
+    binary: bool
+    decimals: int
+
+    def score(self, value: float) -> str:
+        return self._number(value) + ("%" if self.binary else "")
+
+    def change(self, value: float) -> str:
+        """A difference with its sign; of shares in percentage points."""
+        return ("+" if value > 0 else "") + self._number(value) + (" pp" if self.binary else "")
+
+    def interval(self, score: Score) -> str:
+        """``1.087 to 1.129``, without a unit; a dash where the interval is not known."""
+        if score.low is None or score.high is None:
+            return MISSING
+        return f"{self._number(score.low)} to {self._number(score.high)}"
+
+    def signed_interval(self, score: Score) -> str:
+        """``−0.224 to −0.181``; a dash where the interval is not known."""
+        if score.low is None or score.high is None:
+            return MISSING
+        low, high = (self.change(bound).removesuffix(" pp") for bound in (score.low, score.high))
+        return f"{low} to {high}"
+
+    def _number(self, value: float) -> str:
+        shown = f"{100 * value if self.binary else value:.{self.decimals}f}"
+        if float(shown) == 0:
+            shown = shown.removeprefix("-")
+        return shown.replace("-", MINUS)
+
+
+def column_figures(standings: Standings) -> dict[str, Figures]:
+    """How the figures of every column are written, by column key."""
+    return {column.key: _figures(standings, column) for column in standings.columns}
+
+
+def _figures(standings: Standings, column: Column) -> Figures:
+    """Two digits of the smallest standard error in the column are worth printing; of shares, one decimal of a percent."""
+    if column.binary:
+        return Figures(True, 1)
+    cells = [row.cells[column.key] for row in standings.rows if column.key in row.cells]
+    errors = [cell.score.stderr for cell in cells if cell.score.stderr]
+    decimals = 1 - math.floor(math.log10(min(errors))) if errors else 3
+    return Figures(False, min(max(decimals, 2), 4))
+
+
+def rank_in_words(rank: Rank) -> str:
+    places = str(rank.best) if rank.best == rank.worst else f"{rank.best}–{rank.worst}"
+    return f"rank {places} of {rank.of}"
+
+
+def verdict_in_words(change: Change) -> str:
+    return {"better": "clearly better", "worse": "clearly worse", "unclear": "no clear difference", None: ""}[change.verdict]
+
+
+def verdict_against_base(change: Change) -> str:
+    return {"better": "clearly better than base", "worse": "clearly worse than base"}.get(
+        change.verdict or "", "no clear difference from base"
+    )
+
+
+def other_metrics(standings: Standings, figures: Mapping[str, Figures], column: Column, row: Row) -> list[str]:
+    """The model's other metrics of the column's task, each with its change from the base: ``logprob right −1.53 (+0.02)``."""
+    lines = []
+    for other in standings.columns:
+        cell = row.cells.get(other.key)
+        if cell and (other.task, other.identity) == (column.task, column.identity) and other.key != column.key:
+            shown = figures[other.key]
+            change = f" ({shown.change(cell.change.difference.value)})" if cell.change else ""
+            lines.append(f"{metric_name(other.metric)} {shown.score(cell.score.value)}{change}")
+    return lines
+
+
+def p_in_words(p_value: float) -> str:
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.{2 if p_value >= 0.095 else 3}f}"
+
+
+def items_in_words(change: Change) -> str:
+    """``gained 8 · lost 10``; empty for metrics whose items are not right or wrong."""
+    return "" if change.gained is None else f"gained {change.gained} · lost {change.lost}"
+
+
+def count_in_words(count: int | None) -> str:
+    """``134.5M``, ``40,000``; a dash for what is not known."""
+    if count is None:
+        return MISSING
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
+        if count >= 0.9995 * size:
+            scaled = count / size
+            return f"{scaled:.0f}{letter}" if scaled >= 99.95 else f"{scaled:.3g}{letter}"
+    return f"{count:,}"
+
+
+def base_in_words(row: Row) -> str:
+    if row.derived_from:
+        return f"from {plain(row.derived_from)}"
+    return "baseline" if row.is_baseline else "base model"
+
+
+def lineage_in_words(lineage: LineageLine) -> str:
+    """``related (p < 0.001)``."""
+    return lineage.verdict + (f" ({p_in_words(lineage.p_value)})" if lineage.p_value is not None else "")
+
+
+def findings(standings: Standings) -> list[str]:
+    """One sentence for every derivative and task: where it stands against its base."""
+    sentences, figures = [], column_figures(standings)
+    for row in standings.rows:
+        for column in standings.main_columns:
+            cell = row.cells.get(column.key)
+            if cell is None or cell.change is None or row.is_baseline:
+                continue
+            change, shown = cell.change, figures[column.key]
+            sentences.append(
+                f"{plain(row.name)} on {column_name(column, standings.columns)}: {shown.score(cell.score.value)} "
+                f"{metric_name(column.metric)}, its base {shown.score(change.inherited)}. "
+                f"Difference {shown.change(change.difference.value)} "
+                f"({standings.level:.0%} interval {shown.signed_interval(change.difference)}), {verdict_in_words(change)}."
+            )
+    return sentences
