@@ -1,0 +1,115 @@
+"""Bring two models' residual streams into the same coordinates.
+
+A transformer with RMS norms computes the same function when the residual stream's coordinates are reordered, flipped in
+sign or, with gains folded, rotated. The embeddings of tokens both models know show which coordinate became which.
+Identity is tested first, then a signed permutation, then the best rotation (orthogonal Procrustes, Schönemann 1966).
+
+Shapes: T tokens, M model width, P parent width.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.linalg import svd
+from scipy.optimize import linear_sum_assignment
+
+from etymon.lineage.read import Array
+
+Kind = Literal["identity", "signed permutation", "rotation"]
+
+_CLEAR = 1.5
+"""How many times more similar than the runner-up a clear partner is; between independent embeddings it is 1.0-1.2."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How the parent's residual coordinates become the model's."""
+
+    kind: Kind
+    similarity: float
+    """Mean |cosine| of matched embedding columns; for a rotation the cosine of the tables after it. 0 if not measured."""
+    model_columns: np.ndarray
+    parent_columns: np.ndarray
+    signs: Array
+    model_width: int
+    parent_width: int
+    rotation_PM: Array | None = None
+
+    @property
+    def keeps_axes(self) -> bool:
+        """Whether a coordinate stays one coordinate, so that norms along the stream can be carried over."""
+        return self.rotation_PM is None
+
+    def carry(self, rows_XP: Array) -> Array:
+        """Vectors of the parent's residual stream, [X, P], in the model's coordinates, [X, M]; zero where nothing matches."""
+        if self.kind == "identity":
+            return rows_XP
+        if self.rotation_PM is not None:
+            rotated: Array = rows_XP @ self.rotation_PM
+            return rotated
+        carried = np.zeros((len(rows_XP), self.model_width), np.float32)
+        carried[:, self.model_columns] = rows_XP[:, self.parent_columns] * self.signs
+        return carried
+
+    def carry_norms(self, norms_P: Array) -> Array:
+        """Norms along the parent's stream in the order of the model's. Only where ``keeps_axes``."""
+        assert self.keeps_axes
+        carried = np.zeros(self.model_width, np.float32)
+        carried[self.model_columns] = norms_P[self.parent_columns]
+        return carried
+
+    def reversed(self) -> "Alignment":
+        """From the model's coordinates to the parent's."""
+        turned = None if self.rotation_PM is None else np.ascontiguousarray(self.rotation_PM.T)
+        return Alignment(
+            self.kind, self.similarity, self.parent_columns, self.model_columns, self.signs,
+            self.parent_width, self.model_width, turned,
+        )  # fmt: skip
+
+
+def identity(width: int, similarity: float = 0.0) -> Alignment:
+    every = np.arange(width)
+    return Alignment("identity", similarity, every, every, np.ones(width, np.float32), width, width)
+
+
+def align_residual(model_TM: Array, parent_TP: Array) -> Alignment:
+    """Align by the embeddings of the same T tokens in both models; T should be several times the widths.
+
+    A signed permutation needs at least half of the coordinates to have a clear partner; otherwise the best rotation is
+    returned, whatever it is worth: it costs an independent model nothing, since the decoys share it.
+    """
+    model_width, parent_width = model_TM.shape[1], parent_TP.shape[1]
+    model_TM, parent_TP = model_TM - model_TM.mean(0), parent_TP - parent_TP.mean(0)
+    cross_MP = model_TM.T @ parent_TP
+    scale = np.outer(np.linalg.norm(model_TM, axis=0), np.linalg.norm(parent_TP, axis=0))
+    cosine_MP = cross_MP / np.maximum(scale, 1e-30)
+    strength_MP = np.abs(cosine_MP)
+    clear = _clear_partners(strength_MP)
+    if 2 * len(clear) >= min(model_width, parent_width):
+        if model_width == parent_width and np.mean([i == j and cosine_MP[i, j] > 0 for i, j in clear]) > 0.99:
+            return identity(model_width, float(np.diag(strength_MP).mean()))
+        rows, columns = linear_sum_assignment(strength_MP, maximize=True)
+        matched = cosine_MP[rows, columns]
+        signs = np.where(matched < 0, -1, 1).astype(np.float32)
+        similarity = float(np.abs(matched).mean())
+        return Alignment("signed permutation", similarity, rows, columns, signs, model_width, parent_width)
+    left, singular, right = svd(cross_MP, full_matrices=False, lapack_driver="gesdd")
+    overall = float(np.linalg.norm(model_TM) * np.linalg.norm(parent_TP))
+    rotation_PM = np.ascontiguousarray((left @ right).T, dtype=np.float32)
+    narrow = np.arange(min(model_width, parent_width))
+    return Alignment(
+        "rotation", float(singular.sum()) / max(overall, 1e-30), narrow, narrow, np.ones(len(narrow), np.float32),
+        model_width, parent_width, rotation_PM,
+    )  # fmt: skip
+
+
+def _clear_partners(strength_MP: Array) -> list[tuple[int, int]]:
+    """Pairs of coordinates that are each other's best partner by a clear margin."""
+    if min(strength_MP.shape) < 2:
+        return []
+    best = strength_MP.argmax(1)
+    top_two = np.partition(strength_MP, -2, axis=1)[:, -2:]
+    clear = top_two[:, 1] > _CLEAR * top_two[:, 0]
+    mutual = strength_MP.argmax(0)[best] == np.arange(len(best))
+    return [(int(i), int(best[i])) for i in np.flatnonzero(clear & mutual)]

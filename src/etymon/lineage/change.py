@@ -1,0 +1,165 @@
+"""How much each tensor differs from its counterpart in the parent."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from etymon.lineage.align import Alignment
+from etymon.lineage.canonical import balance_neurons, balance_rotary_pairs, balance_value_heads, fold_gain
+from etymon.lineage.match import directions, neuron_map
+from etymon.lineage.profile import read_finite
+from etymon.lineage.read import NORM_ROLES, WRITES_TO_RESIDUAL, Array, Layer, Piece, Structure, Tensors
+
+_ROWS_AT_ONCE = 1 << 22
+"""Scalars subtracted at once, so that a large table costs no second copy."""
+
+_REARRANGED = 0.5
+"""A related layer whose stored values differ by more than this is compared again in canonical form."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One tensor beside its counterpart."""
+
+    role: str
+    layer: int | None
+    tensor: str
+    """Its name in the model; of a fused tensor, the part of this role is meant."""
+    parameters: int
+    relative: float
+    """‖Δ‖ / ‖W parent‖, Frobenius; 0 means equal in every value."""
+    canonical: bool = False
+    """Measured after folding gains, reordering and rescaling, because the stored values are arranged differently."""
+
+
+def tensor_digests(tensors: Tensors) -> dict[str, str]:
+    """SHA-256 over dtype, shape and stored bytes of every tensor."""
+    found = {}
+    for name in tensors.names:
+        digest = hashlib.sha256(f"{tensors.dtype(name)} {tensors.shape(name)}\n".encode())
+        digest.update(tensors.raw(name))
+        found[name] = digest.hexdigest()
+    return found
+
+
+def shared_tensors(model: Tensors, parent: Tensors) -> tuple[list[str], bool]:
+    """Names of the model's tensors that are, bit for bit, in the parent; and whether the two hold the same tensors.
+
+    Constant tensors are left out of the list (a norm gain of all ones is in every fresh model).
+    """
+    ours, theirs = tensor_digests(model), tensor_digests(parent)
+    known = set(theirs.values())
+    same = [name for name, digest in ours.items() if digest in known and not _constant(model.read(name))]
+    return same, sorted(ours.values()) == sorted(theirs.values())
+
+
+def _constant(values: Array) -> bool:
+    return values.size == 0 or bool(values.flat[0] == values.flat[-1] and (values == values.flat[0]).all())
+
+
+def relative_change(ours: Array, theirs: Array) -> float:
+    """‖ours − theirs‖ / ‖theirs‖; over ‖ours‖ where the parent's is all zero."""
+    squares = np.zeros(3)
+    step = max(1, _ROWS_AT_ONCE // max(1, ours[0].size if ours.ndim > 1 else 1))
+    for start in range(0, len(ours), step):
+        one, other = ours[start : start + step].ravel(), theirs[start : start + step].ravel()
+        delta = one - other
+        squares += [float(delta @ delta), float(other @ other), float(one @ one)]
+    scale = squares[1] or squares[2]
+    return float(np.sqrt(squares[0] / scale)) if scale else 0.0
+
+
+def layer_changes(
+    model: Tensors, ours: Layer, parent: Tensors, theirs: Layer, index: int, alignment: Alignment, head_size: int
+) -> Iterator[Change]:
+    """Changes of one layer's tensors, as stored; in canonical form where the layer is arranged differently."""
+    roles = [role for role in ours if role in theirs]
+    stored = {}
+    for role in roles:
+        one, other = read_finite(model, ours[role]), read_finite(parent, theirs[role])
+        if one.shape == other.shape:
+            relative = relative_change(one, _carried(other, role, alignment))
+            stored[role] = Change(role, index, ours[role].name, one.size, relative)
+    if any(change.relative > _REARRANGED for role, change in stored.items() if role not in NORM_ROLES):
+        for role, relative in _canonical_changes(model, ours, parent, theirs, alignment, head_size).items():
+            if role in stored and relative < stored[role].relative:
+                stored[role] = replace(stored[role], relative=relative, canonical=True)
+    yield from stored.values()
+
+
+def table_change(
+    role: str, model: Tensors, ours: Piece, parent: Tensors, theirs: Piece, alignment: Alignment
+) -> Change | None:
+    """Change of an embedding, head or final norm; None where the shapes differ."""
+    one, other = read_finite(model, ours), read_finite(parent, theirs)
+    if one.shape != other.shape:
+        return None
+    return Change(role, None, ours.name, one.size, relative_change(one, _carried(other, role, alignment)))
+
+
+def _carried(values: Array, role: str, alignment: Alignment) -> Array:
+    """The parent's tensor in the model's residual coordinates."""
+    if alignment.kind == "identity":
+        return values
+    if values.ndim == 1:
+        return alignment.carry_norms(np.abs(values)) if alignment.keeps_axes else values
+    if role in WRITES_TO_RESIDUAL:
+        return np.ascontiguousarray(alignment.carry(np.ascontiguousarray(values.T)).T)
+    return alignment.carry(values)
+
+
+def _canonical_changes(
+    model: Tensors, ours: Layer, parent: Tensors, theirs: Layer, alignment: Alignment, head_size: int
+) -> dict[str, float]:
+    one = _folded(model, ours)
+    other = {role: _carried(values, role, alignment) for role, values in _folded(parent, theirs).items()}
+    found: dict[str, float] = {}
+    if {"gate", "up", "down"} <= one.keys() & other.keys():
+        found |= _mlp_changes(one, other)
+    if head_size and {"q", "k", "v", "o"} <= one.keys() & other.keys():
+        found |= _attention_changes(one, other, head_size)
+    return found
+
+
+def _folded(tensors: Tensors, layer: Layer) -> dict[str, Array]:
+    values = {role: read_finite(tensors, piece) for role, piece in layer.items()}
+    for norm, fed in (("attention norm", ("q", "k", "v")), ("mlp norm", ("gate", "up"))):
+        for role in fed:
+            if norm in values and role in values:
+                values[role] = fold_gain(values[role], values[norm])
+    return {role: matrix for role, matrix in values.items() if matrix.ndim == 2}
+
+
+def _mlp_changes(one: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str, float]:
+    found = neuron_map(directions(other["gate"]), directions(other["up"]), directions(one["gate"]), directions(one["up"]))
+    up, down = balance_neurons(one["up"][found], one["down"][:, found])
+    their_up, their_down = balance_neurons(other["up"], other["down"])
+    flips = np.where(np.einsum("ih,ih->i", up, their_up) < 0, -1, 1).astype(np.float32)
+    return {
+        "gate": relative_change(one["gate"][found], other["gate"]),
+        "up": relative_change(up * flips[:, None], their_up),
+        "down": relative_change(down * flips, their_down),
+    }
+
+
+def _attention_changes(one: Mapping[str, Array], other: Mapping[str, Array], size: int) -> dict[str, float]:
+    q, k = balance_rotary_pairs(one["q"], one["k"], size)
+    their_q, their_k = balance_rotary_pairs(other["q"], other["k"], size)
+    v, o = balance_value_heads(one["v"], one["o"], size)
+    their_v, their_o = balance_value_heads(other["v"], other["o"], size)
+    pairs = {"q": (q, their_q), "k": (k, their_k), "v": (v, their_v), "o": (o, their_o)}
+    return {role: relative_change(ours, theirs) for role, (ours, theirs) in pairs.items()}
+
+
+def same_sizes(model: Structure, parent: Structure) -> bool:
+    """Whether the two have the same shapes throughout: the same architecture, whatever the weights."""
+
+    def sizes(structure: Structure) -> tuple[int, ...]:
+        return (
+            structure.width, len(structure.layers), structure.neurons, structure.key_width,
+            structure.vocabulary, len(structure.embeddings),
+        )  # fmt: skip
+
+    return bool(model.width) and sizes(model) == sizes(parent)

@@ -1,0 +1,50 @@
+"""Do two MLPs hold the same neurons? Gate rows and up rows are matched separately; a copied neuron matches itself in both.
+
+A gated MLP forces gate and up to share one order of neurons. Between independent models the two matchings have nothing to
+do with each other, so they agree on a neuron only by chance (Zhu et al., arXiv 2502.12292, who match by exact assignment;
+nearest neighbours by one matrix product suffice for the count).
+
+Shapes: L the parent's layers, S sampled neurons a layer, I neurons of a layer of the model, H residual width.
+"""
+
+import numpy as np
+
+from etymon.lineage.read import Array
+
+
+def directions(rows_IH: Array) -> Array:
+    """Rows made comparable: their common direction removed, each scaled to length 1 (a row of zeros stays zero).
+
+    Gate rows share a direction in every trained layer; without it, rows of unrelated layers look less alike.
+    """
+    centred = rows_IH - rows_IH.mean(0)
+    norms = np.sqrt(np.einsum("ih,ih->i", centred, centred))
+    centred /= np.maximum(norms, 1e-30)[:, None]
+    return np.asarray(centred)
+
+
+def agreements(sampled_gate_LSH: Array, sampled_up_LSH: Array, gate_IH: Array, up_IH: Array) -> np.ndarray:
+    """For each of the parent's layers, how many sampled neurons find the same neuron of this layer by gate and by up.
+
+    Rows are ``directions``. Up rows may be flipped in sign (down undoes it), gate rows may not. A match counts only if the
+    sampled neuron is also the best of its layer's sample for the neuron it found, so that no neuron is found twice.
+    """
+    layers, sampled, width = sampled_gate_LSH.shape
+    by_gate = sampled_gate_LSH.reshape(-1, width) @ gate_IH.T
+    by_up = sampled_up_LSH.reshape(-1, width) @ up_IH.T
+    np.abs(by_up, out=by_up)
+    found = by_gate.argmax(1)
+    same = np.flatnonzero(found == by_up.argmax(1))
+    layer, own, neuron = same // sampled, same % sampled, found[same]
+    for similarity in (by_gate, by_up):
+        rivals = similarity.reshape(layers, sampled, -1)[layer, :, neuron]
+        keep = rivals.argmax(1) == own
+        layer, own, neuron = layer[keep], own[keep], neuron[keep]
+    return np.bincount(layer, minlength=layers)
+
+
+def neuron_map(gate_from_IH: Array, up_from_IH: Array, gate_JH: Array, up_JH: Array) -> np.ndarray:
+    """For each neuron of the first MLP the most similar of the second, gate and up together; rows are ``directions``."""
+    likeness = gate_from_IH @ gate_JH.T
+    likeness += np.abs(up_from_IH @ up_JH.T)
+    return np.asarray(likeness.argmax(1))

@@ -1,0 +1,76 @@
+"""Read the neurons of two models layer by layer and count their agreement: all that the test looks at.
+
+Memory holds one layer and the parent's sample: 47 neurons of each layer for a model of 135M, 32 for one of 8B.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from etymon.lineage.align import Alignment
+from etymon.lineage.canonical import fold_gain
+from etymon.lineage.match import agreements, directions
+from etymon.lineage.profile import read_finite
+from etymon.lineage.read import Array, Layer, Structure, Tensors
+from etymon.progress import Clock
+
+_BUDGET = 1.5e11
+"""Floating-point operations the matching may take: about 2 s on one core."""
+_FEWEST, _MOST = 32, 128
+_CONTROLS = 4
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """``counts[p, m]`` sampled neurons of the parent's layer p agree on a neuron of the model's layer m."""
+
+    counts: np.ndarray
+    sampled: int
+    power: float
+    """Share of sampled neurons found in a noised copy of the parent."""
+
+
+def count_agreement(
+    model: Tensors, ours: Structure, parent: Tensors, theirs: Structure, alignment: Alignment, clock: Clock
+) -> Agreement:
+    """Match a sample of every layer of the parent with all neurons of every layer of the model."""
+    rng = np.random.default_rng(0)
+    pairs = len(ours.layers) * len(theirs.layers)
+    affordable = int(_BUDGET / (4 * pairs * ours.neurons * ours.width))
+    sampled = min(theirs.neurons, max(_FEWEST, min(_MOST, affordable)))
+    gates, ups, powers = [], [], []
+    controls = set(np.linspace(0, len(theirs.layers) - 1, _CONTROLS).astype(int).tolist())
+    for index, layer in enumerate(theirs.layers):
+        gate, up = folded_neurons(parent, layer)
+        chosen = np.sort(rng.choice(theirs.neurons, sampled, replace=False))
+        gate_directions, up_directions = directions(gate)[chosen], directions(up)[chosen]
+        if index in controls:
+            powers.append(_found_in_noised_copy(gate_directions, up_directions, gate, up, rng))
+        gates.append(alignment.carry(gate_directions))
+        ups.append(alignment.carry(up_directions))
+        clock(index + 1)
+    gate_LSH, up_LSH = np.stack(gates), np.stack(ups)
+    counts = np.zeros((len(theirs.layers), len(ours.layers)), np.int64)
+    for index, layer in enumerate(ours.layers):
+        gate, up = folded_neurons(model, layer)
+        counts[:, index] = agreements(gate_LSH, up_LSH, directions(gate), directions(up))
+        clock(len(theirs.layers) + index + 1)
+    return Agreement(counts, sampled, float(np.mean(powers)))
+
+
+def folded_neurons(tensors: Tensors, layer: Layer) -> tuple[Array, Array]:
+    """Gate and up rows with the gain before them folded in."""
+    gate, up = read_finite(tensors, layer["gate"]), read_finite(tensors, layer["up"])
+    if "mlp norm" not in layer:
+        return gate, up
+    gain = read_finite(tensors, layer["mlp norm"])
+    return fold_gain(gate, gain), fold_gain(up, gain)
+
+
+def _found_in_noised_copy(gate_SH: Array, up_SH: Array, gate: Array, up: Array, rng: np.random.Generator) -> float:
+    """The positive control: share of neurons found in a copy changed by noise of the weights' own size."""
+    noised = []
+    for matrix in (gate, up):
+        scale = np.float32(np.sqrt(np.square(matrix).mean()))
+        noised.append(directions(matrix + scale * rng.standard_normal(matrix.shape, np.float32)))
+    return float(agreements(gate_SH[None], up_SH[None], *noised)[0]) / len(gate_SH)

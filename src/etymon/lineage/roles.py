@@ -1,0 +1,162 @@
+"""Roles of tensors that share a shape, told apart by their content.
+
+Within one model (``settle``), by what training and the architecture leave in the weights. Measured on SmolLM2-135M:
+
+- gate rows share a direction (SiLU is mostly closed), up rows do not: gate told from up in 30 of 30 layers;
+- o writes to the residual stream like down, so their row norms correlate; q's rows do not: 30 of 30 layers;
+- rotary position embedding couples rows i and i + d/2 of a head, in q and k but not in v (mean r .45 against .0);
+- gain and column norms of the matrices it feeds grow together (the difference of their squares is conserved under gradient
+  flow): the right pairing of the two norms wins in 28 of 30 layers. One decision is taken for all layers together.
+
+A model at its random start holds no such traces; the labels are then arbitrary. Between two models (``agree``) only
+the same labelling matters: norms along the aligned residual stream show which tensor corresponds to which.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import permutations
+
+import numpy as np
+
+from etymon.lineage.align import Alignment
+from etymon.lineage.profile import LayerProfile, Profile, correlation
+from etymon.lineage.read import NORM_ROLES, WRITES_TO_RESIDUAL, Array, Structure
+
+_HEAD_SIZES = (32, 64, 80, 96, 128, 256)
+
+
+def head_size(profiles: Sequence[LayerProfile], width: int) -> int:
+    """Rows of one attention head, from the rotary coupling in q; 0 if none shows."""
+    scores: dict[int, float] = {}
+    for size in _HEAD_SIZES:
+        rows = [p.matrices["q"].rows for p in profiles if "q" in p.matrices and p.matrices["q"].rows.size % size == 0]
+        keys = [p.matrices["k"].rows for p in profiles if "k" in p.matrices and p.matrices["k"].rows.size % size == 0]
+        if rows and len(keys) == len(rows) and size < 2 * width:
+            scores[size] = float(np.mean([rotary_coupling(each, size) for each in rows + keys]))
+    best = max(scores, key=lambda size: scores[size], default=0)
+    return best if best and scores[best] > 0.2 else 0
+
+
+def rotary_coupling(row_norms: Array, size: int) -> float:
+    """Correlation of the log norms of rows i and i + size/2 within heads, each head's mean removed."""
+    logs = np.log(row_norms + 1e-12).reshape(-1, 2, size // 2)
+    logs = logs - logs.mean(axis=(1, 2), keepdims=True)
+    return correlation(logs[:, 0].ravel(), logs[:, 1].ravel())
+
+
+def settle(structure: Structure, profiles: Mapping[int, LayerProfile]) -> Structure:
+    """Give out tied roles by the traces within one model. ``profiles`` are those of some or all layers, by index."""
+    for tie in structure.ties:
+        if structure.slots_repeat:
+            evidence = sum(_evidence(tie, layer) for layer in profiles.values())
+            structure = structure.relabelled(tie, _best_order(np.asarray(evidence)))
+        else:
+            for index, layer in profiles.items():
+                structure = structure.relabelled(tie, _best_order(_evidence(tie, layer)), only=index)
+    return structure
+
+
+def agree(
+    model: Structure,
+    model_profiles: Mapping[int, LayerProfile],
+    parent: Structure,
+    parent_profiles: Mapping[int, LayerProfile],
+    layer_map: Mapping[int, int],
+    alignment: Alignment,
+) -> Structure:
+    """The model's structure with tied roles given out as in the parent, where the content clearly says so.
+
+    ``layer_map`` gives the model's layer for each of the parent's profiled layers.
+    """
+    if not alignment.keeps_axes:
+        return model
+    pairs = [(model_profiles[ours], parent_profiles[theirs], ours) for theirs, ours in layer_map.items()]
+    for tie in model.ties:
+        if tie not in parent.ties:
+            continue
+        scores = [(_likeness(tie, ours, theirs, alignment), index) for ours, theirs, index in pairs]
+        if model.slots_repeat and parent.slots_repeat:
+            order = _best_order(np.sum([score for score, _ in scores], axis=0), stay=0.1 * len(scores))
+            model = model.relabelled(tie, order)
+        else:
+            for score, index in scores:
+                model = model.relabelled(tie, _best_order(score, stay=0.1), only=index)
+    return model
+
+
+def relabel_profiles(before: Structure, after: Structure, profiles: Mapping[int, LayerProfile]) -> dict[int, LayerProfile]:
+    """Profiles under the labels of ``after``; they were read under those of ``before``."""
+    moved = {}
+    for index, layer in profiles.items():
+        was = {piece: role for role, piece in before.layers[index].items()}
+        now = after.layers[index]
+        moved[index] = LayerProfile(
+            {role: layer.matrices[was[now[role]]] for role in layer.matrices},
+            {role: layer.gains[was[now[role]]] for role in layer.gains},
+        )
+    return moved
+
+
+def likeness(role: str, ours: LayerProfile, theirs: LayerProfile, alignment: Alignment) -> float:
+    """How alike one role's norms along the residual stream are in two layers, with gains folded or without."""
+    carried = alignment.carry_norms(theirs.matrices[role].residual(role))
+    plain = correlation(ours.matrices[role].residual(role), carried)
+    gain = _gain_of(role)
+    if gain is None or gain not in ours.gains or gain not in theirs.gains:
+        return plain
+    folded = alignment.carry_norms(theirs.matrices[role].columns * np.abs(theirs.gains[gain]))
+    return max(plain, correlation(ours.matrices[role].columns * np.abs(ours.gains[gain]), folded))
+
+
+def _gain_of(role: str) -> str | None:
+    if role in WRITES_TO_RESIDUAL:
+        return None
+    return "mlp norm" if role in ("gate", "up") else "attention norm"
+
+
+def _best_order(scores: np.ndarray, stay: float = 0.0) -> tuple[int, ...]:
+    """The order of slots with the largest sum of ``scores[role, slot]``; as it is unless better by more than ``stay``."""
+    count = len(scores)
+    value = {order: sum(scores[role, slot] for role, slot in enumerate(order)) for order in permutations(range(count))}
+    best = max(value, key=lambda order: value[order])
+    asis = tuple(range(count))
+    return best if value[best] > value[asis] + stay else asis
+
+
+def _evidence(tie: tuple[str, ...], layer: LayerProfile) -> np.ndarray:
+    """``[role, slot]``: how much the slot's tensor looks like the role."""
+    scores = np.zeros((len(tie), len(tie)))
+    for i, role in enumerate(tie):
+        for j, slot in enumerate(tie):
+            scores[i, j] = _norm_trace(role, slot, layer) if role in NORM_ROLES else _matrix_trace(role, slot, layer)
+    return scores
+
+
+def _matrix_trace(role: str, slot: str, layer: LayerProfile) -> float:
+    found: Profile = layer.matrices[slot]
+    if role == "gate":
+        return found.common
+    if role == "o" and "down" in layer.matrices and found.rows.size == layer.matrices["down"].rows.size:
+        return correlation(found.rows, layer.matrices["down"].rows)
+    if role in ("q", "k"):
+        return max((rotary_coupling(found.rows, size) for size in _HEAD_SIZES if found.rows.size % size == 0), default=0.0)
+    return 0.0
+
+
+def _norm_trace(role: str, slot: str, layer: LayerProfile) -> float:
+    fed = [
+        layer.matrices[name].columns for name in (("k",) if role == "attention norm" else ("gate",)) if name in layer.matrices
+    ]
+    return sum(correlation(np.abs(layer.gains[slot]), columns) for columns in fed)
+
+
+def _likeness(tie: tuple[str, ...], ours: LayerProfile, theirs: LayerProfile, alignment: Alignment) -> np.ndarray:
+    """``[role in the parent, slot in the model]``: how alike their norms along the residual stream are."""
+    scores = np.zeros((len(tie), len(tie)))
+    for i, role in enumerate(tie):
+        for j, slot in enumerate(tie):
+            if role in NORM_ROLES:
+                scores[i, j] = correlation(np.abs(ours.gains[slot]), alignment.carry_norms(np.abs(theirs.gains[role])))
+                continue
+            slots = LayerProfile({role: ours.matrices[slot]}, ours.gains)
+            scores[i, j] = likeness(role, slots, theirs, alignment)
+    return scores

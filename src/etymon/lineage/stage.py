@@ -1,0 +1,47 @@
+"""The lineage of a model and its supposed parent as an artifact: ``lineage.json``."""
+
+from etymon.lineage.compare import compare
+from etymon.lineage.explain import explain
+from etymon.lineage.verdict import Lineage
+from etymon.store import Config, Draft, Stage
+
+__all__ = ["Execution", "Meaning", "compare", "explain", "lineage_stage"]
+
+
+class Meaning(Config):
+    """Nothing to choose: the thresholds are constants of ``verdict``, changed only with the stage's version."""
+
+
+class Execution(Config):
+    """Nothing to choose."""
+
+
+def _build(draft: Draft[Meaning, Execution]) -> None:
+    """Inputs: ``model`` and ``parent``, both ``etymon.foundation.model.Model``."""
+    model, parent = draft.inputs["model"], draft.inputs["parent"]
+    lineage = compare(model.folder, parent.folder, draft.listener, model_name=model.name, parent_name=parent.name)
+    (draft.folder / "lineage.json").write_text(lineage.model_dump_json(indent=1), "utf-8")
+    draft.facts.update(lineage_facts(lineage))
+
+
+def lineage_facts(lineage: Lineage) -> dict[str, object]:
+    """What the catalog indexes of a lineage."""
+    return {
+        "model": lineage.model,
+        "parent": lineage.parent,
+        "verdict": lineage.verdict,
+        "identical": lineage.identical,
+        "direction": lineage.direction,
+        "p_value": lineage.p_value,
+        "effect": lineage.effect,
+        "power": lineage.power,
+        "changed_share": lineage.changed_share,
+        "identical_tensors": len(lineage.identical_tensors),
+        "tensors": lineage.tensors,
+        "change_by_role": lineage.change_by_role,
+        "same_architecture": lineage.same_architecture,
+        "same_vocabulary": lineage.same_vocabulary,
+    }
+
+
+lineage_stage = Stage(name="lineage", version=1, build=_build, meaning=Meaning, execution=Execution)
