@@ -5,14 +5,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from etymon.errors import EtymonError
 from etymon.store.digest import DigestCache, root_digest
 
 MANIFEST = "manifest.json"
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class InputRecord(BaseModel):
@@ -30,7 +31,7 @@ class FileRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    sha256: str
+    sha256: Sha256
     bytes: int
     log: bool = False
 
@@ -49,7 +50,7 @@ class Manifest(BaseModel):
     """The half that decides only how it was reached: device, workers, memory."""
     inputs: dict[str, InputRecord]
     files: dict[str, FileRecord]
-    digest: str
+    digest: Sha256
     """Root digest over the files that are not logs."""
     environment: dict[str, str]
     created: str

@@ -1,0 +1,151 @@
+"""The model card: Hugging Face metadata, then in words what the derivative is, was trained on, scores, owes and cannot show.
+
+Metadata: https://huggingface.co/docs/hub/model-cards. All of it is read from artifacts; nothing else is claimed.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from etymon.evidence.licences import Obligations, find_licence
+from etymon.evidence.provenance import hub_names, model_digest
+from etymon.foundation.model import Model
+from etymon.store import Artifact
+
+
+@dataclass(frozen=True)
+class CardContent:
+    """What a card is written from."""
+
+    name: str
+    derivative: Artifact
+    foundation: Model
+    corpus: Artifact
+    evaluations: Mapping[str, Artifact]
+    """By task."""
+    lineage: Artifact | None
+    obligations: Obligations
+
+
+def card_text(content: CardContent) -> str:
+    """The whole ``README.md``."""
+    front = yaml.safe_dump(metadata(content.foundation), sort_keys=False, allow_unicode=True)
+    sections = [
+        f"# {content.name}",
+        _origin(content),
+        "## Trained on",
+        _training(content),
+        "## Scores",
+        _scores(content.evaluations),
+        "## Lineage",
+        _lineage(content.lineage),
+        "## What the licences ask",
+        _licences(content.obligations),
+        "## Limits",
+        _limits(content),
+    ]
+    return f"---\n{front}---\n\n" + "\n\n".join(sections) + "\n"
+
+
+def metadata(foundation: Model) -> dict[str, Any]:
+    """The card's front matter. The licence is the foundation's, for a derivative passes it on."""
+    fields: dict[str, Any] = {"library_name": "transformers"}
+    license = foundation.facts.license
+    known = find_licence(license)
+    if known and known[1].hub:
+        fields["license"] = known[1].hub
+    elif license:
+        fields |= {"license": "other", "license_name": known[0] if known else license}
+    fields |= {"base_model": hub_names(foundation), "base_model_relation": "finetune", "tags": ["etymon"]}
+    return fields
+
+
+def _origin(content: CardContent) -> str:
+    facts = content.foundation.facts
+    parents = ", ".join(f"{parent.relation} from `{parent.uri}`" for parent in facts.parents)
+    return (
+        f"`{content.name}` continues the training of `{content.foundation.name}` ({facts.architecture}, "
+        f"{facts.parameters:,} parameters), opened from `{facts.source}`"
+        + (f", which declares itself {parents}" if parents else "")
+        + f".\n\nRoot digest of the weights' folder: `{model_digest(content.derivative)}`; of the foundation's: "
+        f"`{content.foundation.digest}`."
+    )
+
+
+def _training(content: CardContent) -> str:
+    corpus, train = content.corpus.facts, content.derivative.facts
+    lines = [
+        f"Corpus `{content.corpus.name}` (digest `{content.corpus.digest}`): {_count(corpus, 'documents_train')} documents "
+        f"for training and {_count(corpus, 'documents_heldout')} held out, of {_count(corpus, 'documents_in')} read.",
+        f"{_count(train, 'tokens')} tokens were seen in {_count(train, 'steps')} steps, {_count(train, 'epochs')} passes "
+        f"over the training documents; {_count(train, 'documents_split')} documents longer than a sequence were split.",
+        "Documents by source: " + _listed(corpus.get("sources")) + ".",
+        "Documents dropped, by reason: " + _listed(corpus.get("drops")) + ".",
+    ]
+    return "\n\n".join(lines)
+
+
+def _count(facts: Mapping[str, Any], key: str) -> str:
+    value = facts.get(key)
+    return f"{value:,}" if isinstance(value, (int, float)) else "an unrecorded number of"
+
+
+def _listed(counts: Any) -> str:
+    if not isinstance(counts, dict) or not counts:
+        return "none"
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+def _scores(evaluations: Mapping[str, Artifact]) -> str:
+    if not evaluations:
+        return "None was measured."
+    lines = ["| task | metric | score | 95% interval | items | better |", "|---|---|---|---|---|---|"]
+    notes = []
+    for task, artifact in sorted(evaluations.items()):
+        content = artifact.read_json("task.json")
+        for metric, figure in content["metrics"].items():
+            interval = f"{_figure(figure['low'])} to {_figure(figure['high'])}"
+            better = "higher" if figure["higher_is_better"] else "lower"
+            lines.append(f"| {task} | {metric} | {_figure(figure['score'])} | {interval} | {figure['n']:,} | {better} |")
+        notes += [f"{task}: {note}" for note in content["notes"]]
+    return "\n".join(lines) + "".join(f"\n\n{note}" for note in notes)
+
+
+def _figure(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.4f}"
+
+
+def _lineage(artifact: Artifact | None) -> str:
+    if artifact is None:
+        return "Declared, not measured: the weights were not compared with the foundation's."
+    verdict = artifact.facts.get("verdict", "not recorded")
+    return f"Compared with the foundation by the weights alone (`{artifact.name}`): **{verdict}**."
+
+
+def _licences(obligations: Obligations) -> str:
+    lines = [obligations.notice]
+    for material in obligations.materials:
+        asked = _bullets(f"{each.says} *{each.status}*: {each.evidence}" for each in material.obligations)
+        notes = " ".join(material.notes)
+        head = f"**{material.role} `{material.material}`: {material.license}.** {notes}".strip()
+        lines.append(f"{head}\n\n{asked}" if asked else head + ("" if notes else " Nothing is asked."))
+    return "\n\n".join(lines)
+
+
+def _limits(content: CardContent) -> str:
+    tasks = ", ".join(sorted(content.evaluations)) or "nothing"
+    return _bullets(
+        [
+            f"Measured on {tasks} only. No test of safety, bias or truthfulness was run.",
+            "The intervals cover the choice of items, not the chance in training: one run with one seed.",
+            "What the foundation learned, its faults included, is inherited; what it was trained on is not known here.",
+            "`provenance.json` and this card are not signed. `etymon verify` checks their digests against the files, "
+            "which shows that they agree, not who wrote them.",
+        ]
+    )
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)

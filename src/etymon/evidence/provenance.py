@@ -1,0 +1,127 @@
+"""The statement of a training run: what the weights are, what they were made from and how.
+
+Written from the manifests of the run that did the work and the foundation's facts, from nothing else. It is not signed:
+it says what was recorded, and its digests can be checked, but it does not prove who wrote it.
+"""
+
+import re
+from urllib.parse import quote
+
+from etymon.errors import EtymonError
+from etymon.evidence.statement import (
+    BuildDefinition,
+    Builder,
+    Digest,
+    Metadata,
+    Provenance,
+    Resource,
+    RunDetails,
+    Statement,
+)
+from etymon.foundation.model import Model
+from etymon.store import Artifact, root_digest
+
+BUILD_TYPE = "urn:etymon:train"
+"""Followed by the stage's version. The settings under ``externalParameters`` are those of the recipe's ``train`` section."""
+MODEL_FOLDER = "model/"
+_ROOT = "OpenSSF Model Signing root: SHA-256 over the raw SHA-256 digests of the files, in the order of their names"
+
+
+def model_files(derivative: Artifact) -> dict[str, str]:
+    """SHA-256 of every file of the derivative's model, by its name in the artifact, as the manifest has them."""
+    return {name: record.sha256 for name, record in derivative.manifest.files.items() if name.startswith(MODEL_FOLDER)}
+
+
+def model_digest(derivative: Artifact) -> str:
+    """Root digest of the derivative's model: what a signature of the model's folder would cover."""
+    files = model_files(derivative)
+    if not files:
+        raise EtymonError(f"{derivative.name} holds no model: it has no file below {MODEL_FOLDER}.", "Train it again.")
+    return root_digest(files)
+
+
+def training_statement(name: str, derivative: Artifact, foundation: Model, corpus: Artifact) -> Statement:
+    """The provenance of ``derivative``, called ``name``. Raises EtymonError where it was not made from these two."""
+    manifest = derivative.manifest
+    for role, given in (("foundation", foundation), ("corpus", corpus)):
+        record = manifest.inputs.get(role)
+        if record is None or record.digest != given.digest:
+            raise EtymonError(
+                f"{derivative.name} was not made from the {role} {given.name}: its manifest records "
+                + (f"{record.label} with digest {record.digest[:16]}…, not {given.digest[:16]}…." if record else "none."),
+                "Evidence is written of what was done only; run the recipe again.",
+            )
+    return Statement(
+        subject=(
+            Resource(name=name, digest=Digest(sha256=model_digest(derivative)), annotations={"digest": _ROOT}),
+            *(Resource(name=file, digest=Digest(sha256=sha)) for file, sha in sorted(model_files(derivative).items())),
+        ),
+        predicate=Provenance(
+            build_definition=BuildDefinition(
+                build_type=f"{BUILD_TYPE}:{manifest.stage_version}",
+                external_parameters=manifest.meaning,
+                internal_parameters={"execution": manifest.execution, "environment": manifest.environment},
+                resolved_dependencies=(_foundation(foundation), _corpus(corpus)),
+            ),
+            run_details=RunDetails(
+                builder=Builder(id="urn:etymon", version={"etymon": manifest.environment.get("etymon", "unknown")}),
+                metadata=Metadata(invocation_id=derivative.name, finished_on=manifest.created),
+                byproducts=tuple(
+                    Resource(name=file, digest=Digest(sha256=record.sha256))
+                    for file, record in sorted(manifest.files.items())
+                    if not file.startswith(MODEL_FOLDER)
+                ),
+            ),
+        ),
+    )
+
+
+def _foundation(model: Model) -> Resource:
+    facts = model.facts
+    return Resource(
+        name=model.name,
+        uri=package_url(facts.source),
+        digest=Digest(sha256=model.digest),
+        annotations={
+            "role": "foundation",
+            "digest": _ROOT,
+            "license": facts.license or "not declared",
+            "declaredParents": [parent.model_dump(mode="json") for parent in facts.parents],
+        },
+    )
+
+
+def _corpus(corpus: Artifact) -> Resource:
+    return Resource(
+        name=corpus.name,
+        digest=Digest(sha256=corpus.digest),
+        annotations={
+            "role": "corpus",
+            "digest": _ROOT,
+            "licenses": corpus.facts.get("licenses", []),
+            "sources": {role: given.digest for role, given in corpus.manifest.inputs.items()},
+        },
+    )
+
+
+def package_url(source: str) -> str | None:
+    """A package URL for ``hf:org/name@revision`` or ``pypi:package==version#path``; None for a path, which means
+    something on one machine only. https://github.com/package-url/purl-spec"""
+    if match := re.fullmatch(r"hf:([^/@]+)/([^/@]+)(?:@(.+))?", source):
+        organisation, name, revision = match.groups()
+        return f"pkg:huggingface/{quote(organisation)}/{quote(name)}" + (f"@{quote(revision, safe='')}" if revision else "")
+    if match := re.fullmatch(r"pypi:([^=#]+)==([^#]+)(?:#(.+))?", source):
+        package, version, path = match.groups()
+        name = re.sub(r"[-_.]+", "-", package).lower()
+        return f"pkg:pypi/{quote(name)}@{quote(version, safe='')}" + (f"#{quote(path)}" if path else "")
+    return None
+
+
+def hub_names(model: Model) -> list[str]:
+    """What ``base_model`` on the Hugging Face hub should name: the foundation, or where it is no repository of the hub,
+    the repositories it was made from; as a last resort its own name."""
+    uris = [model.facts.source, *(parent.uri for parent in model.facts.parents)]
+    names = [match.group(1) if (match := re.fullmatch(r"hf:([^/@]+/[^/@]+)(?:@.+)?", uri)) else None for uri in uris]
+    if names[0]:
+        return [names[0]]
+    return [name for name in names if name] or [model.name]
