@@ -1,0 +1,235 @@
+"""The page in a real browser: it sorts, filters, keeps to itself, and is safe and readable everywhere."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from board_records import BASE, DERIVATIVE, SCRATCH, quickstart_meaning, read_all, write_evaluation, write_quickstart
+
+from etymon.board.assemble import assemble_standings
+from etymon.board.entries import BoardMeaning, Entry, LineageLine
+from etymon.board.page import Scale, column_scale, render_page
+
+CHROMIUM = Path(os.environ.get("ETYMON_TEST_CHROMIUM", "/usr/bin/chromium"))
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+HOSTILE = "<img src=x onerror=\"document.title='owned'\"></script><script>document.title='owned'</script>"
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("board")
+    line = LineageLine(verdict="inconclusive", parent=HOSTILE, summary=HOSTILE, reasons=(HOSTILE,))
+    hostile = Entry(
+        name=HOSTILE, digest=HOSTILE, parameters=7_000_000_000, derived_from=HOSTILE, license=HOSTILE, lineage=line
+    )
+    meaning = quickstart_meaning(hostile)
+    standings = assemble_standings(meaning, read_all(meaning, write_quickstart(folder / "records")))
+    (folder / "index.html").write_text(render_page(standings), "utf-8")
+    return folder / "index.html"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"no browser at {CHROMIUM}: install Debian's chromium, or name one in ETYMON_TEST_CHROMIUM")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, page_file):
+    """Opens the page; at the end of the test nothing may have been requested, logged or thrown."""
+    contexts, trouble = [], []
+
+    def open_page(width=1280, **options):
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda r: r.url.startswith((page_file.as_uri(), "data:")) or trouble.append(f"request {r.url}"))
+        page.on("console", lambda message: trouble.append(f"console {message.text}"))
+        page.on("pageerror", lambda error: trouble.append(f"error {error}"))
+        page.on("dialog", lambda dialog: trouble.append(f"dialog {dialog.message}"))
+        page.goto(page_file.as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert trouble == []
+
+
+def names(page):
+    return page.locator("tbody th bdi:first-child").filter(visible=True).locator("xpath=self::*[parent::a]").all_inner_texts()
+
+
+def test_it_is_sorted_at_first_and_sorts_by_every_heading(visit):
+    page = visit()
+    assert names(page) == [DERIVATIVE, BASE, SCRATCH, HOSTILE]
+    page.get_by_role("button", name="Tokens").click()
+    assert names(page) == [DERIVATIVE, SCRATCH, BASE, HOSTILE], "ties keep their order; what is not known comes last"
+    page.get_by_role("button", name="Size").click()
+    assert names(page)[-1] == HOSTILE
+    page.get_by_role("button", name="Size").click()
+    assert names(page)[0] == HOSTILE
+    assert page.locator("th[aria-sort]").count() == 1
+    assert page.locator("th[aria-sort=descending]").inner_text() == "Size"
+    assert "size, highest first" in page.locator("caption").inner_text()
+
+
+def test_it_sorts_by_keyboard_and_the_missing_stay_last(visit):
+    page = visit()
+    score = page.get_by_role("button", name="Score").first
+    score.focus()
+    assert score.evaluate("e => getComputedStyle(e).outlineStyle") == "solid", "focus is visible"
+    page.keyboard.press("Enter")
+    assert names(page) == [SCRATCH, BASE, DERIVATIVE, HOSTILE]
+    page.keyboard.press("Space")
+    assert names(page) == [DERIVATIVE, BASE, SCRATCH, HOSTILE]
+
+
+def test_it_filters_rows_and_details_and_says_how_many(visit):
+    page = visit()
+    assert page.locator("#count").inner_text() == "4 models"
+    page.get_by_role("searchbox").fill("FROM smollm2")
+    assert names(page) == [DERIVATIVE]
+    assert page.locator("details").filter(visible=True).count() == 1
+    assert page.locator("#count").inner_text() == "1 of 4 models"
+    page.get_by_role("searchbox").fill("psf related")
+    assert names(page) == [DERIVATIVE]
+    page.get_by_role("searchbox").fill("no such model")
+    assert page.locator("#nothing").is_visible()
+    page.get_by_role("searchbox").fill("")
+    assert len(names(page)) == 4
+
+
+def test_a_name_leads_to_the_models_details(visit):
+    page = visit()
+    page.get_by_role("link", name=DERIVATIVE, exact=True).click()
+    details = page.locator("details[open]")
+    text = details.inner_text()
+    for part in ("kept 70", "gained 12", "lost 4", "neither 196", "exact McNemar", "not measured", "272 of 272", "d2d2d2"):
+        assert part in text
+
+
+def test_a_hostile_name_is_only_text(visit):
+    page = visit()
+    assert page.title() == f"{DERIVATIVE} · standings"
+    assert page.locator("img").count() == 0
+    assert page.locator("script").count() == 1
+    assert names(page)[-1] == HOSTILE
+
+
+def test_the_policy_stops_what_is_not_the_pages_own(browser, page_file):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(page_file.as_uri())
+    page.evaluate(
+        """() => { const s = document.createElement('script'); s.textContent = "document.title = 'owned'";
+        document.body.append(s); const i = new Image(); i.src = 'https://example.invalid/x.png'; document.body.append(i);
+        document.body.setAttribute('style', 'display: none'); }"""
+    )
+    assert page.title() != "owned"
+    assert page.locator("body").is_visible()
+    context.close()
+
+
+@pytest.mark.parametrize("width", [320, 390, 800, 1280])
+def test_the_page_is_never_wider_than_the_window(visit, width):
+    page = visit(width)
+    for details in page.locator("details").all():
+        details.evaluate("e => { e.open = true }")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_phone_gets_cards_and_a_way_to_sort(visit):
+    page = visit(390, is_mobile=True, has_touch=True)
+    assert page.evaluate("document.querySelector('.frame').scrollWidth") <= 390
+    page.get_by_label("Sort by").select_option("heldout: change from base")
+    assert names(page)[0] == DERIVATIVE
+    page.get_by_label("Sort by").select_option("model")
+    assert names(page)[-1] == BASE
+    label = page.locator("tbody td.licence").first.evaluate("e => getComputedStyle(e, '::before').content")
+    assert label == '"Licence"'
+
+
+def contrast(first: str, second: str) -> float:
+    """WCAG 2.2 contrast ratio of two ``rgb(r, g, b)`` colours."""
+
+    def luminance(colour: str) -> float:
+        channels = np.array([int(c) / 255 for c in re.findall(r"\d+", colour)[:3]])
+        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    light, dark = sorted((luminance(first), luminance(second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_light_and_dark_differ_and_both_are_legible(visit):
+    grounds = set()
+    for scheme in ("light", "dark"):
+        page = visit(color_scheme=scheme)
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        grounds.add(ground)
+        surface = page.evaluate("getComputedStyle(document.querySelector('.frame')).backgroundColor")
+        for place in ("h1", "tbody .figure", "tbody .quiet", ".verdict.better", "footer a", ".legend dd", "thead .hint"):
+            colour = page.locator(place).first.evaluate("e => getComputedStyle(e).color")
+            assert contrast(colour, ground) >= 4.5, (scheme, place)
+            assert contrast(colour, surface) >= 4.5, (scheme, place)
+    assert len(grounds) == 2
+
+
+def test_it_reads_without_javascript(browser, page_file):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(page_file.as_uri())
+    assert names(page) == [DERIVATIVE, BASE, SCRATCH, HOSTILE]
+    assert not page.locator(".tools").is_visible()
+    assert page.locator("thead button").count() == 0
+    context.close()
+
+
+def test_the_page_names_no_other_host(page_file):
+    text = page_file.read_text("utf-8")
+    addresses = set(re.findall(r"(?:https?:)?//[\w.]+", re.sub(r"xmlns='[^']*'", "", text)))
+    assert addresses == set()
+    assert "default-src &#39;none&#39;" in text
+    assert "unsafe-inline" not in text
+
+
+def test_a_board_without_any_score_is_a_page_too():
+    meaning = BoardMeaning(title="empty", entries=(Entry(name="m", digest="0", parameters=1),))
+    assert "nothing was scored" in render_page(assemble_standings(meaning, {}))
+
+
+def test_a_far_baseline_does_not_stretch_the_strip(tmp_path):
+    meaning = quickstart_meaning()
+    standings = assemble_standings(meaning, read_all(meaning, write_quickstart(tmp_path)))
+    column = standings.columns[0]
+    scale = column_scale(standings, column)
+    assert scale.high < 2
+    bars = {row.name: scale.bar(row.cells[column.key]) for row in standings.rows}
+    assert (bars[SCRATCH].beyond, bars[BASE].beyond) == ("right", "")
+    assert bars[DERIVATIVE].base == bars[BASE].point
+
+
+def test_a_scale_of_one_value_still_has_a_middle(tmp_path):
+    folder = write_evaluation(tmp_path / "e", "t", {"f1": (True, [0.4], None)})
+    meaning = BoardMeaning(title="t", entries=(Entry(name="m", digest="0", parameters=1, evaluations=("e",)),))
+    standings = assemble_standings(meaning, read_all(meaning, {"e": folder}))
+    assert column_scale(standings, standings.columns[0]) == Scale(-0.09999999999999998, 0.9)
+    assert "0.4" in render_page(standings)
