@@ -90,7 +90,7 @@ def test_repetition_shares_lie_between_none_and_all(items: list[str], n: int) ->
 
 
 def test_a_sentence_said_ten_times_is_nine_tenths_duplicate() -> None:
-    sentence = "the cat sat on the mat and purred loudly today".split()
+    sentence = ["the", "cat", "sat", "on", "a", "mat", "and", "purred", "loudly", "today"]
     assert duplicate_ngram_share(sentence * 10, 5) == pytest.approx(0.9)
 
 

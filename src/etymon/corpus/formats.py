@@ -60,6 +60,8 @@ def _html(path: Path, unit: str, column: str) -> Read:
     trafilatura = _documents_extra("trafilatura", path)
     try:
         content = path.read_bytes()
+        if b"<html" not in content.lower():  # a fragment of a page is refused otherwise
+            content = b"<html><body>" + content + b"</body></html>"
         text = trafilatura.extract(content, include_comments=False, favor_recall=True) or trafilatura.html2txt(content)
     except Exception as error:  # a parser may fail on a broken page in any way: it is counted, not fatal
         yield Unread(unit, "unreadable-html", _described(error))
@@ -69,7 +71,6 @@ def _html(path: Path, unit: str, column: str) -> Read:
 
 def _pdf(path: Path, unit: str, column: str) -> Read:
     pypdf = _documents_extra("pypdf", path)
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it could not read is told below, once a file
     try:
         text = "\n\n".join(page.extract_text() for page in pypdf.PdfReader(path).pages)
     except Exception as error:  # a parser may fail on a broken or hostile file in any way: it is counted, not fatal
@@ -172,11 +173,13 @@ def _decoded(content: bytes, unit: str) -> str | Unread:
 
 
 def _documents_extra(module: str, path: Path) -> Any:
+    logging.getLogger(module).setLevel(logging.CRITICAL)  # what it could not read is told here, once a file
     try:
         return __import__(module)
-    except ImportError:
+    except ImportError as error:
         raise EtymonError(
-            f"{path} needs {module} to be read, which is not installed.", 'Install it: pip install "etymon[documents]"'
+            f"{path} needs {module} to be read, which cannot be imported: {error.msg.splitlines()[0]}",
+            'Install it: pip install "etymon[documents]"',
         ) from None
 
 

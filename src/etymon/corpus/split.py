@@ -38,10 +38,10 @@ def split_units(units: Mapping[int, Unit], clusters: Mapping[int, int], share: f
         smallest = min(groups, key=lambda group: (len(group), _draw(group, seed)))
         chosen = set(smallest) if 2 * len(smallest) <= total else chosen
     if not chosen or len(chosen) == total:
-        why = f"its {total} units (files, rows, modules) resemble each other so much that they" if total > 1 else "it"
+        why = f"its {total} units resemble each other too much to be divided" if total > 1 else "it is a single short unit"
         raise EtymonError(
-            f"No documents can be held out of this corpus: {why} cannot be divided.",
-            "At least 2 units that do not resemble each other are needed; add documents, or shorten what they repeat.",
+            f"Nothing can be held out of this corpus: {why} (a unit is a file, row or module).",
+            "At least 2 units that do not resemble each other are needed; add other documents.",
         )
     return Split(frozenset(chosen), total, sum(len(group) for group in groups if len(group) > 1))
 

@@ -63,14 +63,17 @@ def _build(draft: Draft[CorpusMeaning, CorpusExecution]) -> None:
         unread = read_sources(
             meaning.sources, draft.inputs, raw, lambda doing, files: draft.clock(doing, total=files, unit="files")
         )
+        if not pyarrow.parquet.read_metadata(raw).num_rows:
+            raise _empty(Counter(row["reason"] for row in unread))
         documents = _decide(draft, raw, Path(work) / "documents.parquet")
-        sectioned = 0 < documents.kept_units < ceil(1 / meaning.heldout_share)
+        sectioned = documents.kept_units < ceil(1 / meaning.heldout_share)
         if sectioned:  # a unit would be more than the share that is held out: cut the units
             cut = Path(work) / "sections.parquet"
             cut_into_sections(raw, cut)
             documents = _decide(draft, cut, Path(work) / "section-documents.parquet")
         drops = pyarrow.concat_tables([documents.drops(), pyarrow.Table.from_pylist(unread, DROPS)])
-        _refuse_empty(documents, drops)
+        if not len(documents.kept):
+            raise _empty(Counter(drops["reason"].to_pylist()))
         split, clusters = _split(draft, documents)
         tick = draft.clock("writing")
         sides = documents.sides(split)
@@ -139,10 +142,7 @@ def _decide(draft: Draft[CorpusMeaning, CorpusExecution], raw: Path, path: Path)
     count = pyarrow.parquet.read_metadata(raw).num_rows
     tick = draft.clock("measuring", total=count, unit="documents")
     columns = read_parquet(str(raw)).select("position", "source", "unit", "license", measured(col("raw")))
-    if count:
-        _stream(columns.with_column("reason", draft.meaning.policy.reason()).to_arrow_iter(), path, tick)
-    else:
-        raise EtymonError(*_empty({}))
+    _stream(columns.with_column("reason", draft.meaning.policy.reason()).to_arrow_iter(), path, tick)
     documents = read_parquet(str(path))
     survivors = exact_survivors(documents.where(col("reason").is_null()).select("position", "content"))
     decided = (
@@ -185,16 +185,11 @@ def _split(draft: Draft[CorpusMeaning, CorpusExecution], documents: _Documents) 
     return split_units(units, clusters, draft.meaning.heldout_share, draft.meaning.seed), clusters
 
 
-def _refuse_empty(documents: _Documents, drops: pyarrow.Table) -> None:
-    if not len(documents.kept):
-        raise EtymonError(*_empty(_counts(drops["reason"])))
-
-
-def _empty(drops: dict[str, int]) -> tuple[str, str]:
-    counted = ", ".join(f"{reason} {count}" for reason, count in drops.items())
-    return (
+def _empty(drops: Counter[str]) -> EtymonError:
+    counted = ", ".join(f"{reason} {count}" for reason, count in _ordered(drops).items())
+    return EtymonError(
         f"The corpus is empty: no document was kept ({counted or 'none was found'}).",
-        "Add longer or readable documents; `reason count` above says what was dropped and why.",
+        "Add longer or readable documents; the reasons and their counts are above.",
     )
 
 
@@ -218,9 +213,12 @@ def _characters(table: pyarrow.Table) -> int:
 
 
 def _counts(column: pyarrow.ChunkedArray) -> dict[str, int]:
-    """Values with their number, most frequent first."""
-    counted = Counter(column.to_pylist())
-    return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
+    return _ordered(Counter(column.to_pylist()))
+
+
+def _ordered(counts: Counter[str]) -> dict[str, int]:
+    """Most frequent first."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _write(table: pyarrow.Table, path: Path) -> None:

@@ -1,0 +1,117 @@
+"""Each type of file gives its documents, and what cannot be read is told."""
+
+import json
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from corpus_building import prose
+from fpdf import FPDF
+
+from etymon.corpus.formats import Document, Unread, read_file
+from etymon.corpus.sources import find_files
+from etymon.errors import EtymonError
+
+
+def read(path: Path, column: str = "text") -> tuple[list[Document], list[Unread]]:
+    found = list(read_file(path, path.name, column))
+    return [each for each in found if isinstance(each, Document)], [each for each in found if isinstance(each, Unread)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_text_in_the_encodings_that_say_what_they_are(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.txt").write_bytes("Größe 學".encode(encoding))
+    assert read(tmp_path / "a.txt") == ([Document("a.txt", "Größe 學")], [])
+
+
+def test_html_gives_the_article_not_the_menu(tmp_path: Path) -> None:
+    page = f"<html><body><nav>Home About Login</nav><article><h1>Pumps</h1><p>{prose(1)}</p></article></body></html>"
+    (tmp_path / "a.html").write_text(page, "utf-8")
+    ((document,), unread) = read(tmp_path / "a.html")
+    assert prose(1).split("\n")[0] in document.text
+    assert "Login" not in document.text
+    assert not unread
+
+
+def test_a_short_page_is_read_too(tmp_path: Path) -> None:
+    (tmp_path / "a.htm").write_text("<p>Two words.</p>", "utf-8")
+    assert read(tmp_path / "a.htm")[0][0].text.strip() == "Two words."
+
+
+def test_a_pdf_gives_its_pages_and_a_blank_or_broken_one_its_reason(tmp_path: Path) -> None:
+    pdf = FPDF()
+    pdf.set_font("Helvetica", size=11)
+    for seed in (1, 2):
+        pdf.add_page()
+        pdf.multi_cell(0, 6, prose(seed))
+    pdf.output(str(tmp_path / "a.pdf"))
+    ((document,), _) = read(tmp_path / "a.pdf")
+    for seed in (1, 2):
+        assert "".join(prose(seed).split()) in "".join(document.text.split())
+    blank = FPDF()
+    blank.add_page()
+    blank.output(str(tmp_path / "blank.pdf"))
+    assert read(tmp_path / "blank.pdf")[1][0].reason == "no-text-in-pdf"
+    whole = (tmp_path / "a.pdf").read_bytes()
+    for cut in (0, 20, len(whole) // 2):
+        (tmp_path / "cut.pdf").write_bytes(whole[:cut])
+        documents, unread = read(tmp_path / "cut.pdf")
+        assert len(documents) + len(unread) == 1
+
+
+def test_jsonl_counts_its_bad_rows_by_line(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": "good"}), "{broken", '{"other": 1}', '{"text": 5}', '{"text": null}', "[1]", "", "\xff\xfe"]
+    (tmp_path / "a.jsonl").write_bytes("\n".join(lines).encode("latin-1"))
+    documents, unread = read(tmp_path / "a.jsonl")
+    assert documents == [Document("a.jsonl#1", "good")]
+    assert [(each.unit, each.reason) for each in unread] == [
+        ("a.jsonl#2", "bad-json"),
+        ("a.jsonl#3", "no-text-column"),
+        ("a.jsonl#4", "text-not-a-string"),
+        ("a.jsonl#5", "empty"),
+        ("a.jsonl#6", "no-text-column"),
+        ("a.jsonl#8", "bad-json"),
+    ]
+    assert "{broken" in unread[0].detail
+
+
+def test_jsonl_nested_beyond_reason_is_a_bad_row(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "good"}\n' + "[" * 100_000 + "\n", "utf-8")
+    assert [each.reason for each in read(tmp_path / "a.jsonl")[1]] == ["bad-json"]
+
+
+def test_csv_with_quotes_newlines_and_short_rows(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('id,body\n1,"two\nlines, one cell"\n2\n3,plain\n', "utf-8")
+    documents, unread = read(tmp_path / "a.csv", "body")
+    assert documents == [Document("a.csv#1", "two\nlines, one cell"), Document("a.csv#3", "plain")]
+    assert [(each.unit, each.reason) for each in unread] == [("a.csv#2", "bad-row")]
+
+
+def test_parquet_rows_nulls_and_damage(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"body": ["one", None, "three"], "n": [1, 2, 3]}), path)
+    documents, unread = read(path, "body")
+    assert documents == [Document("a.parquet#1", "one"), Document("a.parquet#3", "three")]
+    assert [each.unit for each in unread] == ["a.parquet#2"]
+    with pytest.raises(EtymonError, match=r"a\.parquet has no column 'boby'(.|\n)*column: body"):
+        read(path, "boby")
+    path.write_bytes(path.read_bytes()[:-30])
+    assert read(path, "body")[1][0].reason == "unreadable-parquet"
+
+
+def test_half_a_surrogate_pair_is_stored(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "half \\ud83d"}', "utf-8")
+    assert read(tmp_path / "a.jsonl")[0][0].text == "half \ud83d"
+
+
+def test_files_of_a_folder_a_glob_and_a_name_with_brackets(tmp_path: Path) -> None:
+    for name in ("b.txt", "sub/a.TXT", "sub/.hidden/c.txt", ".d.txt", "e[1].txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    assert find_files(tmp_path) == (tmp_path, ["b.txt", "e[1].txt", "sub/a.TXT"])
+    assert find_files(tmp_path / "**" / "*.TXT") == (tmp_path, ["sub/a.TXT"])
+    assert find_files(tmp_path / "e[1].txt") == (tmp_path, ["e[1].txt"])
+    (tmp_path / "void").mkdir()
+    with pytest.raises(EtymonError, match="holds no files"):
+        find_files(tmp_path / "void")

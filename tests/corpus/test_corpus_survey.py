@@ -1,0 +1,136 @@
+"""A newcomer's folder: what is in it is told truly, and the proposed recipe loads and builds without editing."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from corpus_building import prose
+from fpdf import FPDF
+
+from etymon.corpus.proposal import recipe_for, recipe_name
+from etymon.corpus.stage import CorpusExecution, corpus_inputs, corpus_meaning, corpus_stage
+from etymon.corpus.survey import Survey, estimated_tokens, survey
+from etymon.errors import EtymonError
+from etymon.recipe import Recipe, load_recipe
+from etymon.store import Artifact, Store
+
+
+@pytest.fixture
+def papers(tmp_path: Path) -> Path:
+    """Thirty PDFs of two pages, and a few files of other types, some of them of no use."""
+    folder = tmp_path / "our papers [2024]"
+    folder.mkdir()
+    for number in range(30):
+        pdf = FPDF()
+        pdf.set_font("Times", size=11)
+        for page in range(2):
+            pdf.add_page()
+            pdf.multi_cell(0, 6, prose(1000 + 2 * number + page, 16))
+        pdf.output(str(folder / f"paper {number:02}.pdf"))
+    (folder / "notes.txt").write_text(prose(1), "utf-8")
+    (folder / "guide.md").write_text("# Guide\n\n" + prose(2), "utf-8")
+    (folder / "page.html").write_text(f"<html><body><article><p>{prose(3)}</p></article></body></html>", "utf-8")
+    (folder / "rows.jsonl").write_text("".join(json.dumps({"text": prose(10 + n, 4)}) + "\n" for n in range(5)), "utf-8")
+    (folder / "scan.pdf").write_bytes(b"%PDF-1.4 broken")
+    (folder / "photo.jpg").write_bytes(b"\xff\xd8")
+    return folder
+
+
+def recipe_of(found: Survey, name: str, beside: Path) -> Recipe:
+    path = beside / f"{name}.yaml"
+    path.write_text(recipe_for(found, name, beside), "utf-8")
+    return load_recipe(path)
+
+
+def build(recipe: Recipe, base: Path) -> Artifact:
+    store = Store(base / ".etymon")
+    inputs = corpus_inputs(recipe.corpus, base, store.digests)
+    return store.obtain(corpus_stage, inputs, corpus_meaning(recipe.corpus), CorpusExecution())[0]
+
+
+def test_thirty_papers_become_a_recipe_that_builds(papers: Path, tmp_path: Path) -> None:
+    found = survey(papers)
+    assert {each.suffix: each.files for each in found.types} == {".html": 1, ".jsonl": 1, ".md": 1, ".pdf": 31, ".txt": 1}
+    assert found.unsupported == {".jpg": 1}
+    assert [(each.unit, each.reason) for each in found.unread] == [("scan.pdf", "unreadable-pdf")]
+    assert found.documents == 38
+    assert not found.estimated
+    assert next(iter(found.languages)) == "en"
+    assert found.sample
+
+    beside = tmp_path / "recipes"
+    beside.mkdir()
+    recipe = recipe_of(found, recipe_name(papers), beside)
+    assert recipe.name == "our-papers-2024-135m"
+    (source,) = recipe.corpus.sources
+    assert (source.license, source.path) == ("own", "../our papers [2024]")
+    assert recipe.evaluate.tasks == ("heldout", "mmlu_dev", "chat_retention")
+    assert recipe.baselines == ()
+
+    facts = build(recipe, beside).facts
+    assert facts["documents_train"] + facts["documents_heldout"] == 38
+    assert facts["drops"] == {"unreadable-pdf": 1, "unsupported-type.jpg": 1}
+    assert facts["characters_train"] + facts["characters_heldout"] == pytest.approx(found.characters, rel=0.02)
+
+
+def test_the_budget_follows_the_text_and_stops_at_ten_minutes(tmp_path: Path) -> None:
+    (tmp_path / "small.txt").write_text(prose(1, 200), "utf-8")
+    small = recipe_of(survey(tmp_path / "small.txt"), "small", tmp_path)
+    assert small.train.budget.tokens is not None
+    assert 1 <= small.train.budget.tokens / survey(tmp_path / "small.txt").tokens <= 2
+    assert small.train.tokens_per_step < 2048
+    (tmp_path / "large.txt").write_text(prose(2, 8000), "utf-8")
+    large = recipe_of(survey(tmp_path / "large.txt"), "large", tmp_path)
+    assert large.train.budget.tokens == 120_000
+    assert large.train.tokens_per_step == 2048
+
+
+def test_rows_with_other_columns_get_sources_of_their_own(tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"{number}.txt").write_text(prose(number), "utf-8")
+    (folder / "faq.csv").write_text("id,answer: long\n" + "".join(f'{n},"{prose(50 + n, 4)}"\n' for n in range(5)), "utf-8")
+    (folder / "posts.jsonl").write_text("".join(json.dumps({"body": prose(70 + n, 4)}) + "\n" for n in range(5)), "utf-8")
+    (folder / "chat.jsonl").write_text('{"messages": [{"role": "user"}]}\n', "utf-8")
+    found = survey(folder)
+    assert found.columns == {"faq.csv": "answer: long", "posts.jsonl": "body"}
+    assert found.without_text == {"chat.jsonl": "columns messages"}
+    recipe = recipe_of(found, "mixed", tmp_path)
+    assert [source.column for source in recipe.corpus.sources] == ["text", "answer: long", "body"]
+    facts = build(recipe, tmp_path).facts
+    assert facts["documents_train"] + facts["documents_heldout"] == 22
+
+
+def test_what_is_not_read_for_time_is_estimated(tmp_path: Path) -> None:
+    for number in range(40):
+        (tmp_path / f"{number}.txt").write_text(prose(number, 40), "utf-8")
+    whole, hurried = survey(tmp_path), survey(tmp_path, seconds=0)
+    assert hurried.estimated
+    assert hurried.types[0].files_read < whole.types[0].files_read == 40
+    assert hurried.characters == pytest.approx(whole.characters, rel=0.1)
+    assert hurried.tokens == pytest.approx(whole.tokens, rel=0.1)
+
+
+def test_a_folder_without_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"x")
+    (tmp_path / "blank.txt").write_text(" ")
+    with pytest.raises(EtymonError, match=r"No text was found(.|\n)*unsupported-type\.jpg 1"):
+        survey(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["Ünïcode & co: 'x' #1", "- dash", 'quote"d', "語料"])
+def test_any_folder_name_gives_a_valid_recipe(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "a.txt").write_text(prose(1, 60), "utf-8")
+    recipe = recipe_of(survey(folder), recipe_name(folder), tmp_path)
+    assert recipe.corpus.sources[0].path == name
+    assert yaml.safe_load(recipe_for(survey(folder), "x", tmp_path))["name"] == "x"
+
+
+def test_tokens_are_estimated_within_reason() -> None:
+    assert estimated_tokens("plain English words " * 10) == 50
+    assert 1 < estimated_tokens("秦川雄帝宅") / 5 < 3
+    assert estimated_tokens("\ud83d") > 0
