@@ -129,9 +129,13 @@ class Store:
         name: str,
         address: str,
     ) -> Artifact:
+        mine: set[Path] = set()
+
         def scratch(key: str) -> Path:
             folder = self.scratch_folder(stage.name, key)
-            self._hold(held, folder.name, stage.name, listener)
+            if folder not in mine:
+                self._hold(held, folder.name, stage.name, listener)
+                mine.add(folder)
             folder.mkdir(parents=True, exist_ok=True)
             return folder
 
