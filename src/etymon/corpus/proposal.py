@@ -27,7 +27,7 @@ foundation: smollm2-135m-instruct-q4_1
 corpus:
   sources:
 {sources}
-  data_policy: default      # what is dropped and why: `etymon corpus inspect` lists every document
+  data_policy: default      # what has too little text, is mostly symbols or repeats itself is dropped, and counted
   heldout: {{share: 0.1}}     # a tenth of the files is never trained on; the model is measured on it
 
 train:
@@ -51,10 +51,10 @@ def recipe_for(survey: Survey, name: str, beside: Path) -> str:
     The budget is one and a half passes over the text, and at most what ten minutes of training on two cores allow.
     """
     cap = _TOKENS_PER_SECOND * 60 * _MINUTES
-    tokens = max(1000, min(cap, round(_EPOCHS * survey.tokens, -3)))
+    tokens = max(1000, min(cap, round(_EPOCHS * survey.tokens / 1000) * 1000))
     passes = tokens / max(1, survey.tokens)
     minutes = max(1, round(tokens / _TOKENS_PER_SECOND / 60))
-    reason = f"about {passes:.1f} passes over roughly {survey.tokens:,} tokens: some {minutes} min on two cores"
+    reason = f"about {passes:.1f} passes over roughly {_rounded(survey.tokens):,} tokens: some {minutes} min on two cores"
     if tokens == cap:
         reason += "; more takes longer and learns more"
     step = next((size for size in _TOKENS_PER_STEP if tokens >= _STEPS_WANTED * size), _TOKENS_PER_STEP[-1])
@@ -114,6 +114,11 @@ def _source(name: str, path: str, column: str) -> list[str]:
 
 def _relative(path: Path, beside: Path) -> str:
     return Path(os.path.relpath(path.resolve(), beside.resolve())).as_posix()
+
+
+def _rounded(count: int) -> int:
+    """To two digits: an estimate should not look exact."""
+    return int(float(f"{count:.2g}"))
 
 
 def _one_line(text: str) -> str:

@@ -1,7 +1,7 @@
 """What is measured about a text, once. Signals are pure functions of the text; decisions are made over stored signals."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -97,7 +97,7 @@ def _measure_batch(texts: Any) -> list[dict[str, Any]]:
                 "text": text,
                 "content": sha256(folded(text).encode()).hexdigest()[:32],
                 "comparable": comparable(text),
-                **asdict(measure(text)),
+                **vars(measure(text)),
             }
         )
     return rows
