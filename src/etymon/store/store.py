@@ -105,6 +105,22 @@ class Store:
     def scratch_folder(self, stage: str, key: str) -> Path:
         return self.root / "scratch" / f"{stage}-{value_digest(key)[:12]}"
 
+    def remove(self, artifact: Artifact) -> None:
+        """Take an artifact out of the store and the catalog. It is gone at once for every reader."""
+        with ExitStack() as held:
+            self._hold(held, artifact.name, artifact.manifest.stage, silent)
+            leaving = self.root / "making" / artifact.name
+            shutil.rmtree(leaving, ignore_errors=True)
+            leaving.parent.mkdir(parents=True, exist_ok=True)
+            artifact.folder.rename(leaving)
+            self.catalog.remove(artifact.name)
+            shutil.rmtree(leaving)
+
+    def scratch_folders(self) -> list[Path]:
+        """What interrupted or extendable stages keep."""
+        folder = self.root / "scratch"
+        return sorted(folder.iterdir()) if folder.is_dir() else []
+
     def _hold(self, held: ExitStack, name: str, stage: str, listener: Listener) -> None:
         locks = self.root / "locks"
         locks.mkdir(parents=True, exist_ok=True)

@@ -54,7 +54,7 @@ def build(draft: Draft[TrainMeaning, TrainExecution]) -> None:
     pieces = read_pieces(foundation, corpus, settings.sequence_length, draft.clock)
     plan = plan_for(pieces, settings)
     network = trainable_network(foundation, draft.meaning, draft.execution, pieces)
-    checkpoints = draft.scratch(checkpoint_key(draft.meaning, draft.inputs))
+    checkpoints = draft.scratch(checkpoint_key(draft.meaning, {role: given.digest for role, given in draft.inputs.items()}))
     clock: Clock | None = None
 
     def begin(tokens_before: int) -> None:
@@ -137,11 +137,11 @@ def loop_settings(settings: Train, execution: TrainExecution) -> LoopSettings:
     )
 
 
-def checkpoint_key(meaning: TrainMeaning, inputs: Mapping[str, Any]) -> str:
+def checkpoint_key(meaning: TrainMeaning, input_digests: Mapping[str, str]) -> str:
     """What two runs must share for one to continue from the other's checkpoint: all but how long they train."""
     plain = meaning.model_dump(mode="json")
     del plain["settings"]["budget"], plain["settings"]["decay_share"]
-    return value_digest({"meaning": plain, "inputs": {role: given.digest for role, given in inputs.items()}})
+    return value_digest({"meaning": plain, "inputs": dict(input_digests)})
 
 
 def _save(network: Any, foundation: Model, draft: Draft[TrainMeaning, TrainExecution], pieces: Pieces) -> dict[str, Any]:
