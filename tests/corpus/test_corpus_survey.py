@@ -70,6 +70,8 @@ def test_thirty_papers_become_a_recipe_that_builds(papers: Path, tmp_path: Path)
 
     facts = build(recipe, beside).facts
     assert facts["documents_train"] + facts["documents_heldout"] == 38
+    assert facts["heldout_units"] >= 5, "fewer cannot be scored"
+    assert not facts["sectioned"]
     assert facts["drops"] == {"unreadable-pdf": 1, "unsupported-type.jpg": 1}
     assert facts["characters_train"] + facts["characters_heldout"] == pytest.approx(found.characters, rel=0.02)
 
@@ -84,6 +86,24 @@ def test_the_budget_follows_the_text_and_stops_at_ten_minutes(tmp_path: Path) ->
     large = recipe_of(survey(tmp_path / "large.txt"), "large", tmp_path)
     assert large.train.budget.tokens == 120_000
     assert large.train.tokens_per_step == 2048
+
+
+@pytest.mark.parametrize(("sentences", "files"), [(60, 1), (150, 1), (600, 1), (30, 12), (40, 21)])
+def test_enough_is_held_out_to_be_measured(tmp_path: Path, sentences: int, files: int) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for number in range(files):
+        (folder / f"{number}.txt").write_text(prose(number, sentences), "utf-8")
+    recipe = recipe_of(survey(folder), "few", tmp_path)
+    assert "heldout" in recipe.evaluate.tasks
+    assert build(recipe, tmp_path).facts["heldout_units"] >= 5
+
+
+def test_too_little_text_is_not_promised_a_measure(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(prose(1, 20), "utf-8")
+    recipe = recipe_of(survey(tmp_path / "a.txt"), "tiny", tmp_path)
+    assert recipe.evaluate.tasks == ("mmlu_dev", "chat_retention")
+    assert build(recipe, tmp_path).facts["documents_heldout"] > 0
 
 
 def test_rows_with_other_columns_get_sources_of_their_own(tmp_path: Path) -> None:

@@ -4,15 +4,19 @@ import glob
 import json
 import os
 import re
+from math import ceil
 from pathlib import Path
 
 from etymon.corpus.formats import ROW_TYPES
+from etymon.corpus.reading import FEWEST_UNITS, section_size
 from etymon.corpus.survey import Survey
 
 _EPOCHS = 1.5
 _TOKENS_PER_SECOND = 200  # of the 135M base on two cores
 _MINUTES = 10
 _STEPS_WANTED = 20
+_HELDOUT_WANTED = 6  # units; a score needs five, and one may be dropped
+_LARGEST_SHARE = 0.5
 _TOKENS_PER_STEP = (2048, 1024, 512)
 
 _RECIPE = """\
@@ -28,7 +32,7 @@ corpus:
   sources:
 {sources}
   data_policy: default      # what has too little text, is mostly symbols or repeats itself is dropped, and counted
-  heldout: {{share: 0.1}}     # a tenth of the files is never trained on; the model is measured on it
+  heldout: {{share: {share}}}    # {share_reason}
 
 train:
   objective: pretrain       # learn the documents as they are
@@ -39,9 +43,9 @@ train:
 # baselines: [scratch]      # also train the same model from a random start, to see what the base was worth; doubles the time
 
 evaluate:
-  # heldout: how well it predicts your held-out documents; mmlu_dev: general knowledge;
+  # {heldout_reason}; mmlu_dev: general knowledge;
   # chat_retention: whether it still answers like the base does in conversation
-  tasks: [heldout, mmlu_dev, chat_retention]
+  tasks: [{heldout}mmlu_dev, chat_retention]
 """
 
 
@@ -58,7 +62,16 @@ def recipe_for(survey: Survey, name: str, beside: Path) -> str:
     if tokens == cap:
         reason += "; more takes longer and learns more"
     step = next((size for size in _TOKENS_PER_STEP if tokens >= _STEPS_WANTED * size), _TOKENS_PER_STEP[-1])
+    units, of = _units(survey)
+    share = min(_LARGEST_SHARE, max(0.1, ceil(100 * _HELDOUT_WANTED / max(1, units)) / 100))
+    measurable = units * share >= _HELDOUT_WANTED - 1
     return _RECIPE.format(
+        share=f"{share:g}",
+        share_reason=f"this share of the {units} {of} is never trained on; the model is measured on it",
+        heldout="heldout, " if measurable else "",
+        heldout_reason="heldout: how well it predicts your held-out documents"
+        if measurable
+        else "too little text to measure on held-out documents (add `heldout` once there are 5,000 characters)",
         folder=_one_line(str(survey.folder)),
         contents=_contents(survey),
         name=name,
@@ -75,6 +88,13 @@ def recipe_name(folder: Path) -> str:
     """A name for the model from its folder's or file's name: letters, digits, '-', '_' and '.' only."""
     name = re.sub(r"[^\w.-]+", "-", folder.resolve().stem or "documents").strip("-._")
     return f"{name or 'documents'}-135m"
+
+
+def _units(survey: Survey) -> tuple[int, str]:
+    """How many units the corpus stage will divide, and what they are: files and rows, or the sections of a few files."""
+    if survey.documents >= FEWEST_UNITS:
+        return survey.documents, "documents"
+    return max(survey.documents, survey.characters // section_size(survey.characters)), "sections that the text is cut into"
 
 
 def _contents(survey: Survey) -> str:

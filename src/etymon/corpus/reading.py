@@ -18,6 +18,8 @@ _BATCH_CHARACTERS = 8_000_000  # of one row group: what reading holds in memory
 _SECTIONS_WANTED = 100
 _SECTION_CHARACTERS = (500, 4000)  # shortest worth a document; longest that fits 1,024 tokens of English
 EXCERPT = 200
+FEWEST_UNITS = 20
+"""Of fewer files a tenth is one or two, on which nothing can be measured: then they are cut into sections."""
 
 RAW = pyarrow.schema(
     [
@@ -82,15 +84,15 @@ def read_sources(
     return drops
 
 
-def cut_into_sections(raw: Path, cut: Path) -> None:
-    """The raw table with each document cut into sections, each section a unit of its own (``book.txt#12``).
+def cut_into_sections(raw: Path, cut: Path) -> bool:
+    """Write the raw table with each document cut into sections, each section a unit of its own (``book.txt#12``).
 
-    The size aims at a hundred sections, within bounds: enough to hold some out, none longer than a model reads at once.
+    Returns whether any document was long enough to be cut. The size aims at a hundred sections, within bounds: enough to
+    hold some out, none longer than a model reads at once.
     """
     table = pyarrow.parquet.ParquetFile(raw)
     total = sum(len(row["raw"]) for batch in table.iter_batches(batch_size=64) for row in batch.to_pylist())
-    shortest, longest = _SECTION_CHARACTERS
-    size = min(longest, max(shortest, total // _SECTIONS_WANTED))
+    size = section_size(total)
 
     def rows() -> Iterator[dict[str, Any]]:
         for batch in table.iter_batches(batch_size=64):
@@ -99,15 +101,22 @@ def cut_into_sections(raw: Path, cut: Path) -> None:
                 for number, piece in enumerate(pieces, 1):
                     yield row | {"unit": f"{row['unit']}#{number}" if len(pieces) > 1 else row["unit"], "raw": piece}
 
-    write_raw(rows(), cut)
+    return write_raw(rows(), cut) > int(table.metadata.num_rows)
 
 
-def write_raw(rows: Iterable[dict[str, Any]], path: Path) -> None:
-    """Number rows and write them as the raw table, a bounded number of characters at a time."""
+def section_size(characters: int) -> int:
+    """Characters of one section of a corpus of so many characters."""
+    shortest, longest = _SECTION_CHARACTERS
+    return min(longest, max(shortest, characters // _SECTIONS_WANTED))
+
+
+def write_raw(rows: Iterable[dict[str, Any]], path: Path) -> int:
+    """Number rows and write them as the raw table, a bounded number of characters at a time; returns how many."""
     with pyarrow.parquet.ParquetWriter(path, RAW, compression="zstd") as writer:
         held: list[dict[str, Any]] = []
-        characters = 0
+        characters = count = 0
         for position, row in enumerate(rows):
+            count = position + 1
             held.append(row | {"position": position})
             characters += len(row["raw"])
             if characters >= _BATCH_CHARACTERS:
@@ -115,6 +124,7 @@ def write_raw(rows: Iterable[dict[str, Any]], path: Path) -> None:
                 held, characters = [], 0
         if held:
             writer.write_table(pyarrow.Table.from_pylist(held, RAW))
+    return count
 
 
 def _unread_row(source: str, unread: Unread) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from etymon import recipe
 from etymon.corpus.duplicates import exact_survivors, near_duplicate_clusters
 from etymon.corpus.engine import col, from_pydict, lit, read_parquet, when
 from etymon.corpus.policy import POLICIES, Policy
-from etymon.corpus.reading import DROPS, EXCERPT, SourceMeaning, cut_into_sections, read_sources
+from etymon.corpus.reading import DROPS, EXCERPT, FEWEST_UNITS, SourceMeaning, cut_into_sections, read_sources
 from etymon.corpus.signals import SIGNAL_NAMES, measured
 from etymon.corpus.sources import SourceFiles, corpus_inputs
 from etymon.corpus.split import Split, split_units
@@ -66,10 +66,10 @@ def _build(draft: Draft[CorpusMeaning, CorpusExecution]) -> None:
         if not pyarrow.parquet.read_metadata(raw).num_rows:
             raise _empty(Counter(row["reason"] for row in unread))
         documents = _decide(draft, raw, Path(work) / "documents.parquet")
-        sectioned = documents.kept_units < ceil(1 / meaning.heldout_share)
-        if sectioned:  # a unit would be more than the share that is held out: cut the units
-            cut = Path(work) / "sections.parquet"
-            cut_into_sections(raw, cut)
+        few = max(FEWEST_UNITS, ceil(1 / meaning.heldout_share))
+        cut = Path(work) / "sections.parquet"
+        sectioned = documents.kept_units < few and cut_into_sections(raw, cut)
+        if sectioned:
             documents = _decide(draft, cut, Path(work) / "section-documents.parquet")
         drops = pyarrow.concat_tables([documents.drops(), pyarrow.Table.from_pylist(unread, DROPS)])
         if not len(documents.kept):
