@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 Vector = NDArray[np.float64]
 
@@ -94,12 +94,12 @@ def ratio_estimate(
 
 def student_quantile(clusters: int, level: float) -> float:
     """How many standard errors the two-sided interval of a mean of so many clusters reaches to each side."""
-    return float(stats.t.ppf(0.5 + level / 2, clusters - 1)) if clusters > 1 else math.nan
+    return float(special.stdtrit(clusters - 1, 0.5 + level / 2)) if clusters > 1 else math.nan
 
 
 def wilson_interval(share: float, items: float, *, level: float = 0.95) -> tuple[float, float]:
     """Score interval of a share (Wilson 1927, JASA 22:209); ``items`` may be an effective number, not whole."""
-    z = float(stats.norm.ppf(0.5 + level / 2))
+    z = float(special.ndtri(0.5 + level / 2))
     shrunk = (share + z * z / (2 * items)) / (1 + z * z / items)
     half = z / (1 + z * z / items) * math.sqrt(share * (1 - share) / items + z * z / (4 * items * items))
     return max(0.0, shrunk - half), min(1.0, shrunk + half)
@@ -139,4 +139,4 @@ def is_binary(values: ArrayLike, weights: ArrayLike | None = None) -> bool:
     """Whether every item is 0 or 1 and counts the same."""
     value_I: NDArray[Any] = np.asarray(values)
     same_weight = weights is None or bool(np.ptp(np.asarray(weights)) == 0)
-    return same_weight and bool(np.isin(value_I, (0, 1)).all())
+    return same_weight and bool(((value_I == 0) | (value_I == 1)).all())

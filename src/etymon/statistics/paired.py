@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from etymon.statistics.intervals import Sums, Vector, cluster_sums, is_binary, student_quantile
 
@@ -120,7 +120,7 @@ def mcnemar_p(gained: int, lost: int) -> float:
 
 def mcnemar_p_values(gained: NDArray[np.int64], lost: NDArray[np.int64]) -> Vector:
     """``mcnemar_p`` of many pairs at once; the arrays have one shape."""
-    p_values: Vector = np.minimum(1.0, 2 * stats.binom.cdf(np.minimum(gained, lost), gained + lost, 0.5))
+    p_values: Vector = np.minimum(1.0, 2 * special.bdtr(np.minimum(gained, lost), gained + lost, 0.5))
     return p_values
 
 
@@ -131,7 +131,7 @@ def bonett_price_interval(changes: Changes, *, level: float = 0.95) -> tuple[flo
     """
     items = changes.kept + changes.gained + changes.lost + changes.neither
     gained, lost = (changes.gained + 1) / (items + 2), (changes.lost + 1) / (items + 2)
-    z = float(stats.norm.ppf(0.5 + level / 2))
+    z = float(special.ndtri(0.5 + level / 2))
     half = z * math.sqrt((gained + lost - (gained - lost) ** 2) / (items + 2))
     return max(-1.0, gained - lost - half), min(1.0, gained - lost + half)
 
@@ -171,7 +171,7 @@ def bootstrap_reach(sums: Sums, *, level: float = 0.95, resamples: int = 9_999, 
 
 def minimum_detectable_effect(stderr: float, *, level: float = 0.95, power: float = 0.8) -> float:
     """The smallest true difference that a test with this standard error finds with this power: (z_{α/2} + z_β)·SE."""
-    return float(stats.norm.ppf(0.5 + level / 2) + stats.norm.ppf(power)) * stderr
+    return float(special.ndtri(0.5 + level / 2) + special.ndtri(power)) * stderr
 
 
 def student_p_values(difference: Vector, stderr: Vector, clusters: int) -> Vector:
@@ -185,7 +185,7 @@ def student_p_values(difference: Vector, stderr: Vector, clusters: int) -> Vecto
     size = np.abs(difference)
     flat = stderr <= 1e-12 * size
     with np.errstate(divide="ignore", invalid="ignore"):
-        p_values = 2 * stats.t.sf(size / stderr, clusters - 1)
+        p_values = 2 * special.stdtr(clusters - 1, -size / stderr)
     p_values = np.where(flat, min(1.0, 2.0 ** (1 - clusters)), p_values)
     return np.where(size == 0, 1.0, p_values)
 
