@@ -1,7 +1,7 @@
 """How much each tensor differs from its counterpart in the parent."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,8 +34,32 @@ class Change:
     """Measured after folding gains, reordering and rescaling, because the stored values are arranged differently."""
 
 
-def tensor_digests(tensors: Tensors) -> dict[str, str]:
-    """SHA-256 over dtype, shape and stored bytes of every tensor."""
+@dataclass(frozen=True)
+class Shared:
+    """Which tensors two models have in common, bit for bit."""
+
+    model_digests: dict[str, str]
+    parent_digests: dict[str, str]
+    names: tuple[str, ...]
+    """The model's tensors that the parent has too, without constant ones (a fresh gain of all ones), which show nothing."""
+    all_equal: bool
+    """Whether the two hold the same tensors and no others."""
+
+    def same(self, ours: Piece, theirs: Piece) -> bool:
+        """Whether two pieces are known to be equal without being read."""
+        whole = (ours.start, ours.stop) == (theirs.start, theirs.stop)
+        return whole and self.model_digests[ours.name] == self.parent_digests[theirs.name]
+
+
+def find_shared(model: Tensors, parent: Tensors) -> Shared:
+    """Compare the SHA-256 of dtype, shape and stored bytes of every tensor, wherever it is and whatever it is called."""
+    ours, theirs = _digests(model), _digests(parent)
+    known = set(theirs.values())
+    names = tuple(name for name, digest in ours.items() if digest in known and not _constant(model.raw(name)))
+    return Shared(ours, theirs, names, sorted(ours.values()) == sorted(theirs.values()))
+
+
+def _digests(tensors: Tensors) -> dict[str, str]:
     found = {}
     for name in tensors.names:
         digest = hashlib.sha256(f"{tensors.dtype(name)} {tensors.shape(name)}\n".encode())
@@ -44,27 +68,19 @@ def tensor_digests(tensors: Tensors) -> dict[str, str]:
     return found
 
 
-def shared_tensors(model: Tensors, parent: Tensors) -> tuple[list[str], bool]:
-    """Names of the model's tensors that are, bit for bit, in the parent; and whether the two hold the same tensors.
-
-    Constant tensors are left out of the list (a norm gain of all ones is in every fresh model).
-    """
-    ours, theirs = tensor_digests(model), tensor_digests(parent)
-    known = set(theirs.values())
-    same = [name for name, digest in ours.items() if digest in known and not _constant(model.read(name))]
-    return same, sorted(ours.values()) == sorted(theirs.values())
+def _constant(stored: memoryview) -> bool:
+    """Whether stored scalars (of 1, 2, 4 or 8 bytes) repeat; most tensors show in the first bytes that they do not."""
+    start = bytes(stored[:4096])
+    return start[8:] == start[:-8] and (len(stored) <= 4096 or stored[8:] == stored[:-8])
 
 
-def _constant(values: Array) -> bool:
-    return values.size == 0 or bool(values.flat[0] == values.flat[-1] and (values == values.flat[0]).all())
-
-
-def relative_change(ours: Array, theirs: Array) -> float:
-    """‖ours − theirs‖ / ‖theirs‖; over ‖ours‖ where the parent's is all zero."""
+def relative_change(ours: Array, theirs: Array, carry: Callable[[Array], Array] | None = None) -> float:
+    """‖ours − theirs‖ / ‖theirs‖; over ‖ours‖ where the parent's is all zero. ``carry`` is applied to rows of theirs."""
     squares = np.zeros(3)
     step = max(1, _ROWS_AT_ONCE // max(1, ours[0].size if ours.ndim > 1 else 1))
     for start in range(0, len(ours), step):
-        one, other = ours[start : start + step].ravel(), theirs[start : start + step].ravel()
+        one, rows = ours[start : start + step].ravel(), theirs[start : start + step]
+        other = (carry(rows) if carry else rows).ravel()
         delta = one - other
         squares += [float(delta @ delta), float(other @ other), float(one @ one)]
     scale = squares[1] or squares[2]
@@ -72,31 +88,48 @@ def relative_change(ours: Array, theirs: Array) -> float:
 
 
 def layer_changes(
-    model: Tensors, ours: Layer, parent: Tensors, theirs: Layer, index: int, alignment: Alignment, head_size: int
+    model: Tensors,
+    ours: Layer,
+    parent: Tensors,
+    theirs: Layer,
+    index: int,
+    alignment: Alignment,
+    head_size: int,
+    shared: Shared,
 ) -> Iterator[Change]:
     """Changes of one layer's tensors, as stored; in canonical form where the layer is arranged differently."""
     roles = [role for role in ours if role in theirs]
     stored = {}
     for role in roles:
-        one, other = read_finite(model, ours[role]), read_finite(parent, theirs[role])
-        if one.shape == other.shape:
-            relative = relative_change(one, _carried(other, role, alignment))
-            stored[role] = Change(role, index, ours[role].name, one.size, relative)
+        if change := piece_change(role, index, model, ours[role], parent, theirs[role], alignment, shared):
+            stored[role] = change
     if any(change.relative > _REARRANGED for role, change in stored.items() if role not in NORM_ROLES):
         for role, relative in _canonical_changes(model, ours, parent, theirs, alignment, head_size).items():
-            if role in stored and relative < stored[role].relative:
+            needed = _REARRANGED if role in NORM_ROLES else relative  # a gain that hardly differs was not folded
+            if role in stored and stored[role].relative > needed:
                 stored[role] = replace(stored[role], relative=relative, canonical=True)
     yield from stored.values()
 
 
-def table_change(
-    role: str, model: Tensors, ours: Piece, parent: Tensors, theirs: Piece, alignment: Alignment
+def piece_change(
+    role: str,
+    layer: int | None,
+    model: Tensors,
+    ours: Piece,
+    parent: Tensors,
+    theirs: Piece,
+    alignment: Alignment,
+    shared: Shared,
 ) -> Change | None:
-    """Change of an embedding, head or final norm; None where the shapes differ."""
+    """Change of one piece as stored, the residual stream aligned; None where the shapes differ."""
+    if alignment.kind == "identity" and shared.same(ours, theirs):
+        return Change(role, layer, ours.name, ours.scalars(model), 0.0)
     one, other = read_finite(model, ours), read_finite(parent, theirs)
     if one.shape != other.shape:
         return None
-    return Change(role, None, ours.name, one.size, relative_change(one, _carried(other, role, alignment)))
+    if one.ndim == 2 and role not in WRITES_TO_RESIDUAL:
+        return Change(role, layer, ours.name, one.size, relative_change(one, other, alignment.carry))
+    return Change(role, layer, ours.name, one.size, relative_change(one, _carried(other, role, alignment)))
 
 
 def _carried(values: Array, role: str, alignment: Alignment) -> Array:
@@ -104,7 +137,7 @@ def _carried(values: Array, role: str, alignment: Alignment) -> Array:
     if alignment.kind == "identity":
         return values
     if values.ndim == 1:
-        return alignment.carry_norms(np.abs(values)) if alignment.keeps_axes else values
+        return alignment.carry_norms(values) if alignment.keeps_axes else values
     if role in WRITES_TO_RESIDUAL:
         return np.ascontiguousarray(alignment.carry(np.ascontiguousarray(values.T)).T)
     return alignment.carry(values)
@@ -115,7 +148,7 @@ def _canonical_changes(
 ) -> dict[str, float]:
     one = _folded(model, ours)
     other = {role: _carried(values, role, alignment) for role, values in _folded(parent, theirs).items()}
-    found: dict[str, float] = {}
+    found = dict.fromkeys(NORM_ROLES, 0.0)  # folded into the matrices on both sides
     if {"gate", "up", "down"} <= one.keys() & other.keys():
         found |= _mlp_changes(one, other)
     if head_size and {"q", "k", "v", "o"} <= one.keys() & other.keys():

@@ -7,6 +7,7 @@ The overall test permutes layer maps instead of combining layers, for the layers
 independent. Under independence the given map is one among all, so the share of maps that reach its agreement is a p-value.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -44,3 +45,9 @@ def map_p_value(counts_PM: np.ndarray, layer_map: Mapping[int, int], seed: int =
     maps = np.argsort(rng.random((MAPS, many)), axis=1)[:, :few]
     totals = counts[rows, maps[:, rows]].sum(axis=1)
     return decoy_p_value(observed, totals)
+
+
+def map_p_floor(counts_PM: np.ndarray) -> float:
+    """The least value ``map_p_value`` can give: one over the maps drawn, or over all maps where there are fewer."""
+    few, many = sorted(counts_PM.shape)
+    return max(1 / (MAPS + 1), 1 / math.perm(many, few))

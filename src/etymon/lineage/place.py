@@ -18,14 +18,20 @@ from etymon.lineage.read import WRITES_TO_RESIDUAL, Array, Piece, Structure, Ten
 
 Slot = tuple[int, str]
 """Layer and role."""
+_FINAL: Slot = (-1, "final norm")
 
 
 def place(
-    tensors: Tensors, loose: Structure, other: Structure, profiles: Mapping[int, LayerProfile], alignment: Alignment
+    tensors: Tensors,
+    loose: Structure,
+    other: Structure,
+    profiles: Mapping[int, LayerProfile],
+    final_gain: Array | None,
+    alignment: Alignment,
 ) -> Structure:
     """The structure of ``loose`` after the other model's; ``alignment`` carries the other's coordinates into this model's.
 
-    Only tensors of exactly the other's shapes are placed.
+    ``profiles`` and ``final_gain`` are the other's. Only tensors of exactly the other's shapes are placed.
     """
     vectors = [name for name in loose.loose if tensors.shape(name) == (loose.width,)]
     gains = {name: read_finite(tensors, Piece(name)) for name in vectors}
@@ -42,11 +48,14 @@ def place(
             scores = _matrix_scores(own, slots, profiles, alignment, folded)
             for i, j in zip(*linear_sum_assignment(scores, maximize=True), strict=True):
                 placed[slots[j]] = Piece(names[i])
-    norm_slots: list[Slot] = [(index, role) for index, layer in profiles.items() for role in layer.gains]
-    if vectors and norm_slots:
-        theirs = np.stack([alignment.carry_norms(np.abs(profiles[index].gains[role])) for index, role in norm_slots])
-        scores = _unit(np.stack([np.abs(gains[name]) for name in vectors])) @ _unit(theirs).T
-        for i, j in zip(*linear_sum_assignment(scores, maximize=True), strict=True):
+    their_gains = {(index, role): gain for index, layer in profiles.items() for role, gain in layer.gains.items()}
+    if final_gain is not None:
+        their_gains[_FINAL] = final_gain
+    if vectors and their_gains:
+        norm_slots = list(their_gains)
+        carried = [alignment.carry_norms(gain) for gain in their_gains.values()]
+        distances = _distances(np.stack(list(gains.values())), np.stack(carried))
+        for i, j in zip(*linear_sum_assignment(distances), strict=True):
             placed[norm_slots[j]] = Piece(vectors[i])
     layers = tuple({role: placed[i, role] for role in layer if (i, role) in placed} for i, layer in enumerate(other.layers))
     used = {piece.name for piece in placed.values()}
@@ -57,6 +66,7 @@ def place(
         slots_repeat=False,
         neurons=other.neurons,
         key_width=other.key_width,
+        final_norm=placed.get(_FINAL, loose.final_norm),
         loose=tuple(name for name in loose.loose if name not in used),
         notes=(*loose.notes, "its layers were found by likeness to the other model's"),
     )
@@ -82,6 +92,13 @@ def _slot_norms(slot: Slot, profiles: Mapping[int, LayerProfile], folded: bool) 
     norms = layer.matrices[role].residual(role)
     gain = "mlp norm" if role in ("gate", "up") else "attention norm"
     return norms * np.abs(layer.gains[gain]) if folded and role not in WRITES_TO_RESIDUAL and gain in layer.gains else norms
+
+
+def _distances(first: Array, second: Array) -> np.ndarray:
+    """``[i, j]``: squared distance of two gain vectors over the product of their lengths."""
+    lengths = np.outer(np.linalg.norm(first, axis=1), np.linalg.norm(second, axis=1))
+    squares = np.square(first).sum(1)[:, None] + np.square(second).sum(1)[None, :]
+    return np.asarray((squares - 2 * first @ second.T) / np.maximum(lengths, 1e-30))
 
 
 def _unit(rows: Array) -> Array:

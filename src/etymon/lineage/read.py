@@ -52,6 +52,10 @@ class Piece:
         values = tensors.read(self.name)
         return values if self.stop is None else values[self.start : self.stop]
 
+    def scalars(self, tensors: Tensors) -> int:
+        shape = tensors.shape(self.name)
+        return math.prod(shape) if self.stop is None else (self.stop - self.start) * math.prod(shape[1:])
+
 
 Layer = Mapping[str, Piece]
 """One layer's pieces by role."""

@@ -1,0 +1,80 @@
+"""What changed between two related models, and which came first where that shows."""
+
+import math
+from itertools import product
+
+from etymon.lineage.change import Change, Shared, layer_changes, piece_change
+from etymon.lineage.correspond import Correspondence
+from etymon.lineage.direction import Direction, direction_of, lattice_evidence
+from etymon.lineage.profile import read_finite
+from etymon.lineage.read import Piece
+from etymon.progress import Clock, Listener
+
+
+def changes_of(found: Correspondence, shared: Shared, listener: Listener) -> list[Change]:
+    """Every tensor that has a counterpart, with its relative change. Raises EtymonError for values that are not finite."""
+    model, parent = found.model, found.parent
+    changes = _table_changes(found, shared)
+    ours, theirs = model.structure.final_norm, parent.structure.final_norm
+    if ours and theirs:
+        final = piece_change("final norm", None, model.tensors, ours, parent.tensors, theirs, found.alignment, shared)
+        changes += [final] if final else []
+    clock = Clock(listener, "lineage", "measuring what changed", total=len(found.layer_map), unit="layers")
+    for done, (there, here) in enumerate(sorted(found.layer_map.items()), 1):
+        ours_at, theirs_at = model.structure.layers[here], parent.structure.layers[there]
+        changes += layer_changes(
+            model.tensors, ours_at, parent.tensors, theirs_at, here, found.alignment, found.head_size, shared
+        )
+        clock(done)
+    return changes
+
+
+def _table_changes(found: Correspondence, shared: Shared) -> list[Change]:
+    """Embedding and head. Nothing but the likeness tells two tables of one model apart, so each takes the closest."""
+    tables = found.model.structure.embeddings, found.parent.structure.embeddings
+    role = "embedding" if max(len(each) for each in tables) == 1 else "embedding or head"
+    best: dict[str, Change] = {}
+    for one, other in product(*tables):
+        change = piece_change(role, None, found.model.tensors, one, found.parent.tensors, other, found.alignment, shared)
+        if change and (one.name not in best or change.relative < best[one.name].relative):
+            best[one.name] = change
+    return list(best.values())
+
+
+def every_value_equal(found: Correspondence, changes: list[Change]) -> bool:
+    """Whether every tensor of both was compared and none differs in any value (another dtype, without loss)."""
+    sides = found.model, found.parent
+    compared = sum(change.parameters for change in changes)
+    return (
+        all(change.relative == 0 for change in changes)
+        and not any(side.structure.loose for side in sides)
+        and all(sum(math.prod(side.tensors.shape(name)) for name in side.tensors.names) == compared for side in sides)
+    )
+
+
+def change_by_role(changes: list[Change]) -> dict[str, float]:
+    """Root mean square of the relative changes of each role's tensors, weighted by their size."""
+    found: dict[str, float] = {}
+    for role in dict.fromkeys(change.role for change in changes):
+        of_role = [change for change in changes if change.role == role]
+        squares = sum(change.parameters * change.relative**2 for change in of_role)
+        found[role] = math.sqrt(squares / sum(change.parameters for change in of_role))
+    return found
+
+
+def direction(found: Correspondence) -> tuple[Direction, str]:
+    """Which came first, by the traces of a quantisation, and the reason."""
+    if found.alignment.kind != "identity":
+        return "unknown", "the weights were rearranged, so traces of a quantisation were not looked for"
+    ours, theirs = found.model.structure, found.parent.structure
+    pairs: list[tuple[Piece, Piece]] = []
+    if len(ours.embeddings) == len(theirs.embeddings) == 1:
+        pairs.append((ours.embeddings[0], theirs.embeddings[0]))
+    if found.layer_map:
+        there = sorted(found.layer_map)[len(found.layer_map) // 2]
+        pairs.append((ours.layers[found.layer_map[there]]["up"], theirs.layers[there]["up"]))
+    evidence = [
+        lattice_evidence(read_finite(found.model.tensors, one), read_finite(found.parent.tensors, other))
+        for one, other in pairs
+    ]
+    return direction_of([each for each in evidence if each is not None])

@@ -1,0 +1,135 @@
+"""What in the model corresponds to what in the parent: coordinates of the residual stream, roles, layers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from etymon.lineage.align import Alignment, align_residual, identity
+from etymon.lineage.place import place
+from etymon.lineage.profile import LayerProfile, correlation, profile_layer, read_finite
+from etymon.lineage.read import Array, Piece, Structure, Tensors
+from etymon.lineage.roles import agree, head_size, likeness, relabel_profiles, settle
+from etymon.lineage.tokens import SharedTokens
+
+_TOKENS = 4096
+"""Rows of the embeddings the alignment looks at, at least; four times the width where that is more."""
+_PROFILED = 6
+"""Layers that are looked at to settle roles, where one decision holds for all layers."""
+_SAME_COORDINATES = 0.5
+"""Mean correlation of the down projections' norms from which equal coordinates are assumed without embeddings."""
+
+Profiles = Mapping[int, LayerProfile]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two models."""
+
+    name: str
+    tensors: Tensors
+    vocabulary: dict[str, int] | None
+    structure: Structure
+
+
+@dataclass(frozen=True)
+class Correspondence:
+    """The two models with their roles settled, and the ways between them."""
+
+    model: Side
+    parent: Side
+    alignment: Alignment
+    layer_map: Mapping[int, int]
+    """The model's layer for each of the parent's."""
+    head_size: int
+    """Rows of an attention head; 0 where the weights do not show it."""
+
+
+def align(model: Side, parent: Side, tokens: SharedTokens) -> Alignment | None:
+    """The best alignment by the tables of embeddings; without them identity, or None if the widths differ."""
+    widths = model.structure.width, parent.structure.width
+    found: list[Alignment] = []
+    if len(tokens.model_rows) > 1:
+        chosen = tokens.sample(max(_TOKENS, 4 * max(widths)))
+        theirs = [_rows(parent.tensors, piece, chosen.parent_rows) for piece in parent.structure.embeddings]
+        for piece in model.structure.embeddings:
+            ours = _rows(model.tensors, piece, chosen.model_rows)
+            found += [align_residual(ours, other) for other in theirs]
+    if found:
+        return max(found, key=lambda alignment: (alignment.keeps_axes, alignment.similarity))
+    return identity(widths[0]) if widths[0] and widths[0] == widths[1] else None
+
+
+def correspond(model: Side, parent: Side, alignment: Alignment) -> Correspondence:
+    """Settle roles on both sides, find the layer map, and take a second look at the alignment."""
+    equal_depth = len(model.structure.layers) == len(parent.structure.layers)
+    few = equal_depth and model.structure.slots_repeat and parent.structure.slots_repeat
+    model, ours = _settled(model, _PROFILED if few else None)
+    parent, theirs = _settled(parent, _PROFILED if few else None)
+    heads = head_size([*theirs.values(), *ours.values()], parent.structure.width)
+    if not model.structure.layers and alignment.keeps_axes:
+        model = replace(
+            model, structure=place(model.tensors, model.structure, parent.structure, theirs, _final_gain(parent), alignment)
+        )
+        return Correspondence(model, parent, alignment, _in_order(parent.structure), heads)
+    if not parent.structure.layers and alignment.keeps_axes:
+        back = alignment.reversed()
+        parent = replace(
+            parent, structure=place(parent.tensors, parent.structure, model.structure, ours, _final_gain(model), back)
+        )
+        return Correspondence(model, parent, alignment, _in_order(model.structure), heads)
+    if equal_depth:
+        alignment = _second_look(ours, theirs, alignment)
+        layer_map = _in_order(model.structure)
+    else:
+        layer_map = _map_layers(ours, theirs, alignment)
+    seen = {there: here for there, here in layer_map.items() if there in theirs and here in ours}
+    structure = agree(model.structure, ours, parent.structure, theirs, seen, alignment)
+    return Correspondence(replace(model, structure=structure), parent, alignment, layer_map, heads)
+
+
+def _rows(tensors: Tensors, piece: Piece, rows: np.ndarray) -> Array:
+    return np.asarray(read_finite(tensors, piece)[rows], np.float32)
+
+
+def _final_gain(side: Side) -> Array | None:
+    return read_finite(side.tensors, side.structure.final_norm) if side.structure.final_norm else None
+
+
+def _settled(side: Side, most: int | None) -> tuple[Side, Profiles]:
+    count = len(side.structure.layers)
+    chosen = range(count) if most is None else np.unique(np.linspace(0, count - 1, most).astype(int)).tolist()
+    profiles = {index: profile_layer(side.tensors, side.structure.layers[index]) for index in chosen}
+    structure = settle(side.structure, profiles)
+    return replace(side, structure=structure), relabel_profiles(side.structure, structure, profiles)
+
+
+def _second_look(ours: Profiles, theirs: Profiles, alignment: Alignment) -> Alignment:
+    """Identity where the embeddings did not align but the layers show equal coordinates (a replaced vocabulary)."""
+    if alignment.keeps_axes or alignment.model_width != alignment.parent_width:
+        return alignment
+    alike = [
+        correlation(ours[index].matrices["down"].rows, theirs[index].matrices["down"].rows)
+        for index in ours.keys() & theirs.keys()
+        if "down" in ours[index].matrices and "down" in theirs[index].matrices
+    ]
+    return identity(alignment.model_width) if alike and np.mean(alike) > _SAME_COORDINATES else alignment
+
+
+def _in_order(structure: Structure) -> dict[int, int]:
+    return {index: index for index in range(len(structure.layers))}
+
+
+def _map_layers(ours: Profiles, theirs: Profiles, alignment: Alignment) -> dict[int, int]:
+    """Parent's layer → model's, for unequal depth: by the likeness of down projections, else by relative depth.
+
+    The likeness looks at other quantities than the test does, so choosing the map by it does not favour the test.
+    """
+    if alignment.keeps_axes:
+        scores = [[likeness("down", one, other, alignment) for one in ours.values()] for other in theirs.values()]
+        rows, columns = linear_sum_assignment(np.array(scores), maximize=True)
+        return dict(zip(rows.tolist(), columns.tolist(), strict=True))
+    fewer, more = sorted((len(ours), len(theirs)))
+    spread = np.linspace(0, more - 1, fewer).round().astype(int).tolist()
+    return dict(enumerate(spread)) if len(theirs) == fewer else {there: here for here, there in enumerate(spread)}
