@@ -1,1 +1,1 @@
-"""Talking to a model."""
+"""Talking to a model: prompts from its own chat template, streamed answers, conversations."""
