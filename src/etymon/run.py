@@ -214,7 +214,7 @@ def write_evidence(job: Job, foundation: Model, corpus: Artifact, scores: dict[s
     def summary(evidence: Artifact) -> str:
         facts = evidence.facts
         to_do = facts["obligations_to_do"] + facts["obligations_unmet"]
-        return f"provenance (unsigned), model card; of the licences' obligations {facts['obligations_met']} met, {to_do} left to you"
+        return f"provenance (unsigned), model card; licence obligations: {facts['obligations_met']} met, {to_do} left to you"
 
     inputs: dict[str, Any] = {"derivative": job.made["train"], "foundation": foundation, "corpus": corpus}
     inputs |= {f"evaluation/{given.facts['task']}": given for given in scores[job.recipe.name]}

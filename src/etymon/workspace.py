@@ -8,12 +8,20 @@ from pathlib import Path
 
 from etymon.board.entries import BoardMeaning, Entry
 from etymon.board.stage import BoardExecution, board_stage
+from etymon.corpus.stage import corpus_stage
 from etymon.errors import EtymonError
+from etymon.evaluate.plan import plan_task
+from etymon.evaluate.stage import evaluate_stage
 from etymon.foundation.model import Model
 from etymon.foundation.sources import open_model
+from etymon.lineage.stage import Execution as LineageExecution
+from etymon.lineage.stage import Meaning as LineageMeaning
+from etymon.lineage.stage import lineage_stage
+from etymon.lineage.verdict import Lineage
 from etymon.progress import Listener, silent
-from etymon.run import RunMeaning, run_stage, trained_model
+from etymon.run import RunMeaning, StageLine, read_lineage, run_stage, score_line, trained_model
 from etymon.store import Artifact, Store
+from etymon.train.rows import rendered_rows
 from etymon.train.stage import TrainMeaning, checkpoint_key, train_stage
 
 
@@ -84,6 +92,58 @@ def find_artifact(text: str, store: Store) -> Artifact:
     if matches:
         raise EtymonError(f"{text} could be {', '.join(each.name for each in matches[:5])}.", "Give more of the name.")
     raise EtymonError(f"The workspace {store.root} has no artifact {text}.", "`etymon runs` lists the runs.")
+
+
+def evaluate_each(names: list[str], tasks: tuple[str, ...], store: Store, listener: Listener = silent) -> Iterator[StageLine]:
+    """Put every task to every model. ``heldout`` takes the corpus of the workspace's newest run."""
+    corpora = [artifact for artifact in store.artifacts() if artifact.manifest.stage == corpus_stage.name]
+    corpus = max(corpora, key=lambda each: each.manifest.created, default=None)
+    plans = [plan_task(task, corpus=corpus if task == "heldout" else None, folder=Path.cwd()) for task in tasks]
+    for name in names:
+        model = find_model(name, store, listener)
+        for plan in plans:
+            role = f"{plan.meaning.task} of {model.name}"
+            if reason := plan.not_applicable(model):
+                yield StageLine(role, f"not measured: {reason}", 0.0, True)
+                continue
+            made, reused = store.obtain(evaluate_stage, plan.inputs(model), plan.meaning, plan.execution, listener)
+            yield StageLine(role, score_line(made), made.manifest.seconds, reused)
+
+
+def lineages_of(name: str, parent: str | None, store: Store, listener: Listener = silent) -> list[Lineage]:
+    """A model against its supposed parent, or against every foundation known to the workspace or the user's cache.
+
+    Several parents are screened at once: the verdicts carry p-values as tested, one a pair.
+    """
+    model = find_model(name, store, listener)
+    parents = [find_model(parent, store, listener)] if parent else _known_foundations(store, listener)
+    if not parents:
+        raise EtymonError("No foundation is known here yet to compare with.", "Name one: `etymon lineage MODEL PARENT`.")
+    found = []
+    for each in parents:
+        if each.digest == model.digest and not parent:
+            continue
+        inputs = {"model": model, "parent": each}
+        made, _ = store.obtain(lineage_stage, inputs, LineageMeaning(), LineageExecution(), listener)
+        found.append(read_lineage(made))
+    return sorted(found, key=lambda lineage: -(lineage.effect or 0))
+
+
+def _known_foundations(store: Store, listener: Listener) -> list[Model]:
+    """The foundations of the workspace's runs, once each."""
+    sources = {record.manifest.meaning["recipe"]["foundation"]: None for record in runs(store)}
+    return list({model.digest: model for model in (open_model(source, listener=listener) for source in sources)}.values())
+
+
+def training_rows(artifact: Artifact, store: Store, count: int) -> list[str]:
+    """The first rows that a training saw, as text, with tokens that are not supervised between ⟦ and ⟧."""
+    by_name = {each.name: each for each in store.artifacts()}
+    if artifact.manifest.stage == run_stage.name:
+        artifact = by_name[artifact.facts["parts"]["train"]]
+    if artifact.manifest.stage != train_stage.name:
+        raise EtymonError(f"{artifact.name} is not a training.", "Name a run, or an artifact whose name begins with train-.")
+    corpus = by_name[artifact.manifest.inputs["corpus"].label]
+    return rendered_rows(trained_model(artifact, artifact.name, store), corpus, artifact, count)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,30 @@
+"""The command line's root: every command by its group."""
+
+import typer
+
+from etymon.cli import make, models, new, see
+
+app = typer.Typer(
+    name="etymon",
+    help="Grow your own language model from an open one, and prove what came from where.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+corpus = typer.Typer(help="Curate new data.", no_args_is_help=True)
+
+app.command("run")(make.run_recipe)
+app.command("new")(new.new_recipe)
+app.command("plan")(new.plan_recipe)
+app.command("train")(make.train_recipe)
+app.add_typer(corpus, name="corpus")
+corpus.command("build")(make.build_recipe_corpus)
+app.command("evaluate")(models.evaluate)
+app.command("lineage")(models.lineage)
+app.command("chat")(models.chat)
+app.command("board")(see.board)
+app.command("runs")(see.runs)
+app.command("show")(see.show)
+app.command("verify")(see.verify)
+app.command("clean")(see.clean)
+app.command("rebuild-catalog")(see.rebuild_catalog)

@@ -1,0 +1,36 @@
+"""What every command shares: the workspace, the console, quiet libraries."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from etymon.cli.progress import LiveProgress
+from etymon.store import Store
+
+console = Console(highlight=False)
+
+Recipe = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", metavar="RECIPE")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a key of the recipe, such as train.budget.tokens=80_000.")
+]
+Workspace = Annotated[Path, typer.Option("--workspace", "-w", envvar="ETYMON_WORKSPACE", help="Where artifacts are kept.")]
+DEFAULT_WORKSPACE = Path(".etymon")
+
+
+def open_store(workspace: Path) -> Store:
+    """The workspace's store, with the catalog of ``$ETYMON_CATALOG`` if that is set."""
+    return Store(workspace, os.environ.get("ETYMON_CATALOG"))
+
+
+@contextmanager
+def progress() -> Iterator[LiveProgress]:
+    """Live progress on the console, while libraries keep quiet."""
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    with LiveProgress(console) as live:
+        yield live

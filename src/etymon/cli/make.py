@@ -1,0 +1,86 @@
+"""Commands that make things: run, train, corpus build."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from etymon.cli.common import DEFAULT_WORKSPACE, Overrides, Recipe, Workspace, console, open_store, progress
+from etymon.cli.progress import LiveProgress, duration
+from etymon.recipe import load_recipe
+
+if TYPE_CHECKING:
+    from etymon.run import Job, StageLine
+
+
+def run_recipe(recipe: Recipe, overrides: Overrides = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
+    """The main job: foundation, corpus, training, evaluation, lineage, evidence, board."""
+    begun = time.monotonic()
+    with progress() as live:
+        job = start(recipe, overrides, workspace, live)
+        from etymon.run import run
+
+        outcome = run(job)
+    from etymon.board.terminal import terminal_standings
+
+    console.print()
+    console.print(terminal_standings(outcome.standings, console.width))
+    console.print()
+    for lineage in outcome.lineages:
+        from etymon.lineage.explain import explain
+
+        console.print(f"[bold]Lineage[/] {explain(lineage)[0]}")
+    for note in outcome.notes:
+        console.print(f"[dim]Note: {note}[/]")
+    console.print(f"\n[bold]Board[/]   {shown_path(outcome.page)}", soft_wrap=True)
+    console.print(
+        f"[bold]Chat[/]    etymon chat {outcome.derivative.name} --beside {outcome.foundation.name}", soft_wrap=True
+    )
+    console.print(f"[dim]Done in {duration(time.monotonic() - begun)}.[/]")
+
+
+def train_recipe(recipe: Recipe, overrides: Overrides = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
+    """Train alone: foundation, corpus, training."""
+    with progress() as live:
+        job = start(recipe, overrides, workspace, live)
+        from etymon.run import build_corpus, open_foundation, train_model
+
+        foundation = open_foundation(job)
+        model = train_model(job, foundation, build_corpus(job))
+    console.print(f"\n[bold]Model[/]   {shown_path(model.folder)}", soft_wrap=True)
+
+
+def build_recipe_corpus(recipe: Recipe, overrides: Overrides = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
+    """Build the corpus alone, and say what was dropped and why."""
+    with progress() as live:
+        job = start(recipe, overrides, workspace, live)
+        from etymon.run import build_corpus
+
+        corpus = build_corpus(job)
+    for reason, count in sorted(corpus.facts["drops"].items(), key=lambda item: -item[1]):
+        console.print(f"  dropped {count:>7,}  {reason}")
+    console.print(f"\n[bold]Corpus[/]  {shown_path(corpus.folder)}", soft_wrap=True)
+
+
+def start(recipe: Path, overrides: list[str] | None, workspace: Path, live: LiveProgress) -> "Job":
+    """Read the recipe first, so that a mistake in it shows at once; then load the libraries."""
+    read = load_recipe(recipe, tuple(overrides or ()))
+    from etymon.progress import Report
+
+    live(Report("starting", "loading libraries"))
+    from etymon.run import Job
+
+    return Job(read, recipe.resolve().parent, open_store(workspace), live, lambda line: live.done(stage_line(line)))
+
+
+def stage_line(line: "StageLine") -> str:
+    """``✓ corpus       4,149 documents …  12 s``."""
+    took = "ready" if line.reused else duration(line.seconds)
+    return f"[green]✓[/] [bold]{line.stage:<12}[/] {line.summary}  [dim]{took}[/]"
+
+
+def shown_path(path: Path) -> str:
+    """Relative where that is shorter."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

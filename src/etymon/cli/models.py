@@ -1,0 +1,92 @@
+"""Commands about models: evaluate, lineage, chat."""
+
+from typing import Annotated
+
+import typer
+
+from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, open_store, progress
+from etymon.errors import EtymonError
+
+
+def evaluate(
+    models: Annotated[list[str], typer.Argument(help="Runs, folders, aliases, hf:org/name, files.", metavar="MODEL...")],
+    tasks: Annotated[str, typer.Option(help="Task names or files, with commas between.")] = "mmlu_dev",
+    workspace: Workspace = DEFAULT_WORKSPACE,
+) -> None:
+    """Score models, with records of every item."""
+    with progress() as live:
+        from etymon.cli.make import stage_line
+        from etymon.workspace import evaluate_each
+
+        for line in evaluate_each(models, tuple(tasks.split(",")), open_store(workspace), live):
+            live.done(stage_line(line))
+
+
+def lineage(
+    model: Annotated[str, typer.Argument(help="A run, folder, alias, file or hf:org/name.", metavar="MODEL")],
+    parent: Annotated[str | None, typer.Argument(help="The supposed parent.", metavar="[PARENT]")] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole evidence as JSON.")] = False,
+) -> None:
+    """Decide from the weights whether MODEL is related to PARENT, or, without one, to any model known here."""
+    with progress() as live:
+        from etymon.lineage.explain import explain
+        from etymon.workspace import lineages_of
+
+        found = lineages_of(model, parent, open_store(workspace), live)
+    if as_json:
+        print("[" + ",\n".join(each.model_dump_json(indent=1) for each in found) + "]")
+        return
+    for each in found:
+        for line in explain(each):
+            console.print(line, markup=False, soft_wrap=True)
+
+
+def chat(
+    model: Annotated[str, typer.Argument(help="A run, folder, alias or file.", metavar="MODEL")],
+    beside: Annotated[str | None, typer.Option(help="Ask this model the same, for comparison.", metavar="BASE")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Ask this, print the answer and end.")] = None,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token each time.", min=0)] = 0.0,
+    tokens: Annotated[int, typer.Option(help="Longest answer.", min=1)] = 256,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+) -> None:
+    """Talk to a model; with --beside, to two at once."""
+    with progress() as live:
+        from etymon.serve.answer import AnswerSettings
+        from etymon.serve.chat import open_conversation
+        from etymon.workspace import find_model
+
+        store = open_store(workspace)
+        settings = AnswerSettings(temperature=temperature, tokens=tokens)
+        names = [model] if beside is None else [model, beside]
+        conversations = [open_conversation(find_model(name, store, live), settings, _notice) for name in names]
+    if prompt is not None:
+        _ask(conversations, prompt)
+        return
+    console.print("[dim]Ask something. An empty line or Ctrl-D ends; Ctrl-C stops an answer.[/]")
+    while True:
+        try:
+            text = console.input("[bold]you[/]  ").strip()
+        except (EOFError, KeyboardInterrupt):
+            text = ""
+        if not text:
+            return
+        try:
+            _ask(conversations, text)
+        except KeyboardInterrupt:
+            console.print("[dim] (stopped)[/]")
+        except EtymonError as error:
+            console.print(str(error), style="yellow", markup=False)
+
+
+def _notice(text: str) -> None:
+    console.print(text, style="dim", markup=False)
+
+
+def _ask(conversations: list, text: str) -> None:  # type: ignore[type-arg]
+    for conversation in conversations:
+        if len(conversations) > 1:
+            console.print(f"[bold]{conversation.name}[/]")
+        for piece in conversation.say(text):
+            console.print(piece, end="", markup=False, soft_wrap=True)
+        console.print()

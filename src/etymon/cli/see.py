@@ -1,0 +1,126 @@
+"""Commands that show what is there: board, runs, show, verify, clean, rebuild-catalog."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, open_store, progress
+from etymon.cli.make import shown_path
+from etymon.cli.progress import duration
+
+
+def board(
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the standings as JSON.")] = False,
+) -> None:
+    """The standings of every run in the workspace, on the terminal and as a page."""
+    with progress() as live:
+        from etymon.board.stage import PAGE, read_standings
+        from etymon.board.terminal import terminal_standings
+        from etymon.workspace import workspace_board
+
+        made = workspace_board(open_store(workspace), live)
+    standings = read_standings(made.folder)
+    if as_json:
+        print(standings.model_dump_json(indent=1))
+        return
+    console.print(terminal_standings(standings, console.width))
+    console.print(f"\n[bold]Board[/]   {shown_path(made.folder / PAGE)}", soft_wrap=True)
+
+
+def runs(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
+    """The runs of the workspace, newest last."""
+    from etymon.workspace import runs as all_runs
+
+    store = open_store(workspace)
+    table = Table("run", "finished", "parts", "took", box=None, pad_edge=False)
+    seconds = {row.name: row.seconds for row in store.catalog.rows()}
+    for record in all_runs(store):
+        parts = record.facts["parts"].values()
+        took = sum(seconds.get(name, 0.0) for name in parts)
+        table.add_row(record.facts["name"], record.manifest.created.replace("+00:00", "Z"), str(len(parts)), duration(took))
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print(f"No finished run in {workspace}. `etymon run RECIPE` makes one.")
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="A run, or an artifact's name or its beginning.")],
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    rows: Annotated[int, typer.Option(help="Print so many training rows, with what is supervised marked.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
+) -> None:
+    """What a run or an artifact is: its facts, inputs, files and settings."""
+    from etymon.workspace import find_artifact
+
+    store = open_store(workspace)
+    artifact = find_artifact(name, store)
+    if rows:
+        from etymon.workspace import training_rows
+
+        for line in training_rows(artifact, store, rows):
+            console.print(line, markup=False, soft_wrap=True)
+        return
+    if as_json:
+        print(artifact.manifest.model_dump_json(indent=1))
+        return
+    manifest = artifact.manifest
+    console.print(f"[bold]{artifact.name}[/]  made {manifest.created} in {duration(manifest.seconds)}")
+    console.print(f"[dim]{shown_path(artifact.folder)}[/]", soft_wrap=True)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for role, given in manifest.inputs.items():
+        table.add_row(f"from {role}", f"{given.label}  [dim]{given.digest[:16]}…[/]")
+    for key, value in artifact.facts.items():
+        table.add_row(key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    for file, record in manifest.files.items():
+        table.add_row("file", f"{file}  {record.bytes:,} bytes  [dim]{record.sha256[:16]}…[/]")
+    console.print(table)
+
+
+def verify(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
+    """Read every byte again and check it against the manifests and statements. Exit code 1 if anything is wrong."""
+    from etymon.evidence.verify import verify as check
+
+    artifacts = list(open_store(workspace).artifacts())
+    findings = check(artifacts)
+    for finding in findings:
+        console.print(f"[red]✗[/] {finding}", soft_wrap=True)
+    if findings:
+        raise typer.Exit(1)
+    console.print(f"[green]✓[/] {len(artifacts)} artifacts are as their manifests say, byte for byte.")
+
+
+def clean(
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
+    checkpoints: Annotated[
+        bool, typer.Option(help="Also the checkpoints that a finished training could be extended from.")
+    ] = False,
+) -> None:
+    """List what nothing refers to, then remove it."""
+    from etymon.workspace import leftovers, remove
+
+    store = open_store(workspace)
+    found = leftovers(store, checkpoints=checkpoints)
+    if not found:
+        console.print("Nothing to clean.")
+        return
+    for leftover in found:
+        console.print(f"  {leftover.bytes / 1e6:>9,.1f} MB  {leftover.name}  [dim]{leftover.reason}[/]", soft_wrap=True)
+    total = sum(leftover.bytes for leftover in found)
+    if not yes and not typer.confirm(f"Remove these {len(found)} ({total / 1e6:,.1f} MB)?"):
+        return
+    for leftover in found:
+        remove(store, leftover)
+    console.print(f"Removed {total / 1e6:,.1f} MB.")
+
+
+def rebuild_catalog(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
+    """Forget the catalog and index the artifacts again."""
+    store = open_store(workspace)
+    console.print(f"Indexed {store.catalog.rebuild(store.artifacts())} artifacts.")

@@ -1,0 +1,108 @@
+"""What a recipe will take: one training step is measured, the rest is arithmetic on it."""
+
+import shutil
+import time
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+from etymon.progress import Clock
+from etymon.run import Job, build_corpus, open_foundation, train_config
+from etymon.train.loop import make_optimizer, train_step
+from etymon.train.stage import loop_settings, plan_for, read_pieces, trainable_network
+
+_FORWARD_SHARE = 1 / 3
+"""A forward pass takes about a third of a training step's arithmetic."""
+_TASK_TOKENS = {"mmlu_dev": 34_000, "chat_retention": 17_000}
+"""Tokens fed with prefixes shared, measured with a 49,152-token vocabulary."""
+_CHARACTERS_PER_TOKEN = 3.5
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Times in seconds, sizes in bytes."""
+
+    steps: int
+    tokens: int
+    models: int
+    """Trainings: the derivative and its baselines."""
+    corpus_tokens: int
+    epochs: float
+    tokens_per_second: float
+    training_seconds: float
+    """Of one model."""
+    evaluation_seconds: float
+    """Of all models."""
+    memory_bytes: int
+    memory_total: int
+    disk_bytes: int
+    disk_free: int
+    warnings: tuple[str, ...]
+
+
+def plan(job: Job) -> Estimate:
+    """Measure one step at the fullest rows; foundation and corpus are made if they are not there yet."""
+    foundation, corpus = open_foundation(job), build_corpus(job)
+    meaning, execution = train_config(job.recipe)
+
+    def clock(doing: str, *, total: float = 0, unit: str = "") -> Clock:
+        return Clock(job.listener, "plan", doing, total=total, unit=unit)
+
+    pieces = read_pieces(foundation, corpus, meaning.settings.sequence_length, clock)
+    steps = plan_for(pieces, meaning.settings)
+    clock("measuring one training step")
+    network = trainable_network(foundation, meaning, execution, pieces)
+    settings = loop_settings(meaning.settings, execution)
+    optimizer = make_optimizer({name: p for name, p in network.named_parameters() if p.requires_grad}, settings)
+    fullest = max(steps.steps, key=lambda step: int(pieces.lengths[list(step)].sum()))
+    seconds = []
+    for _ in range(2):  # the first also pays for memory and kernels
+        begun = time.monotonic()
+        train_step(network, pieces, fullest, optimizer, settings.learning_rate, settings)
+        seconds.append(time.monotonic() - begun)
+    per_second = float(pieces.lengths[list(fullest)].sum()) / min(seconds)
+    models = 1 + len(job.recipe.baselines)
+    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    weights = foundation.facts.parameters * 4
+    scored = job.recipe.corpus.heldout.characters / _CHARACTERS_PER_TOKEN if "heldout" in job.recipe.evaluate.tasks else 0
+    scored += sum(_TASK_TOKENS.get(task, 0) for task in job.recipe.evaluate.tasks)
+    estimate = Estimate(
+        steps=len(steps.steps),
+        tokens=steps.tokens,
+        models=models,
+        corpus_tokens=int(pieces.lengths.sum()),
+        epochs=steps.epochs,
+        tokens_per_second=per_second,
+        training_seconds=steps.tokens / per_second,
+        evaluation_seconds=(models + 1) * scored * _FORWARD_SHARE / per_second,
+        memory_bytes=_memory_used(),
+        memory_total=psutil.virtual_memory().total,
+        disk_bytes=models * (weights + 2 * 12 * trained),
+        disk_free=shutil.disk_usage(job.store.root).free,
+        warnings=(),
+    )
+    return _with_warnings(estimate, job)
+
+
+def _memory_used() -> int:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _with_warnings(estimate: Estimate, job: Job) -> Estimate:
+    warnings = []
+    if estimate.epochs > 4:
+        warnings.append(
+            f"the budget repeats the corpus {estimate.epochs:.1f} times; beyond about 4 passes repeats teach little "
+            "(arXiv 2305.16264). Add data or lower train.budget."
+        )
+    if estimate.disk_bytes > 0.9 * estimate.disk_free:
+        warnings.append("the disk may fill up: `etymon clean` lists what nothing refers to.")
+    unknown = [task for task in job.recipe.evaluate.tasks if task not in (*_TASK_TOKENS, "heldout")]
+    if unknown:
+        warnings.append(f"the time of {', '.join(unknown)} is not in the estimate.")
+    return Estimate(**{**estimate.__dict__, "warnings": tuple(warnings)})
