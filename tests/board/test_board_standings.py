@@ -9,7 +9,7 @@ from etymon.board.assemble import assemble_standings
 from etymon.board.entries import BoardMeaning, Entry
 from etymon.board.evaluations import read_evaluation
 from etymon.board.standings import Standings
-from etymon.board.words import findings
+from etymon.board.words import findings, notes
 from etymon.errors import EtymonError
 from etymon.statistics.paired import compare
 
@@ -41,6 +41,21 @@ def test_columns_know_task_metric_and_kind(standings):
         ("mmlu_dev", "logprob_right", False, False),
     ]
     assert standings.columns[1].notes == (NOTE,)
+
+
+def test_a_note_of_one_model_stays_with_it(tmp_path):
+    metrics = {"acc": (True, [1, 0, 1], None)}
+    folders = {
+        "a": write_evaluation(tmp_path / "a", "t", metrics, notes=["Of all.", "Only of a."]),
+        "b": write_evaluation(tmp_path / "b", "t", metrics, notes=["Of all."]),
+    }
+    entries = tuple(Entry(name=name, digest="0", parameters=1, evaluations=(name,)) for name in folders)
+    meaning = BoardMeaning(title="t", entries=entries)
+    found = assemble_standings(meaning, read_all(meaning, folders))
+    assert found.columns[0].notes == ("Of all.",)
+    assert cell(found, "a", "t", "acc").notes == ("Only of a.",)
+    assert cell(found, "b", "t", "acc").notes == ()
+    assert notes(found) == [("t", "Of all."), ("t, a", "Only of a.")]
 
 
 def test_a_score_is_that_of_its_records(standings, evaluations):

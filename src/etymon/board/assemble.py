@@ -26,6 +26,7 @@ class _Bench:
 
     column: Column
     records: dict[str, MetricItems] = field(default_factory=dict)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def assemble_standings(meaning: BoardMeaning, evaluations: Mapping[str, Sequence[Evaluation]]) -> Standings:
@@ -69,9 +70,12 @@ def _benches(entries: Sequence[Entry], evaluations: Mapping[str, Sequence[Evalua
                     raise EtymonError(f"{entry.name} has two evaluations of {evaluation.task} with one identity.")
                 _check_same_items(bench, entry.name, records)
                 bench.records[entry.name] = records
+                bench.notes[entry.name] = evaluation.notes
     for bench in benches.values():
         binary = all(is_binary(records.value_I, records.weight_I) for records in bench.records.values())
-        bench.column = bench.column.model_copy(update={"binary": binary})
+        first, *others = bench.notes.values()
+        common = tuple(note for note in first if all(note in notes for notes in others))
+        bench.column = bench.column.model_copy(update={"binary": binary, "notes": common})
     return list(benches.values())
 
 
@@ -84,7 +88,7 @@ def _column(evaluation: Evaluation, metric: str, records: MetricItems) -> Column
         main=metric == evaluation.main_metric,
         higher_is_better=records.higher_is_better,
         binary=False,
-        notes=evaluation.notes,
+        notes=(),
     )
 
 
@@ -178,6 +182,7 @@ def _cells(bench: _Bench, changes: Mapping[str, Change]) -> dict[str, Cell]:
             items=found.items,
             clusters=found.clusters,
             change=changes.get(name),
+            notes=tuple(note for note in bench.notes[name] if note not in bench.column.notes),
         )
     return cells
 

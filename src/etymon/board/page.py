@@ -33,7 +33,7 @@ def render_page(standings: Standings) -> str:
         rows=[_row_view(standings, looks, row, number) for number, row in enumerate(standings.rows, start=1)],
         findings=words.findings(standings),
         most=_MOST_FINDINGS,
-        notes=_notes(standings),
+        notes=words.notes(standings),
         policy=f"default-src 'none'; style-src {_source(style)}; script-src {_source(script)}; img-src data:; "
         "base-uri 'none'; form-action 'none'",
         style=Markup(style),
@@ -44,16 +44,6 @@ def render_page(standings: Standings) -> str:
 def _source(text: str) -> str:
     """A content policy's source expression for an inline block (CSP Level 3, §2.3.1)."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _notes(standings: Standings) -> list[tuple[str, str]]:
-    """Each task with what its evaluation noted, and the board's own notes."""
-    noted = {
-        (words.column_name(column, standings.columns), words.plain(note))
-        for column in standings.main_columns
-        for note in column.notes
-    }
-    return sorted(noted) + [("", words.plain(note)) for note in standings.notes]
 
 
 @dataclass(frozen=True)

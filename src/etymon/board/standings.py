@@ -61,6 +61,8 @@ class Cell(_Value):
     items: int
     clusters: int
     change: Change | None
+    notes: tuple[str, ...]
+    """What this model's evaluation noted and not every other's."""
 
 
 class Column(_Value):
@@ -76,6 +78,7 @@ class Column(_Value):
     binary: bool
     """Every item is 0 or 1, so the score is a share and items can be gained and lost."""
     notes: tuple[str, ...]
+    """What the evaluations of all its models noted alike: what was left out, cut, or counted otherwise."""
 
 
 class Row(_Value):

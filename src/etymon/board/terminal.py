@@ -19,6 +19,7 @@ from etymon.board.words import (
     items_in_words,
     lineage_in_words,
     metric_name,
+    notes,
     other_metrics,
     plain,
     rank_in_words,
@@ -108,4 +109,5 @@ def _closing(standings: Standings) -> Text:
     lines = [standings.order, f"Ranges are {standings.level:.0%} intervals; ranks span what the items cannot tell apart."]
     if any(row.earned for row in standings.rows):
         lines.append("Earned by the new data: not measured (it takes a control of equal compute and three seeds).")
-    return Text("\n".join([*lines, *standings.notes]), style="dim")
+    lines += [f"{place}: {note}" if place else note for place, note in notes(standings)]
+    return Text("\n".join(lines), style="dim")

@@ -146,6 +146,18 @@ def lineage_in_words(lineage: LineageLine) -> str:
     return lineage.verdict + (f" ({p_in_words(lineage.p_value)})" if lineage.p_value is not None else "")
 
 
+def notes(standings: Standings) -> list[tuple[str, str]]:
+    """What a reader must know of the scores: the task (and the model, where only its evaluation says so), and the note."""
+    found = []
+    for column in standings.main_columns:
+        task = column_name(column, standings.columns)
+        found += [(task, plain(note)) for note in column.notes]
+        for row in standings.rows:
+            if column.key in row.cells:
+                found += [(f"{task}, {plain(row.name)}", plain(note)) for note in row.cells[column.key].notes]
+    return found + [("", plain(note)) for note in standings.notes]
+
+
 def findings(standings: Standings) -> list[str]:
     """One sentence for every derivative and task: where it stands against its base."""
     sentences, figures = [], column_figures(standings)
