@@ -1,0 +1,86 @@
+"""The task ``chat_retention``: what training on raw documents cost the model as a chat partner.
+
+One MMLU development question per subject is put to the model under its own chat template; the worked answer that comes with
+the question is given as the assistant's turn, and its bits per byte are measured. Only the answer's tokens are scored.
+"""
+
+import math
+from dataclasses import dataclass
+
+from jinja2 import TemplateError
+
+from etymon.errors import EtymonError
+from etymon.evaluate.examinee import Examinee, Progress
+from etymon.evaluate.identity import data_digest, task_identity
+from etymon.evaluate.questions import Question, mmlu_dev_questions
+from etymon.evaluate.records import ItemRecord, Records, RequestRecord
+from etymon.evaluate.tree import TokenRequest
+
+_FORM = "chat/1: user: question and lettered options; assistant: worked answer, scored without the mark that ends the turn"
+
+
+@dataclass(frozen=True)
+class ChatQuestions:
+    """The first question of every subject."""
+
+    questions: tuple[Question, ...]
+    name: str = "chat_retention"
+
+    @property
+    def identity(self) -> str:
+        data = data_digest([(question.name, question.prompt, question.worked) for question in self.questions])
+        return task_identity(
+            self.name, data=data, form=_FORM, shots=0, template="the model's own", judge="etymon bits per byte/1"
+        )
+
+
+def chat_questions() -> ChatQuestions:
+    first: dict[str, Question] = {}
+    for question in mmlu_dev_questions().questions:
+        first.setdefault(question.subject, question)
+    return ChatQuestions(tuple(first.values()))
+
+
+def score_chat_retention(task: ChatQuestions, examinee: Examinee, progress: Progress) -> Records:
+    """Bits per byte of every worked answer, weighted by its bytes. Raises EtymonError where there is no chat template."""
+    requests = [_request(question, examinee) for question in task.questions]
+    scores, usage = examinee.scorer.score(requests, lambda done, total: progress("scoring chat answers", done, total))
+    request_records, items = [], []
+    for question, score in zip(task.questions, scores, strict=True):
+        size = len(question.worked.encode())
+        request_records.append(
+            RequestRecord(
+                item=question.name,
+                request=0,
+                logprob=score.logprob,
+                tokens=score.tokens,
+                bytes=size,
+                characters=len(question.worked),
+                is_greedy=score.is_greedy,
+                target=None,
+                seconds=score.seconds,
+            )
+        )
+        bits = -score.logprob / math.log(2)
+        items.append(ItemRecord(question.name, question.name, "bits_per_byte", bits / size, size))
+    notes = ["Scored under each model's own chat template; it tells how well a model still answers, not how right it is."]
+    if usage.truncated:
+        notes.append(f"{usage.truncated} questions exceed the model's context and lost their beginning.")
+    return Records(request_records, items, {"bits_per_byte": False}, usage, notes)
+
+
+def _request(question: Question, examinee: Examinee) -> TokenRequest:
+    tokenizer = examinee.tokenizer
+    if tokenizer.chat_template is None:
+        raise EtymonError(
+            f"{examinee.name} has no chat template, so chat_retention cannot be measured.",
+            "Leave `chat_retention` out of evaluate.tasks for this model.",
+        )
+    messages = [{"role": "user", "content": question.prompt}]
+    try:
+        prompt = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    except TemplateError as error:
+        raise EtymonError(f"The chat template of {examinee.name} fails on a user's message: {error}.") from error
+    context: list[int] = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    whole: list[int] = tokenizer(prompt + question.worked, add_special_tokens=False)["input_ids"]
+    return TokenRequest(tuple(context), tuple(whole[len(context) :]))

@@ -1,0 +1,172 @@
+"""Our scorer as lm-eval knows a model.
+
+Tokenization, truncation and the choice of special tokens are those of lm-eval's ``hf`` backend, so the scores are too.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jinja2 import TemplateError
+from lm_eval.api.model import TemplateLM
+from lm_eval.models.utils import (
+    handle_stop_sequences,
+    has_bos_prefix,
+    normalize_gen_kwargs,
+    postprocess_generated_text,
+)
+from lm_eval.models.utils_hf import stop_sequences_criteria
+
+from etymon.errors import EtymonError
+from etymon.evaluate.examinee import Examinee, Progress
+from etymon.evaluate.rolling import rolling_requests
+from etymon.evaluate.scorer import Score, Usage
+from etymon.evaluate.tree import TokenRequest
+from etymon.foundation.segments import ATTENTION
+
+_GENERATED_TOKENS = 256
+"""Where a task does not say how many; lm-eval's own default."""
+
+
+class SharedPrefixLM(TemplateLM):  # type: ignore[misc]
+    """Our scorer as lm-eval knows a model. ``scores`` keeps what each request got, by task, document and index."""
+
+    def __init__(self, examinee: Examinee, progress: Progress) -> None:
+        super().__init__()
+        self.tokenizer = examinee.tokenizer
+        self.scores: dict[tuple[str, int, int], Score] = {}
+        self.usages: list[Usage] = []
+        self._examinee = examinee
+        self._progress = progress
+        self._last: list[Score] = []
+
+    @property
+    def eot_token_id(self) -> int:
+        return self._examinee.prefix_token if self.tokenizer.eos_token_id is None else int(self.tokenizer.eos_token_id)
+
+    @property
+    def prefix_token_id(self) -> int:
+        return self._examinee.prefix_token
+
+    @property
+    def max_length(self) -> int:
+        return self._examinee.max_length
+
+    @property
+    def tokenizer_name(self) -> str:
+        return str(self.tokenizer.name_or_path).replace("/", "__")
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
+        """Special tokens as the tokenizer itself adds them, unless the text begins with one already."""
+        if add_special_tokens is None and has_bos_prefix(string, self.tokenizer.decode(self.prefix_token_id)):
+            add_special_tokens = False
+        chosen = {} if add_special_tokens is None else {"add_special_tokens": add_special_tokens}
+        ids: list[int] = self.tokenizer.encode(string, **chosen)
+        return ids
+
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
+        for request in requests:
+            if not request.args[1]:
+                raise EtymonError(
+                    f"{request.task_name}: choice {request.idx} of item {request.doc_id} is empty; it cannot be scored.",
+                    "Mend the item, or leave it out of the task's data.",
+                )
+        answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
+        self._keep(requests, self._last)
+        return answers
+
+    def _loglikelihood_tokens(self, requests: list[Any], **kwargs: Any) -> list[tuple[float, bool]]:
+        asked = [TokenRequest(tuple(context), tuple(continuation)) for _, context, continuation in requests]
+        self._last, usage = self._examinee.scorer.score(asked, self._told("scoring answers"))
+        self.usages.append(usage)
+        answers = [(score.logprob, score.is_greedy) for score in self._last]
+        for (text, _, _), answer in zip(requests, answers, strict=True):
+            self.cache_hook.add_partial("loglikelihood", text, answer)
+        return answers
+
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = True) -> list[float]:
+        windows = [
+            rolling_requests(self.tok_encode(request.args[0]), self.prefix_token_id, self.max_length) for request in requests
+        ]
+        scores, usage = self._examinee.scorer.score([w for each in windows for w in each], self._told("scoring texts"))
+        self.usages.append(usage)
+        answers = iter(scores)
+        sums = [_sum([next(answers) for _ in each]) for each in windows]
+        self._keep(requests, sums)
+        for request, score in zip(requests, sums, strict=True):
+            self.cache_hook.add_partial("loglikelihood_rolling", request.args, score.logprob)
+        return [score.logprob for score in sums]
+
+    @torch.inference_mode()
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
+        """One request after the other, by Transformers' ``generate``; equal to ``hf`` at batch size 1."""
+        told = self._told("generating answers")
+        network = self._examinee.network
+        texts: list[str] = []
+        eos = self.tokenizer.decode(self.eot_token_id)
+        network.set_attn_implementation("sdpa")
+        try:
+            for number, request in enumerate(requests):
+                told(number, len(requests))
+                context, given = request.args
+                settings = normalize_gen_kwargs(given, _GENERATED_TOKENS)
+                stops = handle_stop_sequences(settings.pop("until", None), eos=eos)
+                new_tokens = settings.pop("max_gen_toks")
+                if new_tokens >= self.max_length:
+                    raise EtymonError(
+                        f"{request.task_name} asks for {new_tokens} new tokens; the model's context holds {self.max_length}."
+                    )
+                if not settings.get("do_sample"):
+                    settings.pop("temperature", None)
+                ids_1T = torch.tensor([self.tok_encode(context)[-(self.max_length - new_tokens) :]], device=network.device)
+                output_1T = network.generate(
+                    input_ids=ids_1T,
+                    attention_mask=torch.ones_like(ids_1T),
+                    max_length=settings.pop("max_length", ids_1T.shape[1] + new_tokens),
+                    stopping_criteria=stop_sequences_criteria(self.tokenizer, stops, ids_1T.shape[1], 1),
+                    pad_token_id=self.tokenizer.pad_token_id or self.eot_token_id,
+                    use_cache=True,
+                    **settings,
+                )
+                new_ids = output_1T[0, ids_1T.shape[1] :].tolist()
+                text = postprocess_generated_text(self.tokenizer.decode(new_ids, skip_special_tokens=True), stops, None)
+                self._keep([request], [Score(math.nan, False, len(new_ids), 0.0)])
+                self.cache_hook.add_partial("generate_until", request.args, text)
+                texts.append(text)
+            told(len(requests), len(requests))
+        finally:
+            network.set_attn_implementation(ATTENTION)
+        return texts
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        def render(messages: list[dict[str, str]]) -> str:
+            return str(
+                self.tokenizer.apply_chat_template(
+                    messages,
+                    tokenize=False,
+                    add_generation_prompt=add_generation_prompt,
+                    continue_final_message=not add_generation_prompt,
+                )
+            )
+
+        try:
+            return render(chat_history)
+        except TemplateError:  # some templates refuse a system message
+            return render([message for message in chat_history if message["role"] != "system"])
+
+    def _told(self, doing: str) -> Callable[[int, int], None]:
+        return lambda done, total: self._progress(doing, done, total)
+
+    def _keep(self, requests: list[Any], scores: list[Score]) -> None:
+        for request, score in zip(requests, scores, strict=True):
+            self.scores[request.task_name, request.doc_id, request.idx] = score
+
+
+def _sum(scores: list[Score]) -> Score:
+    return Score(
+        sum(score.logprob for score in scores),
+        all(score.is_greedy for score in scores),
+        sum(score.tokens for score in scores),
+        sum(score.seconds for score in scores),
+    )

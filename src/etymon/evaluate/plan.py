@@ -1,0 +1,62 @@
+"""From a task's name to what the store is asked for, before any model is loaded: mistakes in a recipe show at once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from etymon.errors import EtymonError
+from etymon.evaluate.stage import EvaluateExecution, EvaluateMeaning, load_task
+from etymon.foundation.model import Model
+from etymon.store import Artifact, Input
+
+BUILT_IN = ("heldout", "mmlu_dev", "chat_retention")
+HELDOUT_CHARACTERS = 28_000
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """One task, ready to be put to any model: ``store.obtain(evaluate_stage, plan.inputs(model), plan.meaning,
+    plan.execution)``."""
+
+    meaning: EvaluateMeaning
+    execution: EvaluateExecution
+    corpus: Artifact | None
+
+    def inputs(self, model: Model) -> dict[str, Input]:
+        return {"model": model} if self.corpus is None else {"model": model, "corpus": self.corpus}
+
+    def not_applicable(self, model: Model) -> str | None:
+        """Why this model cannot be put to the task, or None."""
+        if self.meaning.task == "chat_retention" and not model.facts.has_chat_template:
+            return f"{model.name} has no chat template"
+        return None
+
+
+def plan_task(
+    task: str,
+    *,
+    corpus: Artifact | None = None,
+    characters: int = HELDOUT_CHARACTERS,
+    folder: Path = Path(),
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> TaskPlan:
+    """``task``: a built-in name, a task file (.yaml, relative to ``folder``), or the name of a task of lm-eval.
+
+    ``corpus`` and ``characters`` are for ``heldout``. Raises EtymonError for a task that is unknown or broken, needs a hub
+    that cannot be reached, or has too few held-out documents.
+    """
+    file = None
+    if task.endswith((".yaml", ".yml")):
+        file = (folder / task).resolve()
+        if not file.is_file():
+            raise EtymonError(f"There is no task file {file}.", "evaluate.tasks gives paths relative to the recipe.")
+    heldout = task == "heldout"
+    loaded = load_task(task, file=file, corpus=corpus, characters=characters if heldout else None)
+    name = task if file is None else loaded.name
+    if file is not None and name in BUILT_IN:
+        raise EtymonError(f"{file} defines a task named {name}, which is a built-in one.", "Give it another name.")
+    return TaskPlan(
+        EvaluateMeaning(task=name, identity=loaded.identity, characters=characters if heldout else None),
+        EvaluateExecution(device=device, file=str(file) if file else None),
+        corpus if heldout else None,
+    )
