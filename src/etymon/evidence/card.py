@@ -120,8 +120,17 @@ def _figure(value: float | None) -> str:
 def _lineage(artifact: Artifact | None) -> str:
     if artifact is None:
         return "Declared, not measured: the weights were not compared with the foundation's."
-    verdict = artifact.facts.get("verdict", "not recorded")
-    return f"Compared with the foundation by the weights alone (`{artifact.name}`): **{verdict}**."
+    facts = artifact.facts
+    lines = [
+        f"Compared with the foundation by the weights alone (`{artifact.name}`): **{facts.get('verdict', 'not recorded')}**."
+    ]
+    if (p_value := facts.get("p_value")) is not None:
+        lines.append(f"Chance of such agreement between independent models: p ≤ {p_value:.2g}.")
+    if direction := facts.get("direction"):
+        lines.append(f"Direction: {direction}.")
+    if (share := facts.get("changed_share")) is not None:
+        lines.append(f"{share:.1%} of its scalars lie in tensors that changed.")
+    return " ".join(lines)
 
 
 def _licences(obligations: Obligations) -> str:

@@ -110,7 +110,7 @@ def package_url(source: str) -> str | None:
     if match := re.fullmatch(r"hf:([^/@]+)/([^/@]+)(?:@(.+))?", source):
         organisation, name, revision = match.groups()
         return f"pkg:huggingface/{quote(organisation)}/{quote(name)}" + (f"@{quote(revision, safe='')}" if revision else "")
-    if match := re.fullmatch(r"pypi:([^=#]+)==([^#]+)(?:#(.+))?", source):
+    if match := re.fullmatch(r"pypi:([^=#]+)==([^#]+)(?:#(.+?))?(?:@sha256:[0-9a-f]+)?", source):
         package, version, path = match.groups()
         name = re.sub(r"[-_.]+", "-", package).lower()
         return f"pkg:pypi/{quote(name)}@{quote(version, safe='')}" + (f"#{quote(path)}" if path else "")

@@ -39,8 +39,11 @@ def build_evidence(draft: Draft[EvidenceMeaning, EvidenceExecution]) -> None:
         raise EtymonError(f"{derivative.name} was trained from a random start, so it derives from no foundation.")
     evaluations = {role.removeprefix(EVALUATION): given for role, given in inputs.items() if role.startswith(EVALUATION)}
     lineage = inputs.get("lineage")
-    for measured in [*evaluations.values(), *([lineage] if lineage else [])]:
-        _refuse_another_model(measured, derivative)
+    for evaluation in evaluations.values():
+        _refuse_another_model(evaluation, derivative.name, {derivative.digest, model_digest(derivative)})
+    if lineage:
+        _refuse_another_model(lineage, derivative.name, {derivative.digest, model_digest(derivative)})
+        _refuse_another_model(lineage, foundation.name, {foundation.digest})
     statement = training_statement(name, derivative, foundation, corpus)
     obligations = derive_obligations(name, derivative, foundation, corpus)
     card = card_text(CardContent(name, derivative, foundation, corpus, evaluations, lineage, obligations))
@@ -60,13 +63,12 @@ def build_evidence(draft: Draft[EvidenceMeaning, EvidenceExecution]) -> None:
     clock(1)
 
 
-def _refuse_another_model(measured: Artifact, derivative: Artifact) -> None:
-    """A score or verdict belongs in the evidence only if the model it was taken of is this one."""
-    wanted = {derivative.digest, model_digest(derivative)}
-    if not wanted & {given.digest for given in measured.manifest.inputs.values()}:
+def _refuse_another_model(measured: Artifact, name: str, digests: set[str]) -> None:
+    """A score or verdict belongs in the evidence only if the models it was taken of are these."""
+    if not digests & {given.digest for given in measured.manifest.inputs.values()}:
         raise EtymonError(
-            f"{measured.name} was not measured on {derivative.name}: none of its inputs has the derivative's digest.",
-            "Evaluate this derivative; a figure of another model cannot stand in its evidence.",
+            f"{measured.name} was not measured on {name}: none of its inputs has that model's digest.",
+            "Measure this model; a figure of another one cannot stand in its evidence.",
         )
 
 

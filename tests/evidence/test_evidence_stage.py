@@ -1,0 +1,107 @@
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from evidence_run import Run, evaluate_heldout
+from huggingface_hub import ModelCard
+
+from etymon.errors import EtymonError
+from etymon.evidence.card import metadata
+from etymon.evidence.statement import Statement
+from etymon.foundation.facts import describe_model
+from etymon.store import Artifact, file_digest, root_digest
+
+
+def test_the_statement_names_what_was_made_and_from_what(run: Run, evidence: Artifact) -> None:
+    statement = evidence.read_json("provenance.json")
+    assert statement["_type"] == "https://in-toto.io/Statement/v1"
+    assert statement["predicateType"] == "https://slsa.dev/provenance/v1"
+    whole, *parts = statement["subject"]
+    folder = run.derivative.folder
+    on_disk = {path.relative_to(folder).as_posix(): file_digest(path) for path in (folder / "model").rglob("*")}
+    assert {part["name"]: part["digest"]["sha256"] for part in parts} == on_disk
+    assert whole["name"] == "tiny-docs"
+    assert whole["digest"] == {"sha256": root_digest(on_disk)} == {"sha256": run.derived_model().digest}
+    definition = statement["predicate"]["buildDefinition"]
+    assert definition["externalParameters"]["settings"]["budget"]["tokens"] == 1500
+    foundation, corpus = definition["resolvedDependencies"]
+    assert foundation["uri"] == "pkg:huggingface/someone/tiny-base@0123abc"
+    assert foundation["digest"] == {"sha256": run.foundation.digest}
+    assert corpus["digest"] == {"sha256": run.corpus.digest}
+    details = statement["predicate"]["runDetails"]
+    assert {each["name"] for each in details["byproducts"]} == {"metrics.jsonl", "loss.svg"}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", details["metadata"]["finishedOn"])
+
+
+def test_the_statement_survives_reading(evidence: Artifact) -> None:
+    text = evidence.file("provenance.json").read_text("utf-8")
+    assert Statement.model_validate_json(text).to_json() == text
+
+
+def test_it_is_not_signed_and_says_so(evidence: Artifact) -> None:
+    assert evidence.facts["signed"] is False
+    assert evidence.facts["statements"] == 1
+    assert "not signed" in evidence.file("README.md").read_text("utf-8")
+
+
+def test_the_facts_count_the_obligations(evidence: Artifact) -> None:
+    content = evidence.read_json("obligations.json")
+    statuses = [each["status"] for material in content["materials"] for each in material["obligations"]]
+    facts = evidence.facts
+    assert facts["obligations_met"] == statuses.count("met") == 1
+    assert facts["obligations_unmet"] == statuses.count("unmet") == 1
+    assert facts["obligations_to_do"] == statuses.count("to do") == 4
+    assert facts["licences_unknown"] == []
+
+
+def test_the_card_is_one_that_the_hub_reads(run: Run, evidence: Artifact) -> None:
+    card = ModelCard.load(evidence.file("README.md"))
+    assert card.data.base_model == ["someone/tiny-base"]
+    assert card.data.license == "apache-2.0"
+    assert card.data.to_dict()["base_model_relation"] == "finetune"
+    assert card.data.library_name == "transformers"
+    for heading in ("Trained on", "Scores", "Lineage", "What the licences ask", "Limits"):
+        assert f"## {heading}" in card.text
+
+
+def test_the_card_gives_the_figures_of_the_artifacts(run: Run, evidence: Artifact) -> None:
+    text = evidence.file("README.md").read_text("utf-8")
+    metric = run.heldout.read_json("task.json")["metrics"]["bits_per_byte"]
+    assert f"| heldout | bits_per_byte | {metric['score']:.4f} | {metric['low']:.4f} to {metric['high']:.4f} |" in text
+    assert f"{run.corpus.facts['documents_train']} documents for training" in text
+    assert f"{run.derivative.facts['tokens']:,} tokens were seen" in text
+    assert f"**{run.lineage.facts['verdict']}**" in text
+
+
+def test_what_was_not_measured_is_not_claimed(run: Run) -> None:
+    text = run.evidence(**{"evaluation/heldout": None, "lineage": None}).file("README.md").read_text("utf-8")
+    assert "None was measured." in text
+    assert "Declared, not measured" in text
+
+
+def test_every_drop_is_on_the_card(run: Run, tmp_path: Path) -> None:
+    dropped = Artifact(run.corpus.folder, run.corpus.manifest.model_copy(update={"facts": {"drops": {"too-short": 3}}}))
+    assert "by reason: too-short 3." in run.evidence(name="drops", corpus=dropped).file("README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("role", ["foundation", "corpus"])
+def test_evidence_of_another_foundation_or_corpus_is_refused(run: Run, make_llama: Callable[..., Path], role: str) -> None:
+    other = describe_model(make_llama(seed=9), name="other", source="other", digests=run.store.digests)
+    with pytest.raises(EtymonError, match=f"was not made from the {role} other: its manifest records"):
+        run.evidence(**{role: other, "lineage": None})
+
+
+def test_a_score_of_another_model_is_refused(run: Run) -> None:
+    of_the_base = evaluate_heldout(run.store, run.foundation, run.corpus)
+    with pytest.raises(EtymonError, match=f"{of_the_base.name} was not measured on {run.derivative.name}"):
+        run.evidence(**{"evaluation/heldout": of_the_base})
+
+
+def test_front_matter_is_yaml_whatever_the_licence_is_called(run: Run) -> None:
+    facts = run.foundation.facts.model_copy(update={"license": "My: own [licence]"})
+    fields = yaml.safe_load(yaml.safe_dump(metadata(replace(run.foundation, facts=facts))))
+    assert fields["license"] == "other"
+    assert fields["license_name"] == "My: own [licence]"

@@ -1,0 +1,183 @@
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from evidence_run import Run
+
+from etymon.errors import EtymonError
+from etymon.evidence.verify import Finding, verify
+from etymon.store import Artifact, Store, file_digest, load_artifact, root_digest
+from etymon.store.artifact import MANIFEST
+
+
+def findings(store: Store) -> list[Finding]:
+    return verify(store.artifacts())
+
+
+def folder_of(store: Store, stage: str) -> Path:
+    return next(artifact.folder for artifact in store.artifacts() if artifact.manifest.stage == stage)
+
+
+def test_an_untouched_run_is_sound(copied: Store) -> None:
+    assert findings(copied) == []
+
+
+def test_a_flipped_bit_in_any_file_is_found_and_named(copied: Store) -> None:
+    chance = random.Random(7)
+    for artifact in list(copied.artifacts()):
+        for name in artifact.manifest.files:
+            path = artifact.folder / name
+            original = path.read_bytes()
+            place = chance.randrange(len(original))
+            path.write_bytes(original[:place] + bytes([original[place] ^ 1 << chance.randrange(8)]) + original[place + 1 :])
+            assert (artifact.name, name) in {(found.artifact, found.file) for found in findings(copied)}
+            path.write_bytes(original)
+    assert findings(copied) == []
+
+
+def test_a_flip_that_keeps_size_and_time_is_found(copied: Store) -> None:
+    """Nothing remembered about a file is trusted."""
+    path = folder_of(copied, "train") / "model" / "model.safetensors"
+    assert copied.digests.file(path)
+    before = path.stat()
+    with path.open("r+b") as stream:
+        stream.seek(-1, 2)
+        last = stream.read(1)
+        stream.seek(-1, 2)
+        stream.write(bytes([last[0] ^ 1]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    (found,) = [each for each in findings(copied) if each.file == "model/model.safetensors"]
+    assert found.problem == "has other content than was recorded."
+    assert "run again" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda path: path.unlink(), "is missing."),
+        (lambda path: path.write_bytes(path.read_bytes()[:-3]), "bytes, not"),
+        (lambda path: path.with_name("extra.txt").write_text("x"), "was added"),
+        (lambda path: path.rename(path.with_name("other.json")), "was added"),
+        (lambda path: (path.unlink(), path.symlink_to("config.json")), "is missing."),
+    ],
+)
+def test_missing_cut_added_and_linked_files_are_found(copied: Store, damage: Callable[[Path], Any], problem: str) -> None:
+    damage(folder_of(copied, "train") / "model" / "tokenizer.json")
+    assert any(problem in found.problem for found in findings(copied))
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Rewrite a manifest by hand."""
+    content = json.loads((folder / MANIFEST).read_text("utf-8"))
+    change(content)
+    (folder / MANIFEST).write_text(json.dumps(content), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda m: m["meaning"]["settings"].update(seed=99), "address does not follow"),
+        (lambda m: m["inputs"]["corpus"].update(digest="ab" * 32), "address does not follow"),
+        (lambda m: m.update(stage_version=2), "address does not follow"),
+        (lambda m: m.update(address="0" * 64), "another name"),
+        (lambda m: m.update(digest="cd" * 32), "does not follow from those of its files"),
+        (lambda m: m["files"].pop("model/config.json"), "was added"),
+        (lambda m: m["files"].update({"../../secret": m["files"]["loss.svg"]}), "outside the artifact"),
+        (lambda m: m["files"].update({"/etc/hostname": m["files"]["loss.svg"]}), "outside the artifact"),
+    ],
+)
+def test_an_edited_manifest_is_found(copied: Store, change: Callable[[dict[str, Any]], None], problem: str) -> None:
+    edit(folder_of(copied, "train"), change)
+    assert any(problem in found.problem for found in findings(copied))
+
+
+def test_a_digest_that_is_none_is_refused(copied: Store) -> None:
+    folder = folder_of(copied, "train")
+    edit(folder, lambda manifest: manifest["files"]["loss.svg"].update(sha256="not hex"))
+    with pytest.raises(EtymonError, match="is damaged"):
+        load_artifact(folder)
+
+
+def test_a_consistent_forgery_of_the_weights_is_found_by_what_was_built_on_them(copied: Store) -> None:
+    """File, manifest and digest agree with each other; the evidence and the scores still speak of the old ones."""
+    folder = folder_of(copied, "train")
+    path = folder / "model" / "config.json"
+    path.write_bytes(path.read_bytes() + b"\n")
+
+    def forge(manifest: dict[str, Any]) -> None:
+        record = manifest["files"]["model/config.json"]
+        record["sha256"], record["bytes"] = file_digest(path), path.stat().st_size
+        manifest["digest"] = root_digest(
+            {name: each["sha256"] for name, each in manifest["files"].items() if not each["log"]}
+        )
+
+    edit(folder, forge)
+    found = findings(copied)
+    assert not [each for each in found if each.artifact == folder.name]
+    assert {each.artifact.split("-")[0] for each in found} >= {"evidence"}
+
+
+def test_a_missing_link_is_named(copied: Store, run: Run) -> None:
+    without = [artifact for artifact in copied.artifacts() if artifact.manifest.stage != "corpus"]
+    found = verify(without)
+    assert found
+    assert all(run.corpus.name in each.problem and "Bring back" in each.remedy for each in found)
+
+
+def test_foundations_count_only_where_they_are_known(copied: Store, run: Run) -> None:
+    artifacts = list(copied.artifacts())
+    outside = {given.digest for artifact in artifacts for given in artifact.manifest.inputs.values()}
+    assert verify(artifacts, outside) == []
+    unknown = verify(artifacts, outside - {run.foundation.digest})
+    assert unknown
+    assert all(run.foundation.digest[:16] in each.problem for each in unknown)
+
+
+def restate(copied: Store, change: Callable[[dict[str, Any]], None]) -> list[Finding]:
+    """Rewrite the statement and make the manifest agree with it; then verify."""
+    folder = folder_of(copied, "evidence")
+    path = folder / "provenance.json"
+    content = json.loads(path.read_text("utf-8"))
+    change(content)
+    path.write_text(json.dumps(content), "utf-8")
+
+    def agree(manifest: dict[str, Any]) -> None:
+        manifest["files"]["provenance.json"] |= {"sha256": file_digest(path), "bytes": path.stat().st_size}
+        manifest["digest"] = root_digest({name: each["sha256"] for name, each in manifest["files"].items()})
+
+    edit(folder, agree)
+    return findings(copied)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda s: s["subject"][0]["digest"].update(sha256="ab" * 32), "its subject is not the model"),
+        (lambda s: s["subject"][1]["digest"].update(sha256="ab" * 32), "states another digest"),
+        (lambda s: s["subject"].pop(), "states another digest"),
+        (lambda s: s["subject"].append({"name": "../x", "digest": {"sha256": "ab" * 32}}), "states another digest"),
+        (lambda s: s["predicate"]["buildDefinition"]["resolvedDependencies"].pop(), "other dependencies"),
+        (lambda s: s["subject"].clear(), "is not a provenance statement"),
+        (lambda s: s.update(predicateType="https://example.org/other"), "is not a provenance statement"),
+        (lambda s: s.update(extra=1), "is not a provenance statement"),
+    ],
+)
+def test_a_rewritten_statement_is_found(copied: Store, change: Callable[[dict[str, Any]], None], problem: str) -> None:
+    (found, *_) = restate(copied, change)
+    assert problem in found.problem
+    assert found.file == "provenance.json"
+
+
+def test_a_statement_that_is_no_json_is_a_finding(copied: Store) -> None:
+    path = folder_of(copied, "evidence") / "provenance.json"
+    path.write_bytes(b"[" * 100_000)
+    assert any("is not a provenance statement" in each.problem for each in findings(copied))
+
+
+def test_a_finding_reads_as_a_sentence(evidence: Artifact) -> None:
+    finding = Finding("train-0123", "loss.svg", "is missing.", "Run again.")
+    assert str(finding) == "train-0123/loss.svg: is missing. Run again."
