@@ -1,9 +1,9 @@
 """A model repository of the Hugging Face hub, through its own client and cache; works offline from what is cached."""
 
 import re
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as StillRunning
+from concurrent.futures import Future, wait
 from pathlib import Path
+from threading import Thread
 
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import (
@@ -41,22 +41,24 @@ def fetch_from_hub(repository: str, revision: str, listener: Listener) -> Path:
     quiet = are_progress_bars_disabled()
     disable_progress_bars()
     try:
-        with ThreadPoolExecutor(1) as pool:
-            work = pool.submit(
-                snapshot_download, repository, revision=revision, allow_patterns=_WANTED, ignore_patterns=_UNWANTED
-            )
-            while True:
-                try:
-                    return Path(work.result(0.5))
-                except StillRunning:
-                    if work.done():
-                        raise
-                    clock(bytes_below(blobs) - before if blobs.is_dir() else 0)
+        work: Future[str] = Future()
+        Thread(target=_download, args=(repository, revision, work), daemon=True).start()
+        while not wait([work], timeout=0.5).done:
+            clock(bytes_below(blobs) - before if blobs.is_dir() else 0)
+        return Path(work.result())
     except (OSError, HFValidationError, HfHubHTTPError) as error:
         raise _failure(repository, revision, error) from None
     finally:
         if not quiet:
             enable_progress_bars()
+
+
+def _download(repository: str, revision: str, work: Future[str]) -> None:
+    """Runs beside the caller, who reports progress and can be interrupted."""
+    try:
+        work.set_result(snapshot_download(repository, revision=revision, allow_patterns=_WANTED, ignore_patterns=_UNWANTED))
+    except BaseException as error:  # handed to the caller, who raises it
+        work.set_exception(error)
 
 
 def bytes_below(folder: Path) -> int:

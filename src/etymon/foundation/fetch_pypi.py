@@ -103,7 +103,7 @@ def _pip(folder: Path) -> list[str]:
     except (subprocess.CalledProcessError, OSError, ImportError, SystemExit):
         raise EtymonError(
             f"pip is needed to download from a package index, and {sys.executable} has neither pip nor ensurepip.",
-            "Install pip into this environment (with uv: `uv pip install pip`), or fetch the file yourself and give its path.",
+            "Install pip here (with uv: `uv pip install pip`), or fetch the file yourself and give its path.",
         ) from None
     return [str(place / "bin" / "python"), "-m", "pip"]
 

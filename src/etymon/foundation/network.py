@@ -4,7 +4,6 @@ Chat templates are text from the model's files. Transformers renders them in Jin
 cannot reach Python objects; templates are rendered only through ``tokenizer.apply_chat_template``.
 """
 
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -103,7 +102,6 @@ def _quiet() -> Iterator[None]:
     """No progress bars, no warnings of Transformers on the user's terminal while a model is loaded."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
-    parallel = os.environ.get("TOKENIZERS_PARALLELISM")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
@@ -114,5 +112,3 @@ def _quiet() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if bars:
             transformers_logging.enable_progress_bar()
-        if parallel is None:
-            os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # forked workers would warn otherwise

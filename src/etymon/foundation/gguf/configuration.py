@@ -1,4 +1,4 @@
-"""The ``config.json`` a GGUF stands for, in keys that Transformers 4 and 5 read. What it cannot tell is refused, not guessed."""
+"""The ``config.json`` a GGUF stands for, in keys that Transformers 4 and 5 read. What cannot be told is refused."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,8 +1,8 @@
 """A GGUF file written out as a plain Transformers folder.
 
 Weights are float32, because a dequantised value, ``scale * step + minimum``, has more digits than bfloat16 holds; a file
-whose values all fit bfloat16 or float16 exactly stays in that. Tensors are dequantised in parallel and written one by one, so that
-memory stays at a few tensors whatever the model's size.
+whose values all fit bfloat16 or float16 exactly stays in that. Tensors are dequantised in parallel and written one by one,
+so memory stays at a few tensors whatever the model's size.
 """
 
 import json
