@@ -8,7 +8,7 @@ import numpy as np
 
 from etymon.lineage.align import Alignment
 from etymon.lineage.canonical import balance_neurons, balance_rotary_pairs, balance_value_heads, fold_gain
-from etymon.lineage.match import directions, neuron_map
+from etymon.lineage.match import gate_directions, neuron_map, up_directions
 from etymon.lineage.profile import read_finite
 from etymon.lineage.read import NORM_ROLES, WRITES_TO_RESIDUAL, Array, Layer, Piece, Structure, Tensors
 
@@ -166,7 +166,9 @@ def _folded(tensors: Tensors, layer: Layer) -> dict[str, Array]:
 
 
 def _mlp_changes(one: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str, float]:
-    found = neuron_map(directions(other["gate"]), directions(other["up"]), directions(one["gate"]), directions(one["up"]))
+    found = neuron_map(
+        gate_directions(other["gate"]), up_directions(other["up"]), gate_directions(one["gate"]), up_directions(one["up"])
+    )
     up, down = balance_neurons(one["up"][found], one["down"][:, found])
     their_up, their_down = balance_neurons(other["up"], other["down"])
     flips = np.where(np.einsum("ih,ih->i", up, their_up) < 0, -1, 1).astype(np.float32)

@@ -121,6 +121,8 @@ def _obstacle(model: Side, parent: Side, found: Correspondence | None) -> str:
         return "; ".join(f"{side.name}: {', '.join(side.structure.notes)}" for side in (model, parent))
     if found is None:
         return "the widths differ and no embeddings of shared tokens show which coordinates correspond"
+    if not found.model.structure.layers or not found.parent.structure.layers:
+        return "the names of one model show no layers, and its embeddings do not line up with the other's"
     for side in (found.model, found.parent):
         if not side.structure.gated:
             return f"{side.name}: {'; '.join(side.structure.notes) or 'not every layer has gate, up and down'}"

@@ -110,7 +110,7 @@ def _second_look(ours: Profiles, theirs: Profiles, alignment: Alignment) -> Alig
     if alignment.keeps_axes or alignment.model_width != alignment.parent_width:
         return alignment
     alike = [
-        correlation(ours[index].matrices["down"].rows, theirs[index].matrices["down"].rows)
+        correlation(ours[index].matrices["down"].writes, theirs[index].matrices["down"].writes)
         for index in ours.keys() & theirs.keys()
         if "down" in ours[index].matrices and "down" in theirs[index].matrices
     ]

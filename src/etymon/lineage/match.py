@@ -12,21 +12,25 @@ import numpy as np
 from etymon.lineage.read import Array
 
 
-def directions(rows_IH: Array) -> Array:
-    """Rows made comparable: their common direction removed, each scaled to length 1 (a row of zeros stays zero).
+def gate_directions(gate_IH: Array) -> Array:
+    """Gate rows made comparable: their common direction removed, each scaled to length 1 (a row of zeros stays zero).
 
-    Gate rows share a direction in every trained layer; without it, rows of unrelated layers look less alike.
+    Gate rows share a direction in every trained layer (SiLU is mostly closed); without it, rows of unrelated layers look less
+    alike. It survives every rewriting that keeps the function, for gate rows can be neither scaled nor flipped.
     """
-    centred = rows_IH - rows_IH.mean(0)
-    norms = np.sqrt(np.einsum("ih,ih->i", centred, centred))
-    centred /= np.maximum(norms, 1e-30)[:, None]
-    return np.asarray(centred)
+    return up_directions(gate_IH - gate_IH.mean(0))
+
+
+def up_directions(up_IH: Array) -> Array:
+    """Up rows made comparable: each scaled to length 1. Nothing is removed, for scaled or flipped rows have another mean."""
+    norms = np.sqrt(np.einsum("ih,ih->i", up_IH, up_IH))
+    return np.asarray(up_IH / np.maximum(norms, 1e-30)[:, None])
 
 
 def agreements(sampled_gate_LSH: Array, sampled_up_LSH: Array, gate_IH: Array, up_IH: Array) -> np.ndarray:
     """For each of the parent's layers, how many sampled neurons find the same neuron of this layer by gate and by up.
 
-    Rows are ``directions``. Up rows may be flipped in sign (down undoes it), gate rows may not. A match counts only if the
+    Rows are directions. Up rows may be flipped in sign (down undoes it), gate rows may not. A match counts only if the
     sampled neuron is also the best of its layer's sample for the neuron it found, so that no neuron is found twice.
     """
     layers, sampled, width = sampled_gate_LSH.shape
@@ -44,7 +48,7 @@ def agreements(sampled_gate_LSH: Array, sampled_up_LSH: Array, gate_IH: Array, u
 
 
 def neuron_map(gate_from_IH: Array, up_from_IH: Array, gate_JH: Array, up_JH: Array) -> np.ndarray:
-    """For each neuron of the first MLP the most similar of the second, gate and up together; rows are ``directions``."""
+    """For each neuron of the first MLP the most similar of the second, gate and up together; rows are directions."""
     likeness = gate_from_IH @ gate_JH.T
     likeness += np.abs(up_from_IH @ up_JH.T)
     return np.asarray(likeness.argmax(1))

@@ -9,7 +9,7 @@ import numpy as np
 
 from etymon.lineage.align import Alignment
 from etymon.lineage.canonical import fold_gain
-from etymon.lineage.match import agreements, directions
+from etymon.lineage.match import agreements, gate_directions, up_directions
 from etymon.lineage.profile import read_finite
 from etymon.lineage.read import Array, Layer, Structure, Tensors
 from etymon.progress import Clock
@@ -43,17 +43,17 @@ def count_agreement(
     for index, layer in enumerate(theirs.layers):
         gate, up = folded_neurons(parent, layer)
         chosen = np.sort(rng.choice(theirs.neurons, sampled, replace=False))
-        gate_directions, up_directions = directions(gate)[chosen], directions(up)[chosen]
+        gate_SH, up_SH = gate_directions(gate)[chosen], up_directions(up[chosen])
         if index in controls:
-            powers.append(_found_in_noised_copy(gate_directions, up_directions, gate, up, rng))
-        gates.append(alignment.carry(gate_directions))
-        ups.append(alignment.carry(up_directions))
+            powers.append(_found_in_noised_copy(gate_SH, up_SH, gate, up, rng))
+        gates.append(alignment.carry(gate_SH))
+        ups.append(alignment.carry(up_SH))
         clock(index + 1)
     gate_LSH, up_LSH = np.stack(gates), np.stack(ups)
     counts = np.zeros((len(theirs.layers), len(ours.layers)), np.int64)
     for index, layer in enumerate(ours.layers):
         gate, up = folded_neurons(model, layer)
-        counts[:, index] = agreements(gate_LSH, up_LSH, directions(gate), directions(up))
+        counts[:, index] = agreements(gate_LSH, up_LSH, gate_directions(gate), up_directions(up))
         clock(len(theirs.layers) + index + 1)
     return Agreement(counts, sampled, float(np.mean(powers)))
 
@@ -69,8 +69,9 @@ def folded_neurons(tensors: Tensors, layer: Layer) -> tuple[Array, Array]:
 
 def _found_in_noised_copy(gate_SH: Array, up_SH: Array, gate: Array, up: Array, rng: np.random.Generator) -> float:
     """The positive control: share of neurons found in a copy in which noise as large as itself was added to every row."""
-    noised = []
-    for matrix in (gate, up):
-        scale = np.sqrt(np.square(matrix).mean(1, keepdims=True))
-        noised.append(directions(matrix + scale * rng.standard_normal(matrix.shape, np.float32)))
-    return float(agreements(gate_SH[None], up_SH[None], *noised)[0]) / len(gate_SH)
+    noised = [
+        matrix + np.sqrt(np.square(matrix).mean(1, keepdims=True)) * rng.standard_normal(matrix.shape, np.float32)
+        for matrix in (gate, up)
+    ]
+    found = agreements(gate_SH[None], up_SH[None], gate_directions(noised[0]), up_directions(noised[1]))
+    return float(found[0]) / len(gate_SH)

@@ -2,7 +2,7 @@
 
 Norms along the aligned residual stream do not depend on the order of neurons or heads, so a renamed, reordered copy of a
 tensor is recognised by them. For an unrelated model the placing is arbitrary, and the test then finds nothing; it looks at
-other quantities than this (which rows match, not how long columns are), so placing by likeness does not favour it.
+other quantities than this (which rows match, not how much a coordinate is read), so placing by likeness does not favour it.
 """
 
 from collections import defaultdict
@@ -40,11 +40,11 @@ def place(
     by_shape: dict[tuple[int, ...], list[Slot]] = defaultdict(list)
     for index, layer in profiles.items():
         for role, found in layer.matrices.items():
-            by_shape[found.rows.size, found.columns.size].append((index, role))
+            by_shape[found.writes.size, found.reads.size].append((index, role))
     for shape, slots in by_shape.items():
         names = [name for name in loose.loose if tensors.shape(name) == shape]
         if names:
-            own = [profile(read_finite(tensors, Piece(name))) for name in names]
+            own = [profile(read_finite(tensors, Piece(name)), {}) for name in names]
             scores = _matrix_scores(own, slots, profiles, alignment, folded)
             for i, j in zip(*linear_sum_assignment(scores, maximize=True), strict=True):
                 placed[slots[j]] = Piece(names[i])
@@ -80,7 +80,7 @@ def _matrix_scores(
     for writes in (False, True):
         chosen = [j for j, (_, role) in enumerate(slots) if (role in WRITES_TO_RESIDUAL) == writes]
         if chosen:
-            ours = _unit(np.stack([each.rows if writes else each.columns for each in own]))
+            ours = _unit(np.stack([each.writes if writes else each.reads for each in own]))
             theirs = np.stack([alignment.carry_norms(_slot_norms(slots[j], profiles, folded)) for j in chosen])
             scores[:, chosen] = ours @ _unit(theirs).T
     return scores
@@ -89,9 +89,9 @@ def _matrix_scores(
 def _slot_norms(slot: Slot, profiles: Mapping[int, LayerProfile], folded: bool) -> Array:
     index, role = slot
     layer = profiles[index]
-    norms = layer.matrices[role].residual(role)
+    found = layer.matrices[role]
     gain = "mlp norm" if role in ("gate", "up") else "attention norm"
-    return norms * np.abs(layer.gains[gain]) if folded and role not in WRITES_TO_RESIDUAL and gain in layer.gains else norms
+    return found.folded.get(gain, found.reads) if folded and role not in WRITES_TO_RESIDUAL else found.residual(role)
 
 
 def _distances(first: Array, second: Array) -> np.ndarray:

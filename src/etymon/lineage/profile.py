@@ -1,11 +1,14 @@
-"""A few numbers of a matrix that stay the same however its neurons or heads are ordered: what roles are told apart by."""
+"""A few numbers of a matrix that stay the same however its neurons are ordered and scaled: what roles are told apart by."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from etymon.errors import EtymonError
 from etymon.lineage.read import MATRIX_ROLES, NORM_ROLES, WRITES_TO_RESIDUAL, Array, Layer, Piece, Tensors
+
+_TINY = 1e-30
 
 
 @dataclass(frozen=True)
@@ -16,16 +19,18 @@ class Profile:
     """L2 norm of every row."""
     columns: Array
     """L2 norm of every column."""
+    reads: Array
+    """L2 norm of every column once all rows have length 1: how much each residual coordinate is read."""
+    writes: Array
+    """L2 norm of every row once all columns have length 1: how much is written to each residual coordinate."""
+    folded: dict[str, Array]
+    """``reads`` with a norm's gain folded in, by the norm."""
     common: float
-    """‖mean row‖ over the mean row norm: about 1/√rows for rows without a common direction."""
+    """‖mean row‖ once all rows have length 1: about 1/√rows for rows without a common direction."""
 
     def residual(self, role: str) -> Array:
-        """The norms along the residual stream, for a matrix of this role. Reordering neurons or heads leaves them alone."""
-        return self.rows if role in WRITES_TO_RESIDUAL else self.columns
-
-    def inner(self, role: str) -> Array:
-        """The norms along the other axis: one number a neuron, or a row of a head."""
-        return self.columns if role in WRITES_TO_RESIDUAL else self.rows
+        """The norms along the residual stream, for a matrix of this role."""
+        return self.writes if role in WRITES_TO_RESIDUAL else self.reads
 
 
 @dataclass(frozen=True)
@@ -36,11 +41,24 @@ class LayerProfile:
     gains: dict[str, Array]
 
 
-def profile(matrix: Array) -> Profile:
-    rows = np.sqrt(np.einsum("rc,rc->r", matrix, matrix))
-    columns = np.sqrt(np.einsum("rc,rc->c", matrix, matrix))
-    common = float(np.linalg.norm(matrix.mean(0)) / max(float(rows.mean()), 1e-30))
-    return Profile(rows, columns, common)
+def profile(matrix: Array, gains: Mapping[str, Array]) -> Profile:
+    """``gains`` are those of the layer's norms, any of which may feed this matrix."""
+    squares = np.square(matrix)
+    rows, columns = squares.sum(1), squares.sum(0)
+    weights = 1 / np.maximum(rows, _TINY)
+    folded = {}
+    for norm, gain in gains.items():
+        if gain.size == columns.size:
+            squared = np.square(gain)
+            folded[norm] = np.sqrt(((1 / np.maximum(squares @ squared, _TINY)) @ squares) * squared)
+    return Profile(
+        rows=np.sqrt(rows),
+        columns=np.sqrt(columns),
+        reads=np.sqrt(weights @ squares),
+        writes=np.sqrt(squares @ (1 / np.maximum(columns, _TINY))),
+        folded=folded,
+        common=float(np.linalg.norm(np.sqrt(weights) @ matrix)) / len(matrix),
+    )
 
 
 def read_finite(tensors: Tensors, piece: Piece) -> Array:
@@ -57,10 +75,9 @@ def read_finite(tensors: Tensors, piece: Piece) -> Array:
 
 def profile_layer(tensors: Tensors, layer: Layer) -> LayerProfile:
     """Read a layer once. Raises EtymonError for values that are not finite."""
-    return LayerProfile(
-        {role: profile(read_finite(tensors, layer[role])) for role in MATRIX_ROLES if role in layer},
-        {role: read_finite(tensors, layer[role]) for role in NORM_ROLES if role in layer},
-    )
+    gains = {role: read_finite(tensors, layer[role]) for role in NORM_ROLES if role in layer}
+    matrices = {role: profile(read_finite(tensors, layer[role]), gains) for role in MATRIX_ROLES if role in layer}
+    return LayerProfile(matrices, gains)
 
 
 def correlation(first: Array, second: Array) -> float:
