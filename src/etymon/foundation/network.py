@@ -7,6 +7,7 @@ cannot reach Python objects; templates are rendered only through ``tokenizer.app
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from transformers import (
@@ -71,6 +72,13 @@ def random_network(model: Model, seed: int) -> PreTrainedModel:
     return network.eval()
 
 
+def save_network(network: PreTrainedModel, folder: Path, dtype: torch.dtype) -> None:
+    """Write config and weights (safetensors) of a network in ``dtype``; attention is set back to Transformers' default."""
+    network.to(dtype).set_attn_implementation("sdpa")  # type: ignore[arg-type]
+    with _quiet():
+        network.save_pretrained(folder)
+
+
 def load_tokenizer(model: Model) -> PreTrainedTokenizerBase:
     """The tokenizer, with its chat template. Raises EtymonError where the folder has none that can be read."""
     read_config(model.folder)
@@ -99,7 +107,7 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars, no warnings of Transformers on the user's terminal while a model is loaded."""
+    """No progress bars, no warnings of Transformers on the user's terminal while a model is loaded or saved."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()

@@ -17,7 +17,7 @@ from etymon.errors import EtymonError
 from etymon.foundation.documents import document_marks
 from etymon.foundation.head import prepare_packed
 from etymon.foundation.model import Model
-from etymon.foundation.network import load_network, load_tokenizer, random_network
+from etymon.foundation.network import load_network, load_tokenizer, random_network, save_network
 from etymon.foundation.segments import check_packable
 from etymon.progress import Clock
 from etymon.recipe import Train
@@ -153,8 +153,7 @@ def _save(network: Any, foundation: Model, draft: Draft[TrainMeaning, TrainExecu
         network, facts["merge_logit_difference"] = merge_adapter(network, torch.from_numpy(pieces.piece(0)).long())
     folder = draft.folder / "model"
     copy_tokenizer(foundation.folder, folder)
-    network.to(getattr(torch, foundation.facts.dtype)).set_attn_implementation("sdpa")
-    network.save_pretrained(folder)
+    save_network(network, folder, getattr(torch, foundation.facts.dtype))
     write_card(folder / "README.md", foundation, draft.inputs["corpus"], draft.meaning)
     facts["model_dtype"] = foundation.facts.dtype
     clock(0)
