@@ -42,7 +42,7 @@ class Run:
 
     def derived_model(self) -> Model:
         folder = self.derivative.folder / "model"
-        return describe_model(folder, name=self.derivative.name, source=str(folder), digests=self.store.digests)
+        return describe_model(folder, name="tiny-docs", source="tiny-docs", digests=self.store.digests)
 
 
 def make_run(folder: Path, texts: list[str], root: Path) -> Run:

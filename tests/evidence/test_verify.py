@@ -9,7 +9,7 @@ import pytest
 from evidence_run import Run
 
 from etymon.errors import EtymonError
-from etymon.evidence.verify import Finding, verify
+from etymon.evidence.verify import Finding, taken_from_outside, verify
 from etymon.store import Artifact, Store, file_digest, load_artifact, root_digest
 from etymon.store.artifact import MANIFEST
 
@@ -128,13 +128,16 @@ def test_a_missing_link_is_named(copied: Store, run: Run) -> None:
     assert all(run.corpus.name in each.problem and "Bring back" in each.remedy for each in found)
 
 
-def test_foundations_count_only_where_they_are_known(copied: Store, run: Run) -> None:
-    artifacts = list(copied.artifacts())
-    outside = {given.digest for artifact in artifacts for given in artifact.manifest.inputs.values()}
-    assert verify(artifacts, outside) == []
-    unknown = verify(artifacts, outside - {run.foundation.digest})
-    assert unknown
-    assert all(run.foundation.digest[:16] in each.problem for each in unknown)
+def test_an_artifact_kept_elsewhere_is_no_gap(copied: Store, run: Run) -> None:
+    without = [artifact for artifact in copied.artifacts() if artifact.manifest.stage != "corpus"]
+    assert verify(without, {run.corpus.digest}) == []
+
+
+def test_what_comes_from_outside_is_listed(copied: Store, run: Run) -> None:
+    outside = taken_from_outside(copied.artifacts())
+    assert set(outside.values()) == {"tiny-base", "texts"}
+    assert run.foundation.digest in outside
+    assert run.derived_model().digest not in outside
 
 
 def restate(copied: Store, change: Callable[[dict[str, Any]], None]) -> list[Finding]:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from etymon.evidence.licences import Obligations, find_licence
-from etymon.evidence.provenance import hub_names, model_digest
+from etymon.evidence.provenance import hub_names, model_digest, package_url
 from etymon.foundation.model import Model
 from etymon.store import Artifact
 
@@ -64,10 +64,11 @@ def metadata(foundation: Model) -> dict[str, Any]:
 
 def _origin(content: CardContent) -> str:
     facts = content.foundation.facts
+    source = f"`{facts.source}`" if package_url(facts.source) else "a local file or folder"
     parents = ", ".join(f"{parent.relation} from `{parent.uri}`" for parent in facts.parents)
     return (
         f"`{content.name}` continues the training of `{content.foundation.name}` ({facts.architecture}, "
-        f"{facts.parameters:,} parameters), opened from `{facts.source}`"
+        f"{facts.parameters:,} parameters), opened from {source}"
         + (f", which declares itself {parents}" if parents else "")
         + f".\n\nRoot digest of the weights' folder: `{model_digest(content.derivative)}`; of the foundation's: "
         f"`{content.foundation.digest}`."
@@ -89,7 +90,7 @@ def _training(content: CardContent) -> str:
 
 def _count(facts: Mapping[str, Any], key: str) -> str:
     value = facts.get(key)
-    return f"{value:,}" if isinstance(value, (int, float)) else "an unrecorded number of"
+    return f"{value:,}" if isinstance(value, (int, float)) else "unrecorded"
 
 
 def _listed(counts: Any) -> str:

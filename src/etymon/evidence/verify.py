@@ -37,22 +37,35 @@ class Finding:
         return f"{place}: {self.problem} {self.remedy}"
 
 
-def verify(artifacts: Iterable[Artifact], store_digests: Collection[str] | None = None) -> list[Finding]:
+def verify(artifacts: Iterable[Artifact], store_digests: Collection[str] = ()) -> list[Finding]:
     """Everything that is wrong with these artifacts; an empty list means that they are sound.
 
-    Every byte is read; nothing remembered is trusted. An input is sound when its digest is that of one of the artifacts, of a
-    model inside one of them, or in ``store_digests`` (content known from elsewhere, such as the cache of foundations).
-    Without ``store_digests`` an input that is not named like an artifact is taken to come from outside.
+    Every byte is read; nothing remembered is trusted. An input that is named like an artifact must be one of these, or its
+    digest one of ``store_digests``, the digests of artifacts kept elsewhere. Other inputs come from outside and cannot be
+    checked here: ``taken_from_outside`` lists them.
     """
     given = list(artifacts)
-    known = {artifact.digest: artifact for artifact in given}
+    by_digest = {artifact.digest: artifact for artifact in given}
+    known = {*_inside(given), *store_digests}
     findings = [finding for artifact in given for finding in [*_files(artifact), *_manifest(artifact)]]
-    inside = {model_digest(artifact) for artifact in given if model_files(artifact)}
     for artifact in given:
-        findings += _inputs(artifact, {*known, *inside}, store_digests)
+        findings += _inputs(artifact, known)
         if _PROVENANCE in artifact.manifest.files:
-            findings += _statement(artifact, known)
+            findings += _statement(artifact, by_digest)
     return findings
+
+
+def taken_from_outside(artifacts: Iterable[Artifact]) -> dict[str, str]:
+    """Inputs that are neither one of these artifacts nor the model in one: foundations and sources, label by digest."""
+    given = list(artifacts)
+    inside = _inside(given)
+    records = [record for artifact in given for record in artifact.manifest.inputs.values()]
+    return {record.digest: record.label for record in records if record.digest not in inside}
+
+
+def _inside(artifacts: Iterable[Artifact]) -> set[str]:
+    """Digests of the artifacts, and of the models in them."""
+    return {digest for each in artifacts for digest in (each.digest, *([model_digest(each)] if model_files(each) else []))}
 
 
 def _files(artifact: Artifact) -> Iterable[Finding]:
@@ -95,18 +108,15 @@ def _manifest(artifact: Artifact) -> Iterable[Finding]:
         yield Finding(artifact.name, MANIFEST, f"lies in a folder with another name, {artifact.folder.name}.", again)
 
 
-def _inputs(artifact: Artifact, known: Collection[str], outside: Collection[str] | None) -> Iterable[Finding]:
+def _inputs(artifact: Artifact, known: Collection[str]) -> Iterable[Finding]:
     for role, given in sorted(artifact.manifest.inputs.items()):
-        if given.digest in known or (outside is not None and given.digest in outside):
-            continue
-        if outside is None and not _is_artifact_name(given.label):
-            continue
-        yield Finding(
-            artifact.name,
-            MANIFEST,
-            f"its {role} {given.label} (digest {given.digest[:16]}…) is not there, or has other content now.",
-            "Bring back what it was made from, or run the recipe again.",
-        )
+        if given.digest not in known and _is_artifact_name(given.label):
+            yield Finding(
+                artifact.name,
+                MANIFEST,
+                f"its {role} {given.label} (digest {given.digest[:16]}…) is not there, or has other content now.",
+                "Bring back what it was made from, or run the recipe again.",
+            )
 
 
 def _is_artifact_name(label: str) -> bool:
@@ -114,7 +124,7 @@ def _is_artifact_name(label: str) -> bool:
     return bool(stage) and len(address) == 12 and all(c in "0123456789abcdef" for c in address)
 
 
-def _statement(artifact: Artifact, known: dict[str, Artifact]) -> Iterable[Finding]:
+def _statement(artifact: Artifact, by_digest: dict[str, Artifact]) -> Iterable[Finding]:
     """The statement's subject must be the derivative's files, its dependencies what the derivative records."""
     again = f"Remove {artifact.folder} and run again; the evidence is written anew."
     path = artifact.folder / _PROVENANCE
@@ -131,7 +141,7 @@ def _statement(artifact: Artifact, known: dict[str, Artifact]) -> Iterable[Findi
         yield Finding(artifact.name, _PROVENANCE, problem, again)
         return
     recorded = artifact.manifest.inputs.get(_DERIVATIVE)
-    derivative = known.get(recorded.digest) if recorded else None
+    derivative = by_digest.get(recorded.digest) if recorded else None
     if derivative is None:
         problem = "cannot be compared with the derivative that it speaks of: it is not among these artifacts."
         yield Finding(artifact.name, _PROVENANCE, problem, "Verify them together.")
