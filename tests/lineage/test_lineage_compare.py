@@ -24,7 +24,7 @@ from lineage_transforms import (
     write_weights,
 )
 
-from conftest import random_model, tensors_of, train, with_gains
+from lineage_models import random_model, tensors_of, train, with_gains
 from etymon.errors import EtymonError
 from etymon.lineage.compare import compare
 from etymon.lineage.explain import explain

@@ -28,7 +28,8 @@ def _headline(lineage: Lineage) -> str:
         return f"related: {model} holds the same weights as {parent}, value for value."
     tested = ""
     if lineage.p_value is not None and lineage.effect is not None:
-        agreeing = sum(layer.p_value <= LARGEST_P for layer in lineage.layers)
+        least = 1 / (lineage.decoys.count + 1) if lineage.decoys else 1.0
+        agreeing = sum(layer.p_value <= max(LARGEST_P, least) < 1 for layer in lineage.layers)
         sign = "≤" if lineage.p_floor is not None and lineage.p_value <= 1.01 * lineage.p_floor else "="
         tested = (
             f" (p {sign} {lineage.p_value:.2g}, {lineage.effect:.0%} of neurons agree; "

@@ -257,6 +257,10 @@ def _attention(
         if len(counts) == 2 and counts.get(query_width) == 1 and sorted(counts.values()) == [1, 2]:
             keys = next(pieces for rows, pieces in left if rows != query_width)
             return {"q": reads[query_width][0], "k": keys[0], "v": keys[1], "o": o}
+    if len(squares) == 2 and len(outs) == 1 and len(outs[0][1]) == 1:  # as many key rows as the stream is wide
+        query_width, o = outs[0][0], outs[0][1][0]
+        if [(rows, len(pieces)) for rows, pieces in left] == [(query_width, 1)]:
+            return {"q": reads[query_width][0], "k": squares[0], "v": squares[1], "o": o}
     o_candidates = squares + [piece for _, pieces in outs for piece in pieces]
     if len(o_candidates) == 1 and len(left) == 1 and len(left[0][1]) == 1:  # q, k and v in one matrix, in this order
         query_width = width if squares else outs[0][0]
