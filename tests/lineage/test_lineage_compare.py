@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lineage_models import random_model, tensors_of, train, with_gains
 from lineage_transforms import (
     Tensors,
     composed,
@@ -24,7 +25,6 @@ from lineage_transforms import (
     write_weights,
 )
 
-from lineage_models import random_model, tensors_of, train, with_gains
 from etymon.errors import EtymonError
 from etymon.lineage.compare import compare
 from etymon.lineage.explain import explain
