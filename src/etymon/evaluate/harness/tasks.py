@@ -4,6 +4,7 @@ import difflib
 import inspect
 import logging
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -34,6 +35,8 @@ _BAD_TASK = (
     yaml.YAMLError, pa.ArrowException, datasets.exceptions.DatasetsError,
 )  # fmt: skip
 """What lm-eval lets through when a task's definition or its data are wrong."""
+_OURS = ("_loglikelihood_tokens", "loglikelihood_rolling", "generate_until")
+"""Methods of our model side, which lm-eval calls."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +139,8 @@ def _describe(name: str, tasks: dict[str, Any]) -> HarnessTask:
             raise EtymonError(f"The task {task.task_name!r} runs code that the model writes; that is not supported here.")
         if getattr(task, "MULTIMODAL", False):
             raise EtymonError(f"The task {task.task_name!r} needs images or sound; only text is supported here.")
+        if unknown := [metric for metric, judge in task._metric_fn_list.items() if judge is None and not _own_judge(task)]:
+            raise EtymonError(f"The task {task.task_name!r} asks for a metric that lm-eval does not know: {unknown[0]}.")
         if task.get_config("num_fewshot") is None:
             task.set_config("num_fewshot", 0)
         shots = max(shots, task.get_config("num_fewshot"))
@@ -146,6 +151,11 @@ def _describe(name: str, tasks: dict[str, Any]) -> HarnessTask:
         raise EtymonError(f"{name!r} names no task that could be run.")
     identity = task_identity(name, data=data_digest(data), form=forms, shots=shots, template="none", judge=HARNESS)
     return HarnessTask(name, tasks, identity)
+
+
+def _own_judge(task: Any) -> bool:
+    """Whether the task brings a function that judges answers."""
+    return callable(task.get_config("process_results"))
 
 
 _NOT_FORM = ("task_alias", "tag", "custom_dataset", "dataset_path", "dataset_name", "dataset_kwargs", "metadata")
@@ -172,7 +182,7 @@ def _form(task: Any) -> Any:
 
 @contextmanager
 def explaining(what: str) -> Iterator[None]:
-    """Tell a user's mistake, or a hub that is out of reach, from a bug."""
+    """Tell a mistake in a task, or a hub that is out of reach, from a bug: what our own model side raises is one."""
     try:
         yield
     except EtymonError:
@@ -183,6 +193,8 @@ def explaining(what: str) -> Iterator[None]:
             "Connect, unset HF_HUB_OFFLINE, or use a task file with local data.",
         ) from error
     except (OSError, *_BAD_TASK) as error:
+        if any(frame.name in _OURS for frame in traceback.extract_tb(error.__traceback__)):
+            raise
         raise EtymonError(
             f"{what} cannot be used: {type(error).__name__}: {_first_line(error)}",
             "lm-eval refuses its definition or its data; see the guide to task files in lm-eval's documentation.",
