@@ -24,7 +24,7 @@ def prepare_packed(network: PreTrainedModel) -> PreTrainedModel:
             ids_1T, position_ids=segments.positions_1T.to(network.device), segments=segments, use_cache=False
         ).logits[0]
         ours_TV = head_logits(network, hidden_states(network, ids_1T, segments))
-    if not torch.allclose(whole_TV.float(), ours_TV.float(), rtol=1e-3, atol=1e-3):
+    if not torch.allclose(whole_TV.float(), ours_TV.float(), rtol=1e-3, atol=1e-3, equal_nan=True):
         raise EtymonError(
             f"{type(network).__name__} changes its logits after the head in a way that is not supported here.",
             "Choose a foundation of the LLaMA, Mistral, Qwen, Gemma or Phi families.",
