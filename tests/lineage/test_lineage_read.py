@@ -32,6 +32,9 @@ class InMemory:
     def raw(self, name: str) -> memoryview:
         return memoryview(self.read(name).tobytes())
 
+    def close(self) -> None:
+        """Nothing is mapped."""
+
 
 def llama(
     layers: int, width: int, neurons: int, queries: int, keys: int, vocabulary: int, tied: bool = True

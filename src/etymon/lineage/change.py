@@ -65,6 +65,7 @@ def _digests(tensors: Tensors) -> dict[str, str]:
         digest = hashlib.sha256(f"{tensors.dtype(name)} {tensors.shape(name)}\n".encode())
         digest.update(tensors.raw(name))
         found[name] = digest.hexdigest()
+        tensors.close()
     return found
 
 
@@ -108,6 +109,8 @@ def layer_changes(
             needed = _REARRANGED if role in NORM_ROLES else relative  # a gain that hardly differs was not folded
             if role in stored and stored[role].relative > needed:
                 stored[role] = replace(stored[role], relative=relative, canonical=True)
+    model.close()
+    parent.close()
     yield from stored.values()
 
 

@@ -90,7 +90,9 @@ def correspond(model: Side, parent: Side, alignment: Alignment) -> Correspondenc
 
 
 def _rows(tensors: Tensors, piece: Piece, rows: np.ndarray) -> Array:
-    return np.asarray(read_finite(tensors, piece)[rows], np.float32)
+    chosen = np.array(read_finite(tensors, piece)[rows], np.float32)
+    tensors.close()
+    return chosen
 
 
 def _final_gain(side: Side) -> Array | None:

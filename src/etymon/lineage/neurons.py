@@ -48,12 +48,16 @@ def count_agreement(
             powers.append(_found_in_noised_copy(gate_SH, up_SH, gate, up, rng))
         gates.append(alignment.carry(gate_SH))
         ups.append(alignment.carry(up_SH))
+        del gate, up
+        parent.close()
         clock(index + 1)
     gate_LSH, up_LSH = np.stack(gates), np.stack(ups)
     counts = np.zeros((len(theirs.layers), len(ours.layers)), np.int64)
     for index, layer in enumerate(ours.layers):
         gate, up = folded_neurons(model, layer)
         counts[:, index] = agreements(gate_LSH, up_LSH, gate_directions(gate), up_directions(up))
+        del gate, up
+        model.close()
         clock(len(theirs.layers) + index + 1)
     return Agreement(counts, sampled, float(np.mean(powers)))
 

@@ -77,6 +77,7 @@ def profile_layer(tensors: Tensors, layer: Layer) -> LayerProfile:
     """Read a layer once. Raises EtymonError for values that are not finite."""
     gains = {role: read_finite(tensors, layer[role]) for role in NORM_ROLES if role in layer}
     matrices = {role: profile(read_finite(tensors, layer[role]), gains) for role in MATRIX_ROLES if role in layer}
+    tensors.close()
     return LayerProfile(matrices, gains)
 
 
