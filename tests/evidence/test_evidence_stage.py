@@ -33,7 +33,7 @@ def test_the_statement_names_what_was_made_and_from_what(run: Run, evidence: Art
     assert corpus["digest"] == {"sha256": run.corpus.digest}
     details = statement["predicate"]["runDetails"]
     assert {each["name"] for each in details["byproducts"]} == {"metrics.jsonl", "loss.svg"}
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", details["metadata"]["finishedOn"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", details["metadata"]["finishedOn"])
 
 
 def test_the_statement_survives_reading(evidence: Artifact) -> None:

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from etymon.evidence.provenance import model_digest, model_files
 from etymon.evidence.statement import Statement
-from etymon.store import Artifact, file_digest, root_digest, value_digest
+from etymon.store import Artifact, file_digest, root_digest
 from etymon.store.artifact import MANIFEST, artifact_name, content_digests
+from etymon.store.stage import address_of
 
 _LARGEST_STATEMENT = 64 << 20
 _PROVENANCE = "provenance.json"
@@ -93,14 +94,8 @@ def _files(artifact: Artifact) -> Iterable[Finding]:
 def _manifest(artifact: Artifact) -> Iterable[Finding]:
     """The address follows from stage, meaning and inputs; the folder is named by it."""
     manifest = artifact.manifest
-    address = value_digest(
-        {
-            "stage": manifest.stage,
-            "version": manifest.stage_version,
-            "meaning": manifest.meaning,
-            "inputs": {role: given.digest for role, given in manifest.inputs.items()},
-        }
-    )
+    digests = {role: given.digest for role, given in manifest.inputs.items()}
+    address = address_of(manifest.stage, manifest.stage_version, manifest.meaning, digests)
     again = f"The manifest was changed after it was written: remove {artifact.folder} and run again."
     if address != manifest.address:
         yield Finding(artifact.name, MANIFEST, "the address does not follow from its settings and inputs.", again)

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import JSON, ForeignKey, create_engine, delete, event, select
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, OperationalError, ProgrammingError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from etymon.errors import EtymonError
@@ -54,23 +54,47 @@ class EdgeRow(_Base):
 class Catalog:
     """The index of one store."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | URL) -> None:
         try:
-            self._engine = create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
-            if url.startswith("sqlite"):
+            address = make_url(url)
+            sqlite = address.get_backend_name() == "sqlite"
+            self._engine = create_engine(address, connect_args={"timeout": 30} if sqlite else {})
+            if sqlite:
                 event.listen(self._engine, "connect", lambda c, _: c.execute("PRAGMA foreign_keys=ON"))
-            _Base.metadata.create_all(self._engine)
-        except (ArgumentError, NoSuchModuleError, OperationalError) as error:
-            shown = make_url(url).render_as_string(hide_password=True) if "://" in url else url
+            self._create_tables()
+        except ImportError as error:
             raise EtymonError(
-                f"The catalog {shown} cannot be opened: {str(error).splitlines()[0]}.",
+                f"The catalog {_shown(url)} needs the Python package {error.name}, which is not installed.",
+                "For PostgreSQL: pip install 'etymon[postgresql]' and a URL such as postgresql+psycopg://user@host/database.",
+            ) from error
+        except (ArgumentError, NoSuchModuleError, OperationalError) as error:
+            raise EtymonError(
+                f"The catalog {_shown(url)} cannot be opened: {str(error).splitlines()[0]}.",
                 "Give a SQLAlchemy URL such as postgresql+psycopg://user@host/database, or unset ETYMON_CATALOG for SQLite.",
             ) from error
 
+    def _create_tables(self) -> None:
+        """Another process may be creating them just now: what is there already when we get to it is looked at again."""
+        try:
+            _Base.metadata.create_all(self._engine)
+        except (OperationalError, ProgrammingError, IntegrityError):
+            _Base.metadata.create_all(self._engine)
+
     def add(self, artifact: Artifact) -> None:
         """Index an artifact; an older entry of the same name is replaced."""
-        with Session(self._engine) as session, session.begin():
-            self._add(session, artifact)
+        try:
+            with Session(self._engine) as session, session.begin():
+                self._add(session, artifact)
+        except IntegrityError:  # another process indexed it between our delete and insert: now there is one to replace
+            with Session(self._engine) as session, session.begin():
+                self._add(session, artifact)
+
+    def add_missing(self, artifact: Artifact) -> None:
+        """Index an artifact unless it is."""
+        with Session(self._engine) as session:
+            known = session.get(ArtifactRow, artifact.name)
+        if known is None or known.digest != artifact.digest:
+            self.add(artifact)
 
     def remove(self, name: str) -> None:
         with Session(self._engine) as session, session.begin():
@@ -124,3 +148,11 @@ class Catalog:
             EdgeRow(artifact=artifact.name, role=role, input_digest=given.digest, label=given.label)
             for role, given in manifest.inputs.items()
         )
+
+
+def _shown(url: str | URL) -> str:
+    """The URL without its password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return str(url)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,10 @@ class DigestCache:
             for line in path.read_text("utf-8", errors="replace").splitlines():
                 try:
                     key, digest = json.loads(line)
-                except ValueError:
+                except (ValueError, TypeError):
                     continue
-                self._known[key] = digest
+                if isinstance(key, str) and isinstance(digest, str):
+                    self._known[key] = digest
 
     def file(self, path: Path, *, trust_cache: bool = True) -> str:
         """SHA-256 of a file, in hex. With ``trust_cache=False`` the bytes are read whatever is remembered."""
@@ -53,9 +55,10 @@ class DigestCache:
         digest = file_digest(path)
         if self._known.get(key) != digest:
             self._known[key] = digest
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps([key, digest]) + "\n")
+            with suppress(OSError):  # a full disk or a read-only store: the file is hashed again next time
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                with self._path.open("a", encoding="utf-8") as lines:
+                    lines.write(json.dumps([key, digest]) + "\n")
         return digest
 
 

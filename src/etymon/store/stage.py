@@ -69,11 +69,10 @@ class Stage(Generic[M, X]):
     execution: type[X]
 
     def address(self, inputs: Mapping[str, Input], meaning: M) -> str:
-        return value_digest(
-            {
-                "stage": self.name,
-                "version": self.version,
-                "meaning": meaning.model_dump(mode="json"),
-                "inputs": {role: given.digest for role, given in inputs.items()},
-            }
-        )
+        digests = {role: given.digest for role, given in inputs.items()}
+        return address_of(self.name, self.version, meaning.model_dump(mode="json"), digests)
+
+
+def address_of(stage: str, version: int, meaning: Mapping[str, Any], input_digests: Mapping[str, str]) -> str:
+    """Where an artifact lies: the digest of all that decides its content."""
+    return value_digest({"stage": stage, "version": version, "meaning": meaning, "inputs": input_digests})

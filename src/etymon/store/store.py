@@ -11,12 +11,13 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from sqlalchemy.engine import URL
 
 from etymon.errors import EtymonError
 from etymon.progress import Listener, Report, silent
@@ -36,6 +37,9 @@ from etymon.store.digest import DigestCache, files_below, root_digest, value_dig
 from etymon.store.environment import environment
 from etymon.store.stage import Draft, Input, M, Stage, X
 
+_FULL = 64 << 10
+"""A disk with fewer bytes left is full."""
+
 
 class Store:
     """Artifacts in a folder, with their catalog."""
@@ -43,7 +47,7 @@ class Store:
     def __init__(self, root: Path, catalog_url: str | None = None) -> None:
         """``catalog_url`` is a SQLAlchemy URL; by default an SQLite file in the store."""
         self.root = root.resolve()
-        self._url = catalog_url or f"sqlite:///{self.root / 'catalog.db'}"
+        self._url = catalog_url or URL.create("sqlite", database=str(self.root / "catalog.db"))
         self._digests: DigestCache | None = None
         self._catalog: Catalog | None = None
 
@@ -70,7 +74,7 @@ class Store:
     def find(self, stage: str, address: str) -> Artifact | None:
         """The artifact at an address, or None. Raises EtymonError if its files are not as recorded."""
         folder = self.root / "artifacts" / artifact_name(stage, address)
-        if not (folder / MANIFEST).is_file():
+        if not folder.exists():
             return None
         artifact = load_artifact(folder)
         if damage := artifact.damage(self.digests):
@@ -93,12 +97,14 @@ class Store:
         Another process that is making the same artifact is waited for, and its result shared.
         """
         address = stage.address(inputs, meaning)
-        if found := self.find(stage.name, address):
-            return found, True
         name = artifact_name(stage.name, address)
-        with ExitStack() as held:
-            self._hold(held, name, stage.name, listener)
-            if found := self.find(stage.name, address):
+        with _full_disk_explained(self.root), ExitStack() as held:
+            found = self.find(stage.name, address)
+            if not found:
+                self._hold(held, name, stage.name, listener)
+                found = self.find(stage.name, address)
+            if found:
+                self.catalog.add_missing(found)  # its maker may have been killed before it could
                 return found, True
             return self._make(held, stage, inputs, meaning, execution, listener, name, address), False
 
@@ -160,25 +166,19 @@ class Store:
         shutil.rmtree(making, ignore_errors=True)
         begun = time.monotonic()
         try:
-            making.mkdir(parents=True)
-            draft = Draft(making, inputs, meaning, execution, stage.name, scratch, listener)
-            stage.build(draft)
-            manifest = self._manifest(draft, stage, address, time.monotonic() - begun)
-            (making / MANIFEST).write_text(manifest.model_dump_json(indent=1), "utf-8")
-            sync_folder(making)
-            final.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(making, final)
-            _sync_directory(final.parent)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise EtymonError(
-                    f"The disk is full: {error.filename or making} could not be written.",
-                    "Free some space (`etymon clean` lists what nothing refers to) and run again; finished stages are kept.",
-                ) from error
-            raise
+            with _full_disk_explained(self.root):  # here too, while the half-written files still fill the disk
+                making.mkdir(parents=True)
+                draft = Draft(making, inputs, meaning, execution, stage.name, scratch, listener)
+                stage.build(draft)
+                manifest = self._manifest(draft, stage, address, time.monotonic() - begun)
+                (making / MANIFEST).write_text(manifest.model_dump_json(indent=1), "utf-8")
+                sync_folder(making)
+                final.parent.mkdir(parents=True, exist_ok=True)
+                os.rename(making, final)
+                _sync_directory(final.parent)
         finally:
             shutil.rmtree(making, ignore_errors=True)
-        artifact = Artifact(final, manifest)
+        artifact = load_artifact(final)  # as everyone else will read it
         self.catalog.add(artifact)
         return artifact
 
@@ -201,7 +201,7 @@ class Store:
             files=files,
             digest=root_digest(content_digests(files)),
             environment=environment(),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
             seconds=round(seconds, 3),
             facts=draft.facts,
         )
@@ -218,3 +218,33 @@ def _sync_directory(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _full_disk_explained(root: Path) -> Iterator[None]:
+    """Turn whatever a full disk makes a library raise into one message.
+
+    Libraries differ: an OSError with its number, an error of their own that quotes the system's words (safetensors, SQLite),
+    or only a complaint that positions do not agree (torch.save). For the last the disk itself is asked.
+    """
+    try:
+        yield
+    except EtymonError:
+        raise
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        quoted = any(words in str(error) for words in ("No space left on device", "disk is full", "quota exceeded"))
+        if number in (errno.ENOSPC, errno.EDQUOT) or quoted or _free(root) < _FULL:
+            place = error.filename if isinstance(error, OSError) and error.filename else root
+            raise EtymonError(
+                f"The disk is full: {place} could not be written.",
+                "Free some space (`etymon clean` lists what nothing refers to) and run again; finished stages are kept.",
+            ) from error
+        raise
+
+
+def _free(root: Path) -> int:
+    """Bytes left where a store is, or is to be."""
+    while not root.exists():
+        root = root.parent
+    return shutil.disk_usage(root).free
