@@ -30,10 +30,13 @@ class _SummedCrossEntropy(torch.autograd.Function):
             logits_CV = torch.nn.functional.linear(hidden_CD, compute_VD, bias_V).float()
             if softcap is not None:
                 logits_CV = softcap * torch.tanh(logits_CV / softcap)
-            normaliser_C1 = logits_CV.logsumexp(-1, keepdim=True)
-            total += (normaliser_C1 - logits_CV.gather(1, targets_C)).sum()
             slope_CV = 1 - (logits_CV / softcap).square() if softcap is not None else None
-            grad_CV = logits_CV.sub_(normaliser_C1).exp_()  # softmax minus one-hot: the gradient at the logits
+            wanted_C1 = logits_CV.gather(1, targets_C)
+            largest_C1 = logits_CV.amax(1, keepdim=True)
+            grad_CV = logits_CV.sub_(largest_C1).exp_()  # in place: a chunk's table is 100 MB and memory is the bottleneck
+            sum_C1 = grad_CV.sum(1, keepdim=True)
+            total += (sum_C1.log() + largest_C1 - wanted_C1).sum()
+            grad_CV /= sum_C1  # softmax minus one-hot: the gradient at the logits
             grad_CV.scatter_add_(1, targets_C, torch.full_like(targets_C, -1, dtype=grad_CV.dtype))
             if slope_CV is not None:
                 grad_CV *= slope_CV
