@@ -16,7 +16,7 @@ from etymon.errors import EtymonError
 class _Part(BaseModel):
     """A section of a recipe."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _plain_name(name: str) -> str:
@@ -63,7 +63,7 @@ class Corpus(_Part):
     data_policy: Literal["default"] = "default"
     """The threshold table that decides what is kept."""
     heldout: Heldout = Heldout()
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _names_differ(self) -> "Corpus":
@@ -95,6 +95,9 @@ class Lora(_Part):
     targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
 
 
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
 class Train(_Part):
     """How the derivative is trained."""
 
@@ -111,9 +114,9 @@ class Train(_Part):
     decay_share: float = Field(0.3, ge=0, le=1)
     """Share of the steps, at the end, over which the learning rate falls to zero; before that it is constant."""
     weight_decay: float = Field(0.01, ge=0)
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Beta, Beta] = (0.9, 0.95)
     clip_norm: float = Field(1.0, gt=0)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     lora: Lora = Lora()
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Compute type; the master weights are float32 always. ``auto`` takes bfloat16 where the machine is fast at it."""
@@ -158,9 +161,11 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     except (OSError, UnicodeDecodeError) as error:
         raise EtymonError(f"{path} cannot be read: {error}.") from None
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise EtymonError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    except RecursionError:
+        raise EtymonError(f"{path} is nested too deeply to be a recipe.") from None
     if not isinstance(content, dict):
         raise EtymonError(f"{path} holds no recipe: a mapping with `name`, `foundation`, `corpus`, `train` is expected.")
     for override in overrides:
@@ -171,24 +176,42 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
         raise EtymonError("\n".join(_explain(path, each) for each in error.errors())) from None
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's safe types; a key that is there twice is refused, where PyYAML would drop the first in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        if twice := [key for index, key in enumerate(keys) if key in keys[:index]]:
+            raise yaml.constructor.ConstructorError(None, None, f"the key `{twice[0]}` is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _apply(content: dict[str, Any], override: str) -> None:
+    """Set one ``key=value``; sections that are not there yet are made."""
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise EtymonError(f"--set {override} is not of the form key=value.", "Example: --set train.budget.tokens=80_000")
     *path, last = key.split(".")
     place: Any = content
-    for name in path:
-        place = place[int(name)] if isinstance(place, list) and name.isdigit() else place.setdefault(name, {})
+    for depth, name in enumerate(path):
+        place = place[_index(override, path[:depth], place, name)] if isinstance(place, list) else place.setdefault(name, {})
         if not isinstance(place, (dict, list)):
             raise EtymonError(f"--set {override}: {name} is not a section of the recipe.")
     try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
+        parsed = yaml.load(value, _Loader)
+    except (yaml.YAMLError, RecursionError):
         parsed = value
-    if isinstance(place, list):
-        place[int(last)] = parsed
-    else:
-        place[last] = parsed
+    place[_index(override, path, place, last) if isinstance(place, list) else last] = parsed
+
+
+def _index(override: str, path: list[str], place: list[Any], name: str) -> int:
+    """A place in a list, by its number from 0."""
+    if name.isdecimal() and int(name) < len(place):
+        return int(name)
+    raise EtymonError(
+        f"--set {override}: there is no {name!r}; {'.'.join(path)} has the places 0 to {len(place) - 1}.",
+        "To set the whole list: --set key=[...]",
+    )
 
 
 def _explain(path: Path, error: Any) -> str:
