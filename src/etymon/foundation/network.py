@@ -74,7 +74,7 @@ def random_network(model: Model, seed: int) -> PreTrainedModel:
 
 def save_network(network: PreTrainedModel, folder: Path, dtype: torch.dtype) -> None:
     """Write config and weights (safetensors) of a network in ``dtype``; attention is set back to Transformers' default."""
-    network.to(dtype).set_attn_implementation("sdpa")  # type: ignore[arg-type]
+    network.to(dtype).set_attn_implementation("sdpa")
     with _quiet():
         network.save_pretrained(folder)
 

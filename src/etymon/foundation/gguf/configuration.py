@@ -19,6 +19,15 @@ _CLASSES = {
 }
 
 
+_CHANGES_NOTHING = {
+    "attention.scale": 0.0, "attention.clamp_kqv": 0.0, "attention.max_alibi_bias": 0.0, "attention.causal": True,
+    "logit_scale": 1.0, "embedding_scale": 1.0, "residual_scale": 1.0, "use_parallel_residual": False,
+    "rope.scaling.attn_factor": 1.0, "rope.scaling.yarn_log_multiplier": 0.0, "rope.scaling.yarn_ext_factor": 1.0,
+    "rope.scaling.yarn_attn_factor": 1.0, "rope.scaling.yarn_beta_fast": 32.0, "rope.scaling.yarn_beta_slow": 1.0,
+}  # fmt: skip
+"""Keys that would change what the network computes, with the value at which they do not."""
+
+
 def configuration(header: GgufHeader, dtype: str, rope_factors: np.ndarray[Any, Any] | None) -> dict[str, Any]:
     """The content of ``config.json``.
 
@@ -53,6 +62,12 @@ def configuration(header: GgufHeader, dtype: str, rope_factors: np.ndarray[Any, 
     }
     if width != key("embedding_length", int):
         refuse(header.path, f"its embedding is {width} wide, its metadata says {key('embedding_length', int)}")
+    for name, harmless in _CHANGES_NOTHING.items():
+        if (value := header.metadata.get(f"{header.architecture}.{name}", harmless)) != harmless:
+            raise EtymonError(
+                f"{header.path} sets {name} to {value}, which no architecture known here has.",
+                "Use the model's original safetensors instead: a folder, or hf:org/name@revision.",
+            )
     config |= _particulars(header, model_type, set(shapes))
     if scaling := _rope_scaling(header, config, rope_factors):
         config["rope_scaling"] = scaling
@@ -111,7 +126,8 @@ def _gemma(header: GgufHeader, model_type: str) -> dict[str, Any]:
         found["final_logit_softcapping"] = _short(key("final_logit_softcapping", float, 30.0))
     else:
         found["sliding_window"] = key("attention.sliding_window", int)
-        found["sliding_window_pattern"] = 6
+        found["sliding_window_pattern"] = key("attention.sliding_window_pattern", int, 6)
+        found["final_logit_softcapping"] = _short(key("final_logit_softcapping", float, 0.0)) or None
         found["rope_local_base_freq"] = _short(key("rope.freq_base_swa", float, 10_000.0))
     return found
 
