@@ -1,11 +1,17 @@
 """Commands about models: evaluate, lineage, chat."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
 from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, open_store, progress
 from etymon.errors import EtymonError
+
+if TYPE_CHECKING:
+    from etymon.serve.chat import Conversation
 
 
 def evaluate(
@@ -83,10 +89,25 @@ def _notice(text: str) -> None:
     console.print(text, style="dim", markup=False)
 
 
-def _ask(conversations: list, text: str) -> None:  # type: ignore[type-arg]
-    for conversation in conversations:
-        if len(conversations) > 1:
-            console.print(f"[bold]{conversation.name}[/]")
-        for piece in conversation.say(text):
+def _ask(conversations: "list[Conversation]", text: str) -> None:
+    """Print the answer as it comes; of two models, side by side."""
+    if len(conversations) == 1:
+        for piece in conversations[0].say(text):
             console.print(piece, end="", markup=False, soft_wrap=True)
         console.print()
+        return
+    from etymon.serve.chat import answers_beside
+
+    said = [""] * len(conversations)
+    with Live(_columns(conversations, said), console=console, refresh_per_second=8, vertical_overflow="visible") as live:
+        for which, piece in answers_beside(conversations, text):
+            said[which] += piece
+            live.update(_columns(conversations, said))
+
+
+def _columns(conversations: "list[Conversation]", said: list[str]) -> Table:
+    table = Table(expand=True, padding=(0, 1))
+    for each in conversations:
+        table.add_column(Text(each.name, style="bold"), ratio=1)
+    table.add_row(*(Text(text) for text in said))
+    return table

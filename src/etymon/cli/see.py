@@ -84,15 +84,18 @@ def show(
 
 def verify(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     """Read every byte again and check it against the manifests and statements. Exit code 1 if anything is wrong."""
+    from etymon.evidence.verify import taken_from_outside
     from etymon.evidence.verify import verify as check
 
     artifacts = list(open_store(workspace).artifacts())
     findings = check(artifacts)
     for finding in findings:
-        console.print(f"[red]✗[/] {finding}", soft_wrap=True)
+        console.print(f"✗ {finding}", style="red", markup=False, soft_wrap=True)
     if findings:
         raise typer.Exit(1)
     console.print(f"[green]✓[/] {len(artifacts)} artifacts are as their manifests say, byte for byte.")
+    for label in sorted(taken_from_outside(artifacts).values()):
+        console.print(f"  built on, and not checked here: {label}", style="dim", markup=False, soft_wrap=True)
 
 
 def clean(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from etymon.errors import EtymonError
+from etymon.foundation.memory import keep_freed_memory
 from etymon.foundation.segments import ATTENTION, Segments
 
 
@@ -16,6 +17,7 @@ def prepare_packed(network: PreTrainedModel) -> PreTrainedModel:
 
     Families that change logits after the head (other than Gemma's soft cap) are caught by comparing on a few tokens.
     """
+    keep_freed_memory()
     network.set_attn_implementation(ATTENTION)
     ids_1T = torch.arange(4, device=network.device)[None] % network.config.get_text_config().vocab_size
     segments = Segments.of_documents([3, 1])

@@ -152,7 +152,7 @@ def _save(network: Any, foundation: Model, draft: Draft[TrainMeaning, TrainExecu
         facts["adapter_parameters"] = sum(p.numel() for p in network.parameters() if p.requires_grad)
         network, facts["merge_logit_difference"] = merge_adapter(network, torch.from_numpy(pieces.piece(0)).long())
     folder = draft.folder / "model"
-    copy_tokenizer(foundation.folder, folder)
+    copy_companions(foundation.folder, folder)
     save_network(network, folder, getattr(torch, foundation.facts.dtype))
     write_card(folder / "README.md", foundation, draft.inputs["corpus"], draft.meaning)
     facts["model_dtype"] = foundation.facts.dtype
@@ -160,12 +160,15 @@ def _save(network: Any, foundation: Model, draft: Draft[TrainMeaning, TrainExecu
     return facts
 
 
-def copy_tokenizer(source: Path, target: Path) -> None:
-    """Copy tokenizer, chat template and generation settings byte for byte."""
+def copy_companions(source: Path, target: Path) -> None:
+    """Copy tokenizer, chat template, generation settings, licence and notice byte for byte."""
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.iterdir()):
-        text = path.suffix in (".json", ".txt", ".jinja", ".model")
-        if text and path.name != "config.json" and not path.name.startswith(("model", "manifest")):
+        text = path.suffix in (".json", ".txt", ".jinja", ".model") or path.name.upper().startswith(
+            ("LICENSE", "LICENCE", "NOTICE")
+        )
+        ours = path.name == "config.json" or path.name.startswith(("model", "manifest"))
+        if path.is_file() and text and not ours:
             shutil.copyfile(path, target / path.name)
 
 
