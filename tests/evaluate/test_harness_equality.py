@@ -1,6 +1,7 @@
 """Our scorer inside lm-eval gives what lm-eval's own ``hf`` backend gives."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -166,3 +167,15 @@ def test_mmlu_dev_equals_hf_on_a_tiny_model(tiny_llama, examinee):
 def test_mmlu_dev_equals_hf_on_the_base():
     base = open_model("smollm2-135m-instruct-q4_1")
     compare_on_mmlu_dev(base.folder, open_examinee(base, "cpu"))
+
+
+def test_only_the_harness_package_imports_lm_eval():
+    import etymon.evaluate
+
+    (folder,) = etymon.evaluate.__path__
+    importers = {
+        path.parent.name
+        for path in Path(folder).parent.rglob("*.py")
+        if re.search(r"^\s*(?:import|from) lm_eval", path.read_text("utf-8"), re.M)
+    }
+    assert importers == {"harness"}
