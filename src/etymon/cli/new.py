@@ -43,7 +43,7 @@ def plan_recipe(recipe: Recipe, overrides: Overrides = None, workspace: Workspac
 
         estimate = plan(job)
     rows = [
-        ("training", f"{estimate.tokens:,} tokens, {estimate.steps} steps; {_models(estimate.models, estimate.training_seconds)}"),
+        ("training", f"{estimate.tokens:,} tokens, {_models(estimate.models, estimate.training_seconds)}"),
         ("the corpus", f"{estimate.corpus_tokens:,} tokens; {_passes(estimate.epochs)}"),
         ("evaluation", f"about {duration(estimate.evaluation_seconds)}"),
         ("memory", f"{estimate.memory_bytes / 2**30:.1f} GiB at the largest row, of {estimate.memory_total / 2**30:.1f} GiB"),
