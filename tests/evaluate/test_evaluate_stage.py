@@ -393,3 +393,18 @@ def test_a_model_that_gives_nan_is_refused(store, make_llama):
     with pytest.raises(EtymonError) as caught:
         evaluate(store, open_model(str(folder)), "chat_retention")
     assert "finite" in str(caught.value)
+
+
+def test_the_tasks_of_a_group_are_taken_together(tiny_model, tmp_path):
+    from etymon.evaluate.examinee import open_examinee
+    from etymon.evaluate.harness.judge import run_harness_task
+    from etymon.evaluate.harness.tasks import HarnessTask, load_task_file
+
+    first = load_task_file(write_task(tmp_path / "a") / "capitals.yaml")
+    other = write_task(tmp_path / "b", TASK.replace("task: capitals", "task: more"), CAPITALS[:2]) / "capitals.yaml"
+    group = HarnessTask("group", {**first.tasks, **load_task_file(other).tasks}, "0" * 64)
+    records = run_harness_task(group, open_examinee(tiny_model, "cpu"), lambda *_: None)
+    items = {row.item for row in records.items if row.metric == "acc"}
+    assert len(items) == 5
+    assert {item.split("/")[0] for item in items} == {"capitals", "more"}
+    assert any("all items of 2 tasks" in note for note in records.notes)

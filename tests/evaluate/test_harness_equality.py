@@ -41,7 +41,7 @@ def both(request, make_llama: Callable[..., Path], tiny_tokenizer):
     from tokenizers.processors import TemplateProcessing
     from transformers import AutoTokenizer
 
-    folder = make_llama()
+    folder = make_llama(tie_word_embeddings=False, initializer_range=0.1)  # its text depends on all of its context
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if request.param == "tokenizer that adds BOS":
         bos = tokenizer.bos_token
@@ -84,13 +84,13 @@ def test_whole_texts(both, some_texts):
     assert mine == pytest.approx(other, abs=2e-3)  # thousands of tokens summed in float32 there, in float64 here
 
 
-def test_generated_text(both):
+def test_generated_text(both, some_texts):
     ours, theirs = both
     theirs.batch_size_per_gpu = 1
     arguments = [
         ("If skipkeys is true", {"until": ["\n\n"], "max_gen_toks": 12}),
         ("Return a str", {"until": ["e"], "max_gen_toks": 20, "do_sample": False, "temperature": 0.0}),
-        ("word " * 700, {"until": [], "max_gen_toks": 5}),
+        *((" ".join(some_texts[n : n + 9]), {"until": [], "max_gen_toks": 40}) for n in range(3)),  # longer than the context
     ]
     assert ask(ours, "generate_until", arguments) == ask(theirs, "generate_until", arguments)
 
