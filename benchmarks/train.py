@@ -57,7 +57,7 @@ def main() -> None:
         write_rows(rows, 16 if arguments.quick else 64)
     trl = peer_python("trl", ["trl==1.16.0", "torch==2.13.0"])
     folder = str(open_model("smollm2-135m-instruct-q4_1").folder)
-    dtype = resolve_dtype("auto", torch.device("cpu"))
+    dtype = resolve_dtype("auto", "cpu")
     steps = "2" if arguments.quick else "3"
     layouts = [("bfloat16", "padded"), ("bfloat16", "packed"), ("float32", "padded"), ("float32", "packed")]
     ours: list[dict[str, float]] = []

@@ -14,9 +14,9 @@ import torch
 from etymon.foundation.facts import describe_model
 from etymon.foundation.head import prepare_packed
 from etymon.foundation.network import load_network, load_tokenizer
+from etymon.train.build import encode_documents
 from etymon.train.loop import LoopSettings, make_optimizer, train_step
 from etymon.train.packing import cut_documents
-from etymon.train.stage import encode_documents
 
 folder, rows_path, dtype, steps = sys.argv[1:5]
 texts = [json.loads(line)["text"] for line in Path(rows_path).read_text("utf-8").splitlines()]

@@ -9,8 +9,8 @@ import torch
 
 from etymon.progress import Clock
 from etymon.run import Job, build_corpus, open_foundation, train_config
+from etymon.train.build import loop_settings, plan_for, read_pieces, trainable_network
 from etymon.train.loop import make_optimizer, train_step
-from etymon.train.stage import loop_settings, plan_for, read_pieces, trainable_network
 
 _FORWARD_SHARE = 1 / 3
 """A forward pass takes about a third of a training step's arithmetic."""

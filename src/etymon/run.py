@@ -137,7 +137,7 @@ def train_config(recipe: Recipe, baseline: str | None = None) -> tuple[TrainMean
     if baseline == "scratch":
         settings = settings.model_copy(update={"method": "full"})
     execution = TrainExecution(
-        device="cuda" if device.type == "cuda" else "cpu",
+        device=device,
         pack_tokens=recipe.execution.pack_tokens,
         checkpoint_minutes=recipe.execution.checkpoint_minutes,
     )

@@ -21,7 +21,6 @@ from etymon.lineage.verdict import Lineage
 from etymon.progress import Listener, silent
 from etymon.run import RunMeaning, StageLine, read_lineage, run_stage, score_line, trained_model
 from etymon.store import Artifact, Store
-from etymon.train.rows import rendered_rows
 from etymon.train.stage import TrainMeaning, checkpoint_key, train_stage
 
 
@@ -142,6 +141,8 @@ def training_rows(artifact: Artifact, store: Store, count: int) -> list[str]:
         artifact = by_name[artifact.facts["parts"]["train"]]
     if artifact.manifest.stage != train_stage.name:
         raise EtymonError(f"{artifact.name} is not a training.", "Name a run, or an artifact whose name begins with train-.")
+    from etymon.train.rows import rendered_rows  # PyTorch and Transformers: only where they are needed
+
     corpus = by_name[artifact.manifest.inputs["corpus"].label]
     return rendered_rows(trained_model(artifact, artifact.name, store), corpus, artifact, count)
 

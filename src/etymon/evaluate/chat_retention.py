@@ -6,15 +6,18 @@ the question is given as the assistant's turn, and its bits per byte are measure
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jinja2 import TemplateError
 
 from etymon.errors import EtymonError
-from etymon.evaluate.examinee import Examinee, Progress
 from etymon.evaluate.identity import data_digest, task_identity
 from etymon.evaluate.questions import Question, mmlu_dev_questions
 from etymon.evaluate.records import ItemRecord, Records, RequestRecord
 from etymon.evaluate.tree import TokenRequest
+
+if TYPE_CHECKING:
+    from etymon.evaluate.examinee import Examinee, Progress
 
 _FORM = "chat/1: user: question and lettered options; assistant: worked answer, scored without the mark that ends the turn"
 
@@ -41,7 +44,7 @@ def chat_questions() -> ChatQuestions:
     return ChatQuestions(tuple(first.values()))
 
 
-def score_chat_retention(task: ChatQuestions, examinee: Examinee, progress: Progress) -> Records:
+def score_chat_retention(task: ChatQuestions, examinee: "Examinee", progress: "Progress") -> Records:
     """Bits per byte of every worked answer, weighted by its bytes. Raises EtymonError where there is no chat template."""
     requests = [_request(question, examinee) for question in task.questions]
     scores, usage = examinee.scorer.score(requests, lambda done, total: progress("scoring chat answers", done, total))
@@ -69,7 +72,7 @@ def score_chat_retention(task: ChatQuestions, examinee: Examinee, progress: Prog
     return Records(request_records, items, {"bits_per_byte": False}, usage, notes)
 
 
-def _request(question: Question, examinee: Examinee) -> TokenRequest:
+def _request(question: Question, examinee: "Examinee") -> TokenRequest:
     tokenizer = examinee.tokenizer
     if tokenizer.chat_template is None:
         raise EtymonError(

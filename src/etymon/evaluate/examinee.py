@@ -7,7 +7,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from etymon.errors import EtymonError
-from etymon.evaluate.scorer import ROW_TOKENS, SharedPrefixScorer
+from etymon.evaluate.scorer import SharedPrefixScorer
+from etymon.evaluate.tree import ROW_TOKENS
 from etymon.foundation.head import prepare_packed
 from etymon.foundation.model import Model
 from etymon.foundation.network import load_network, load_tokenizer

@@ -7,16 +7,19 @@ Bits per byte do not depend on the tokenizer (Gao et al., arXiv 2101.00027, §3.
 import math
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
 from etymon.errors import EtymonError
-from etymon.evaluate.examinee import Examinee, Progress
 from etymon.evaluate.identity import data_digest, task_identity
 from etymon.evaluate.records import ItemRecord, Records, RequestRecord
 from etymon.evaluate.rolling import rolling_requests
 from etymon.foundation.documents import document_marks
 from etymon.store import Artifact
+
+if TYPE_CHECKING:
+    from etymon.evaluate.examinee import Examinee, Progress
 
 LEAST_UNITS = 5
 """Documents of one file are not independent: fewer files give no usable interval (Student's t with 3 degrees of freedom
@@ -127,7 +130,7 @@ def _too_few(corpus: Artifact, heldout: int) -> EtymonError:
     )
 
 
-def score_heldout(choice: HeldoutChoice, examinee: Examinee, progress: Progress) -> Records:
+def score_heldout(choice: HeldoutChoice, examinee: "Examinee", progress: "Progress") -> Records:
     """Bits per byte of every chosen document, weighted by its bytes."""
     start, _ = document_marks(examinee.tokenizer)
     start = examinee.prefix_token if start is None else start
@@ -162,6 +165,6 @@ def score_heldout(choice: HeldoutChoice, examinee: Examinee, progress: Progress)
     return Records(request_records, items, {"bits_per_byte": False}, usage, choice.notes)
 
 
-def _encode(examinee: Examinee, text: str) -> list[int]:
+def _encode(examinee: "Examinee", text: str) -> list[int]:
     ids: list[int] = examinee.tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etymon.errors import EtymonError
-from etymon.evaluate.scorer import Usage
 from etymon.statistics.intervals import score_estimate
 
 REQUESTS, ITEMS, SUMMARY = "requests.parquet", "items.parquet", "task.json"
@@ -60,6 +59,25 @@ class ItemRecord:
     metric: str
     value: float
     weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What scoring cost, and what sharing saved."""
+
+    requests: int
+    tokens_asked: int
+    """Tokens that requests would feed one by one."""
+    tokens_fed: int
+    tokens_repeated: int
+    """Of these, prefixes computed again because a tree was cut."""
+    truncated: int
+    """Requests whose context lost tokens on its left because they exceed the model's context."""
+    seconds: float
+
+    @property
+    def tokens_saved(self) -> int:
+        return self.tokens_asked - self.tokens_fed
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from etymon.errors import EtymonError
-from etymon.evaluate.tree import Row, TokenRequest, build_tree, pack_rows
+from etymon.evaluate.records import Usage
+from etymon.evaluate.tree import ROW_TOKENS, Row, TokenRequest, build_tree, pack_rows
 from etymon.foundation.head import head_logits, hidden_states
 from etymon.foundation.segments import check_packable
 
-ROW_TOKENS = 1024
 HEAD_POSITIONS = 256
 """Positions whose logits exist at once: 256 × 49,152 words are 50 MB in fp32."""
 
@@ -33,25 +33,6 @@ class Score:
     tokens: int
     seconds: float
     """This request's share of the time of its row, by tokens fed."""
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What scoring cost, and what sharing saved."""
-
-    requests: int
-    tokens_asked: int
-    """Tokens that requests would feed one by one."""
-    tokens_fed: int
-    tokens_repeated: int
-    """Of these, prefixes computed again because a tree was cut."""
-    truncated: int
-    """Requests whose context lost tokens on its left because they exceed the model's context."""
-    seconds: float
-
-    @property
-    def tokens_saved(self) -> int:
-        return self.tokens_asked - self.tokens_fed
 
 
 class SharedPrefixScorer:

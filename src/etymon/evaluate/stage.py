@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Literal
 
 from etymon.errors import EtymonError
 from etymon.evaluate.chat_retention import ChatQuestions, chat_questions, score_chat_retention
-from etymon.evaluate.examinee import Examinee, Progress, open_examinee
 from etymon.evaluate.heldout import HeldoutChoice, choose_heldout, score_heldout
 from etymon.evaluate.mmlu_dev import MmluDev, mmlu_dev_task
 from etymon.evaluate.records import Records, summarise, write_records
-from etymon.evaluate.scorer import ROW_TOKENS
+from etymon.evaluate.tree import ROW_TOKENS
 from etymon.foundation.model import Model
 from etymon.progress import Clock
 from etymon.store import Artifact, Config, Draft, Stage
 
 if TYPE_CHECKING:
+    from etymon.evaluate.examinee import Examinee, Progress
     from etymon.evaluate.harness.tasks import HarnessTask
 
-# lm-eval is imported only where a task of it is loaded: a run that scores held-out documents, or does nothing again, need
-# not wait for it.
+# PyTorch is imported only where a model is scored, lm-eval only where a task of it is loaded: a run that does nothing again
+# waits for neither (10 s of imports).
 
 
 class EvaluateMeaning(Config):
@@ -57,6 +57,8 @@ def evaluate(draft: Draft[EvaluateMeaning, EvaluateExecution]) -> None:
         raise EtymonError(f"The task {meaning.task} changed while it was being evaluated.", "Run again.")
     progress = _Progress(draft)
     draft.clock(f"loading {model.name}")
+    from etymon.evaluate.examinee import open_examinee
+
     examinee = open_examinee(model, draft.execution.device, draft.execution.row_tokens)
     records = _score(task, examinee, progress)
     summary = summarise(records, meaning.task, meaning.identity)
@@ -100,7 +102,9 @@ def load_task(
     return load_named_task(name)
 
 
-def _score(task: "HeldoutChoice | ChatQuestions | MmluDev | HarnessTask", examinee: Examinee, progress: Progress) -> Records:
+def _score(
+    task: "HeldoutChoice | ChatQuestions | MmluDev | HarnessTask", examinee: "Examinee", progress: "Progress"
+) -> Records:
     if isinstance(task, HeldoutChoice):
         return score_heldout(task, examinee, progress)
     if isinstance(task, ChatQuestions):

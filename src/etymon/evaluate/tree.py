@@ -11,13 +11,18 @@ a tree bigger than the budget is cut, and the prefix its parts share is then com
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from etymon.foundation.segments import Segments
+if TYPE_CHECKING:
+    from etymon.foundation.segments import Segments
 
 Ids = NDArray[np.int32]
+
+ROW_TOKENS = 1024
+"""Tokens of one forward pass, unless asked otherwise. 512 to 2,048 were equally fast on two cores."""
 
 LEAST_SHARED = 8
 """Roots shorter than this (a start mark, say) are not shared: documents alone in their tree take plain causal attention,
@@ -133,7 +138,7 @@ class Row:
     """One forward pass: its tokens, their segments, and where each of its sequences lies."""
 
     ids: Ids
-    segments: Segments
+    segments: "Segments"
     places: dict[int, list[tuple[int, int, int]]] = field(repr=False)
     """For each whole sequence of the row its spans (begin in the sequence, end in the sequence, begin in the row)."""
 
@@ -216,4 +221,6 @@ def _make_row(tree: PrefixTree, nodes: list[int]) -> Row:
         if node in here
     }
     ids = np.concatenate([tree.run(n) for n in nodes])
+    from etymon.foundation.segments import Segments  # here, so that tasks can be planned without PyTorch
+
     return Row(ids, Segments(tuple(lengths), tuple(parents)), places)

@@ -1,11 +1,14 @@
 """How a plain document is fed to a model: the marks at its start and end, the same in training and in scoring."""
 
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _SEPARATORS = ("<|endoftext|>", "<|end_of_text|>")
 
 
-def document_marks(tokenizer: PreTrainedTokenizerBase) -> tuple[int | None, int | None]:
+def document_marks(tokenizer: "PreTrainedTokenizerBase") -> tuple[int | None, int | None]:
     """Ids of the start and the end mark of a raw document; None where the model has none.
 
     Start: BOS if the tokenizer itself adds one (LLaMA); else the separator that pretraining put between documents

@@ -119,7 +119,7 @@ def _pip_failure(source: WheelSource, log: str) -> EtymonError:
     if "No matching distribution" in log:
         return EtymonError(
             f"The package index has no wheel of {wanted} for this machine.",
-            "Check the name and the version on the index that pip uses (`pip config list`).",
+            "Check name, version and network, and which index pip uses (`pip config list`).",
         )
     lines = [line for line in log.splitlines() if line.startswith("ERROR")] or log.strip().splitlines() or ["no message"]
     return EtymonError(f"pip could not download {wanted}: {lines[-1]}", "Try the same with `pip download` to see more.")

@@ -16,15 +16,15 @@ def environment() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     facts["cpus"] = str(os.cpu_count() or 0)
-    facts["instruction_set"] = _instruction_set()
+    facts["instruction_set"] = instruction_set()
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES"):
         if name in os.environ:
             facts[name] = os.environ[name]
     return facts
 
 
-def _instruction_set() -> str:
-    """The vector extensions that decide which matrix kernels run."""
+def instruction_set() -> str:
+    """The vector extensions that decide which matrix kernels run, such as ``avx2 avx512f amx_bf16``."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             flags = next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), [])

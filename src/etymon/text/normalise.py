@@ -23,8 +23,8 @@ _PLAIN_ASCII = frozenset("\t\n" + "".join(map(chr, range(32, 127))))
 def repair(text: str) -> str:
     """Text with broken encodings mended (mojibake, lone surrogates, ligatures, control characters), in NFC.
 
-    Line ends and form feeds become ``\\n``; white space at the ends of lines and of the text goes, and more than two empty lines in a row
-    become two.
+    Line ends and form feeds become ``\\n``; white space at the ends of lines and of the text goes, and more than two empty
+    lines in a row become two.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "\n")
     if not (text.isascii() and _PLAIN_ASCII.issuperset(text)):  # plain ASCII needs no repair: 20 times faster

@@ -1,18 +1,15 @@
 """The model card that travels with the weights: Hugging Face's metadata, so that any tool can read the declared parent."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
 from etymon.foundation.model import Model
 from etymon.store import Artifact
-
-if TYPE_CHECKING:
-    from etymon.train.stage import TrainMeaning
+from etymon.train.stage import TrainMeaning
 
 
-def write_card(path: Path, foundation: Model, corpus: Artifact, meaning: "TrainMeaning") -> None:
+def write_card(path: Path, foundation: Model, corpus: Artifact, meaning: TrainMeaning) -> None:
     """Write ``README.md``: metadata (licence, base model and relation) and a paragraph in words."""
     derived = meaning.start == "foundation"
     metadata: dict[str, object] = {"library_name": "transformers", "tags": ["etymon"]}

@@ -4,8 +4,9 @@ from etymon.foundation.model import Model
 from etymon.foundation.network import load_tokenizer
 from etymon.progress import Clock, silent
 from etymon.store import Artifact
+from etymon.train.build import plan_for, read_pieces
 from etymon.train.packing import packs_of_step
-from etymon.train.stage import TrainMeaning, plan_for, read_pieces
+from etymon.train.stage import TrainMeaning
 
 
 def rendered_rows(model: Model, corpus: Artifact, trained: Artifact, count: int) -> list[str]:

@@ -11,8 +11,7 @@ from etymon.errors import EtymonError
 from etymon.evaluate.examinee import Examinee, Progress
 from etymon.evaluate.harness.model import SharedPrefixLM
 from etymon.evaluate.harness.tasks import HarnessTask, explaining
-from etymon.evaluate.records import ItemRecord, Records, RequestRecord
-from etymon.evaluate.scorer import Usage
+from etymon.evaluate.records import ItemRecord, Records, RequestRecord, Usage
 
 FEWSHOT_SEED = 1234
 """lm-eval's own default, so the same examples are drawn."""

@@ -20,8 +20,9 @@ from lm_eval.models.utils_hf import stop_sequences_criteria
 
 from etymon.errors import EtymonError
 from etymon.evaluate.examinee import Examinee, Progress
+from etymon.evaluate.records import Usage
 from etymon.evaluate.rolling import rolling_requests
-from etymon.evaluate.scorer import Score, Usage
+from etymon.evaluate.scorer import Score
 from etymon.evaluate.tree import TokenRequest
 from etymon.foundation.segments import ATTENTION
 
