@@ -92,9 +92,8 @@ def sentencepiece(writer: gguf.GGUFWriter, spaced: bool) -> int:
     """A SentencePiece vocabulary whose scores are the order in which its pieces were learnt."""
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always" if spaced else "never")
-    trained.train_from_iterator(
-        real_strings(400), trainers.BpeTrainer(vocab_size=1500, limit_alphabet=150, show_progress=False)
-    )
+    texts = [text for text in real_strings(500) if "<|" not in text]
+    trained.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=1500, limit_alphabet=150, show_progress=False))
     pieces = sorted(trained.get_vocab(), key=trained.get_vocab().__getitem__)
     pieces = [piece for piece in pieces if len(piece) > 1] + [piece for piece in pieces if len(piece) == 1]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces, "<|user|>", "\n~\n"]

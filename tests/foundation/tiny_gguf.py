@@ -135,6 +135,10 @@ def add_matrix(writer: gguf.GGUFWriter, name: str, random: np.random.Generator, 
         writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
 
 
+_KEPT: list[Any] = []
+"""Servers are kept until the end: one that is destroyed before its loop has begun waits for it for ever."""
+
+
 class LlamaCpp:
     """llama.cpp with one model, on loopback."""
 
@@ -147,6 +151,7 @@ class LlamaCpp:
         params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
         params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED  # it rounds to half precision
         self._server = xllamacpp.Server(params)
+        _KEPT.append(self._server)
         self._connection = http.client.HTTPConnection(self._server.listening_address.removeprefix("http://"))
 
     def ids(self, text: str, *, framed: bool = False) -> list[int]:
