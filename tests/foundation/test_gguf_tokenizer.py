@@ -4,6 +4,7 @@ import ast
 import json
 import random
 import sysconfig
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from etymon.foundation.gguf.header import read_gguf_header
 from etymon.foundation.gguf.tokenizer import CUTS, recover_tokenizer
 from etymon.foundation.network import load_tokenizer
 from etymon.foundation.sources import open_model
+from etymon.store import Store
 
 EDGES = [
     " ", "  ", "\n", "\n\n", "\t", "\r\n", " \n ", "a\u00a0b", "\u3000", "\u2028x", "x\x85y", "１２３４", "١٢٣", "Ⅷ½²",
@@ -117,6 +119,22 @@ def test_sentencepiece_ids_are_those_of_llama_cpp(tmp_path: Path, spaced: bool) 
     assert tokenizer.encode("hello").ids == LlamaCpp(path).ids("hello", framed=True)
     for text in ("hello  wörld", "日本 x"):
         assert tokenizer.decode(tokenizer.encode(text).ids) == text
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3", "gemma2", "gemma3"])
+@pytest.mark.parametrize("kind", [byte_level, partial(sentencepiece, spaced=True)])
+def test_transformers_loads_the_same_tokenizer(
+    tmp_path: Path, architecture: str, kind: Callable[[gguf.GGUFWriter], int]
+) -> None:
+    """For some families Transformers would rather build a tokenizer of its own."""
+    path = write_tiny_gguf(tmp_path / "tiny.gguf", architecture, tokenizer=kind, layers=1)
+    recovered = recover_tokenizer(read_gguf_header(path))
+    loaded = load_tokenizer(open_model(str(path), cache=Store(tmp_path / "cache")))
+    for text in real_strings(300):
+        ids = recovered.tokenizer.encode(text).ids
+        assert loaded(text)["input_ids"] == ids
+        assert loaded.decode(ids, skip_special_tokens=True) == recovered.tokenizer.decode(ids)
+    assert (loaded.bos_token_id, loaded.eos_token_id, loaded.unk_token_id) == (1, 2, 0)
 
 
 @pytest.mark.parametrize(

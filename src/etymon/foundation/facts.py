@@ -11,6 +11,7 @@ from etymon.foundation.card import read_card, spdx
 from etymon.foundation.model import DeclaredParent, Model, ModelFacts
 from etymon.foundation.user_cache import user_cache
 from etymon.foundation.weights import Weights, open_weights, weight_files
+from etymon.progress import Clock, Listener, silent
 from etymon.store import DigestCache, root_digest
 
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -27,6 +28,7 @@ def describe_model(
     license: str | None = None,
     parents: Sequence[DeclaredParent] = (),
     digests: DigestCache | None = None,
+    listener: Listener = silent,
 ) -> Model:
     """Read the facts of a Transformers folder. Licence and parents come from its card where they are not given.
 
@@ -36,7 +38,7 @@ def describe_model(
     config = read_config(folder)
     card = read_card(folder)
     cache = digests or user_cache().digests
-    files = {path.relative_to(folder).as_posix(): cache.file(path) for path in model_files(folder)}
+    files = _file_digests(folder, name, cache, listener)
     text = config.get("text_config")
     shape = {**config, **text} if isinstance(text, dict) else config
     key = _Keys(folder, shape)
@@ -68,6 +70,20 @@ def describe_model(
     return Model(name, folder, root_digest(files), facts)
 
 
+def _file_digests(folder: Path, name: str, cache: DigestCache, listener: Listener) -> dict[str, str]:
+    """SHA-256 of the model's files, by name."""
+    paths = model_files(folder)
+    sizes = {path: path.stat().st_size for path in paths}
+    clock = Clock(listener, "foundation", f"reading {name}", total=sum(sizes.values()), unit="bytes")
+    files: dict[str, str] = {}
+    done = 0
+    for path in paths:
+        files[path.relative_to(folder).as_posix()] = cache.file(path)
+        done += sizes[path]
+        clock(done)
+    return files
+
+
 def model_files(folder: Path) -> list[Path]:
     """The files that make the model: weights, config, tokenizer, templates, card. Whatever else lies there does not count."""
     found = set(weight_files(folder))
@@ -87,8 +103,8 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder} has no config.json, so it is not a model.",
             "Give the folder of a model saved with save_pretrained(), a .gguf file, hf:org/name@revision, or an alias.",
         )
-    config = _read_object(folder / "config.json")
-    for name, content in [("config.json", config), ("tokenizer_config.json", _read_object(folder / "tokenizer_config.json"))]:
+    config = read_object(folder / "config.json")
+    for name, content in [("config.json", config), ("tokenizer_config.json", read_object(folder / "tokenizer_config.json"))]:
         if content.get("auto_map"):
             raise EtymonError(
                 f"{folder / name} asks for code that comes with the model (its key `auto_map`), which is never run here.",
@@ -98,7 +114,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is no such file. Raises EtymonError where it is something else."""
     if not path.is_file():
         return {}
     try:
@@ -158,5 +175,5 @@ def _scalars(shape: tuple[int, ...]) -> int:
 
 def _has_chat_template(folder: Path) -> bool:
     return (folder / "chat_template.jinja").is_file() or bool(
-        _read_object(folder / "tokenizer_config.json").get("chat_template")
+        read_object(folder / "tokenizer_config.json").get("chat_template")
     )

@@ -7,6 +7,7 @@ cannot reach Python objects; templates are rendered only through ``tokenizer.app
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from pathlib import Path
 
 import torch
@@ -16,11 +17,12 @@ from transformers import (
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 from transformers.utils import logging as transformers_logging
 
 from etymon.errors import EtymonError
-from etymon.foundation.facts import read_config
+from etymon.foundation.facts import read_config, read_object
 from etymon.foundation.model import Model
 
 
@@ -84,7 +86,7 @@ def load_tokenizer(model: Model) -> PreTrainedTokenizerBase:
     read_config(model.folder)
     with _quiet():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(model.folder, local_files_only=True, trust_remote_code=False)
+            tokenizer = _tokenizer_class(model).from_pretrained(model.folder, local_files_only=True, trust_remote_code=False)
         except (ValueError, KeyError, OSError, ImportError) as error:
             raise EtymonError(
                 f"The tokenizer of {model.name} in {model.folder} cannot be read: {_first_line(error)}",
@@ -92,6 +94,15 @@ def load_tokenizer(model: Model) -> PreTrainedTokenizerBase:
             ) from error
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
     return tokenizer
+
+
+def _tokenizer_class(model: Model) -> Any:
+    """A folder that asks for the plain class gets what its tokenizer.json says.
+
+    AutoTokenizer puts a tokenizer of its own in the place of any of a Qwen2 model (measured: other ids).
+    """
+    wanted = read_object(model.folder / "tokenizer_config.json").get("tokenizer_class")
+    return PreTrainedTokenizerFast if wanted in ("PreTrainedTokenizerFast", "TokenizersBackend") else AutoTokenizer
 
 
 def _unknown(model: Model, error: Exception) -> EtymonError:

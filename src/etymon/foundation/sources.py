@@ -41,7 +41,7 @@ def open_model(source: str, *, cache: Store | None = None, listener: Listener = 
         return _from_wheel(source, store, listener)
     path = Path(source).expanduser()
     if path.is_dir():
-        return _from_folder(path.resolve(), store)
+        return _from_folder(path.resolve(), store, listener)
     if path.is_file():
         return _from_file(path.resolve(), store, listener)
     raise _not_found(source)
@@ -63,12 +63,12 @@ def _not_found(source: str) -> EtymonError:
     )
 
 
-def _from_folder(folder: Path, store: Store) -> Model:
+def _from_folder(folder: Path, store: Store, listener: Listener) -> Model:
     """A Transformers folder, or an artifact that holds one as ``model/``."""
     inner = folder / "model"
-    if not (folder / "config.json").exists() and (inner / "config.json").exists():
-        return describe_model(inner, name=folder.name, source=str(folder), digests=store.digests)
-    return describe_model(folder, name=folder.name, source=str(folder), digests=store.digests)
+    holder = not (folder / "config.json").exists() and (inner / "config.json").exists()
+    place = inner if holder else folder
+    return describe_model(place, name=folder.name, source=str(folder), digests=store.digests, listener=listener)
 
 
 def _from_hub(source: str, store: Store, listener: Listener) -> Model:
@@ -77,7 +77,7 @@ def _from_hub(source: str, store: Store, listener: Listener) -> Model:
     repository, revision = parse_hub_source(source)
     folder = fetch_from_hub(repository, revision, listener)
     pinned = f"hf:{repository}@{folder.name}"
-    return describe_model(folder, name=repository.split("/")[1], source=pinned, digests=store.digests)
+    return describe_model(folder, name=repository.split("/")[1], source=pinned, digests=store.digests, listener=listener)
 
 
 def _from_file(path: Path, store: Store, listener: Listener) -> Model:
