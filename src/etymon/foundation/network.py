@@ -7,8 +7,8 @@ cannot reach Python objects; templates are rendered only through ``tokenizer.app
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
