@@ -80,6 +80,24 @@ def test_a_lost_catalog_is_rebuilt_equal(tmp_path: Path) -> None:
     assert content(url) == before
 
 
+@pytest.mark.parametrize("intact", [0, 4096])
+def test_a_damaged_catalog_is_told_with_its_remedy(tmp_path: Path, intact: int) -> None:
+    """A file that is no database is met at its opening, one with a whole first page at a query."""
+    store, url = Store(tmp_path), f"sqlite:///{tmp_path}/catalog.db"
+    fill(store)
+    before = content(url)
+    path = tmp_path / "catalog.db"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:intact] + b"\xa5" * (len(whole) - intact))
+    with pytest.raises(EtymonError, match=r"catalog\.db is damaged") as refused:
+        Store(tmp_path).catalog.rows()
+    assert "etymon rebuild-catalog" in refused.value.remedy
+    path.unlink()
+    again = Store(tmp_path)
+    assert again.catalog.rebuild(again.artifacts()) == 2
+    assert content(url) == before
+
+
 def test_a_rebuild_that_fails_changes_nothing(tmp_path: Path) -> None:
     store, url = Store(tmp_path), f"sqlite:///{tmp_path}/catalog.db"
     fill(store)

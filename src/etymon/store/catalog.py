@@ -3,11 +3,12 @@
 SQLite by default, PostgreSQL by URL (``postgresql+psycopg://user@host/database``).
 """
 
+import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import JSON, ForeignKey, create_engine, delete, event, select
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, OperationalError, ProgrammingError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -61,6 +62,7 @@ class Catalog:
             self._engine = create_engine(address, connect_args={"timeout": 30} if sqlite else {})
             if sqlite:
                 event.listen(self._engine, "connect", lambda c, _: c.execute("PRAGMA foreign_keys=ON"))
+                event.listen(self._engine, "handle_error", _damage_explained)
             self._create_tables()
         except ImportError as error:
             raise EtymonError(
@@ -148,6 +150,18 @@ class Catalog:
             EdgeRow(artifact=artifact.name, role=role, input_digest=given.digest, label=given.label)
             for role, given in manifest.inputs.items()
         )
+
+
+def _damage_explained(context: ExceptionContext) -> None:
+    """Raise EtymonError where an SQLite file turns out to be damaged: at its opening, or at any later query."""
+    error = context.original_exception
+    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of an extended code says where in the file
+    if primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) and context.engine is not None:
+        path = context.engine.url.database
+        raise EtymonError(
+            f"The catalog {path} is damaged: {error}.",
+            f"Remove {path} and run `etymon rebuild-catalog`: everything in it comes from the artifacts.",
+        ) from error
 
 
 def _shown(url: str | URL) -> str:
