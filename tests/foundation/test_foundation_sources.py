@@ -1,11 +1,15 @@
 """A model opens from anywhere once, whole, and as what was asked for."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import socket
 import zipfile
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -14,7 +18,7 @@ from huggingface_hub import constants
 from tiny_gguf import write_tiny_gguf
 
 from etymon.errors import EtymonError
-from etymon.foundation import aliases, fetch_pypi, sources
+from etymon.foundation import aliases, fetch_hub, fetch_pypi, sources
 from etymon.foundation.aliases import ALIASES, Alias
 from etymon.foundation.model import DeclaredParent
 from etymon.foundation.network import load_network, load_tokenizer
@@ -243,6 +247,40 @@ def test_the_hub_works_offline_from_its_cache(hub: Path, tiny_llama: Path, cache
 def test_the_hub_without_network(hub: Path, cache: Store, source: str) -> None:
     with pytest.raises(EtymonError, match="hub cannot be reached"):
         open_model(source, cache=cache)
+
+
+@pytest.mark.parametrize(("listening", "says"), [(False, "hub cannot be reached"), (True, "connection to the hub failed")])
+def test_a_hub_that_does_not_answer(
+    hub: Path, cache: Store, monkeypatch: pytest.MonkeyPatch, listening: bool, says: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def hang_up() -> None:
+            with suppress(OSError):
+                while True:
+                    server.accept()[0].close()
+
+        if listening:
+            Thread(target=hang_up, daemon=True).start()
+        else:
+            server.close()
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+        with pytest.raises(EtymonError, match=says) as refused:
+            open_model("hf:org/other", cache=cache)
+    assert "org/other@main" in refused.value.problem
+    assert "network" in refused.value.remedy
+
+
+def test_a_full_disk_is_not_the_hubs_fault(hub: Path, cache: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "blob")
+
+    monkeypatch.setattr(fetch_hub, "snapshot_download", full)
+    with pytest.raises(EtymonError, match="disk is full") as refused:
+        open_model("hf:org/tiny", cache=cache)
+    assert "Free some space" in refused.value.remedy
 
 
 @pytest.mark.parametrize("source", ["hf:tiny", "hf:org/../tiny", "hf:a/b/c", "hf:org/tiny@"])

@@ -1,16 +1,18 @@
 """A model repository of the Hugging Face hub, through its own client and cache; works offline from what is cached."""
 
+import errno
 import re
 from concurrent.futures import Future, wait
 from pathlib import Path
 from threading import Thread
 
 from huggingface_hub import constants, snapshot_download
-from huggingface_hub.errors import (
+from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is its HTTP library's: httpx or httpx2
     GatedRepoError,
-    HfHubHTTPError,
     HFValidationError,
+    HTTPError,
     LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -46,8 +48,8 @@ def fetch_from_hub(repository: str, revision: str, listener: Listener) -> Path:
         while not wait([work], timeout=0.5).done:
             clock(bytes_below(blobs) - before if blobs.is_dir() else 0)
         return Path(work.result())
-    except (OSError, HFValidationError, HfHubHTTPError) as error:
-        raise _failure(repository, revision, error) from None
+    except (OSError, HFValidationError, HTTPError) as error:
+        raise _failure(repository, revision, error) from error
     finally:
         if not quiet:
             enable_progress_bars()
@@ -84,9 +86,20 @@ def _failure(repository: str, revision: str, error: Exception) -> EtymonError:
         )
     if isinstance(error, RevisionNotFoundError):
         return EtymonError(f"{repository} has no revision {revision!r}.", "Give a branch, a tag or a commit of it.")
-    if isinstance(error, LocalEntryNotFoundError):
+    if isinstance(error, LocalEntryNotFoundError | OfflineModeIsEnabled):
         return EtymonError(
             f"The hub cannot be reached, and {repository}@{revision} is not in its cache ({constants.HF_HUB_CACHE}).",
             "Connect to the network (and unset HF_HUB_OFFLINE), or copy the model here and give its folder.",
         )
-    return EtymonError(f"{repository}@{revision} could not be downloaded: {str(error).splitlines()[0]}", "Try again later.")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return EtymonError(
+            f"The disk is full: {repository}@{revision} does not fit into {constants.HF_HUB_CACHE}.",
+            "Free some space, or set HF_HOME to a folder on another disk, and run again.",
+        )
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if isinstance(error, ConnectionError | TimeoutError) or not isinstance(error, OSError | HFValidationError):
+        return EtymonError(
+            f"The connection to the hub failed while {repository}@{revision} was asked for: {reason}",
+            "Check the network (and HTTPS_PROXY, if there is a proxy) and run again; what has been downloaded is kept.",
+        )
+    return EtymonError(f"{repository}@{revision} could not be downloaded: {reason}", "Try again later.")
