@@ -88,6 +88,14 @@ def test_csv_with_quotes_newlines_and_short_rows(tmp_path: Path) -> None:
     assert [(each.unit, each.reason) for each in unread] == [("a.csv#2", "bad-row")]
 
 
+def test_only_line_ends_end_a_csv_row(tmp_path: Path) -> None:
+    cells = ["form\x0cfeed", "next\x85line", "separator\u2028of lines", "file\x1cseparator"]
+    (tmp_path / "a.csv").write_bytes("\r\n".join(["text,n", *(f"{cell},1" for cell in cells)]).encode())
+    documents, unread = read(tmp_path / "a.csv")
+    assert [document.text for document in documents] == cells
+    assert not unread
+
+
 def test_parquet_rows_nulls_and_damage(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"body": ["one", None, "three"], "n": [1, 2, 3]}), path)

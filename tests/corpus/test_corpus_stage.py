@@ -94,11 +94,17 @@ def test_every_drop_has_a_reason_and_can_be_listed(build: Build, folder: Path) -
     (folder / "photo.png").write_bytes(b"\x89PNG")
     (folder / "broken.pdf").write_bytes(b"%PDF-1.7 nothing more")
     (folder / ".hidden.txt").write_text(prose(50), "utf-8")
+    (folder / ".git").mkdir()
+    (folder / "gone.txt").symlink_to("nowhere.txt")
+    (folder / "elsewhere").symlink_to(folder.parent, target_is_directory=True)
     built = build({"path": "docs"})
     accounted(built)
+    assert built.facts["hidden"] == 2
     assert built.facts["drops"] == {
         "empty": 2,
+        "broken-link": 1,
         "exact-duplicate": 1,
+        "linked-folder": 1,
         "mostly-symbols": 1,
         "not-utf-8": 1,
         "overlong-words": 1,

@@ -39,7 +39,7 @@ def test_public_definitions_with_their_signatures(tmp_path: Path) -> None:
     (tmp_path / "m.py").write_text(_SOURCE, "utf-8")
     assert [document.text for document in read_module(tmp_path / "m.py", "m") if isinstance(document, Document)] == [
         "m\n\nThe module's own words.",
-        "class m.Pump(Base, Meta)\n\nA pump.",
+        "class m.Pump(Base, metaclass=Meta)\n\nA pump.",
         "m.Pump.start(self, /, speed: int=3, *, slow=False) -> None\n\nStart it.",
         "async m.fetch(*args, **kwargs)\n\nFetch it.",
         "m.fetch_plain()\n\nFetch without.",

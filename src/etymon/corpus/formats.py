@@ -2,6 +2,7 @@
 
 import csv
 import difflib
+import io
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -119,7 +120,7 @@ def _csv(path: Path, unit: str, column: str) -> Read:
     if isinstance(decoded, Unread):
         yield decoded
         return
-    rows = csv.reader(decoded.splitlines(keepends=True))
+    rows = csv.reader(io.StringIO(decoded, newline=""))
     header = next(rows, [])
     if column not in header:
         raise _no_column(path, column, header)

@@ -60,8 +60,8 @@ def _definitions(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, _Defi
 
 def _signature(name: str, node: _Definition) -> str:
     if isinstance(node, ast.ClassDef):
-        bases = ", ".join(ast.unparse(base) for base in [*node.bases, *(keyword.value for keyword in node.keywords)])
-        return f"class {name}({bases})" if bases else f"class {name}"
+        given = ", ".join(ast.unparse(each) for each in [*node.bases, *node.keywords])
+        return f"class {name}({given})" if given else f"class {name}"
     returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
     kind = "async " if isinstance(node, ast.AsyncFunctionDef) else ""
     return f"{kind}{name}({ast.unparse(node.args)}){returns}"

@@ -23,16 +23,19 @@ class SourceFiles:
     folder: Path
     files: tuple[tuple[str, Path], ...]
     """(unit, path) in the order of units: the path below ``folder`` or the module's dotted name."""
-    unsupported: tuple[str, ...]
-    """Files whose type no reader takes; counted, not read."""
+    skipped: tuple[Unread, ...]
+    """What no reader takes, broken links, links to folders; counted, not read."""
+    hidden: int
+    """Hidden files and folders that were passed over."""
     digest: str
-    """Over units and the content of their files, and over the names of the unsupported ones."""
+    """Over units and the content of their files, and over what was skipped. Hidden files come and go (editors and file
+    managers write them), so they are counted only."""
 
     def read(self, column: str) -> Iterator[Read]:
-        """The documents of each file in turn, then what was not read for its type."""
+        """The documents of each file in turn, then what was skipped."""
         for unit, path in self.files:
             yield read_module(path, unit) if self.kind == "python-docs" else read_file(path, unit, column)
-        yield (Unread(name, f"unsupported-type{_suffix(name)}", "no reader takes this type") for name in self.unsupported)
+        yield iter(self.skipped)
 
 
 def corpus_inputs(corpus: Corpus, base: Path, digests: DigestCache) -> dict[str, SourceFiles]:
@@ -50,52 +53,92 @@ def find_files(path: Path) -> tuple[Path, list[str]]:
     Hidden files and folders (a leading dot) are passed over, and links to folders are not followed. Raises EtymonError
     where there is nothing.
     """
+    found = _find(path)
+    return found.root, found.names
+
+
+@dataclass
+class _Found:
+    """What lies below a folder or matches a glob, by names relative to ``root``."""
+
+    root: Path
+    names: list[str]
+    skipped: list[Unread]
+    hidden: int = 0
+
+
+def _find(path: Path) -> _Found:
     if path.is_file():
-        return path.parent, [path.name]
+        return _Found(path.parent, [path.name], [])
     if path.is_dir():
-        names = _names_below(path)
-        if not names:
+        found = _below(path)
+        if not found.names:
             raise EtymonError(f"The folder {path} holds no files.", "Put documents in it, or name another folder.")
-        return path, names
+        return found
     if not glob.has_magic(str(path)):
         raise EtymonError(f"There is no file or folder {path}.", _close_name(path))
-    root = Path(*_before_magic(path.parts))
-    matched = [Path(name) for name in glob.glob(str(path), recursive=True)]
-    names = sorted(each.relative_to(root).as_posix() for each in matched if each.is_file())
-    if not names:
+    found = _Found(Path(*_before_magic(path.parts)), [], [])
+    for each in sorted(Path(name) for name in glob.glob(str(path), recursive=True)):
+        if not each.is_dir():
+            _add(found, each)
+    if not found.names:
         raise EtymonError(
             f"No file matches {path}.", "Check the pattern: `*` stays within a folder, `**` goes through folders."
         )
-    return root, names
+    found.names.sort()
+    return found
 
 
 def _source_files(source: Source, base: Path, digests: DigestCache) -> SourceFiles:
     if source.kind == "python-docs":
-        files, unsupported, folder = library_files(), [], Path(os.__file__).parent
+        found, files = _Found(Path(os.__file__).parent, [], []), library_files()
     else:
         assert source.path is not None  # the recipe's schema sees to it
-        folder, names = find_files(base / Path(source.path).expanduser())
-        files = [(name, folder / name) for name in names if _suffix(name) in READERS]
-        unsupported = [name for name in names if _suffix(name) not in READERS]
-        if not files:
-            found = sorted({_suffix(name) or name for name in unsupported})
-            raise EtymonError(
-                f"Source {source.name!r}: none of the {len(names)} files of {folder} can be read (found {', '.join(found)}).",
-                f"Readable types: {' '.join(READERS)}.",
-            )
+        found = _find(base / Path(source.path).expanduser())
+        files = [(name, found.root / name) for name in found.names if _suffix(name) in READERS]
+    unsupported = [name for name in found.names if _suffix(name) not in READERS]
+    if not files:
+        types = sorted({_suffix(name) or name for name in unsupported})
+        raise EtymonError(
+            f"Source {source.name!r}: none of the {len(found.names)} files of {found.root} can be read "
+            f"(found {', '.join(types)}).",
+            f"Readable types: {' '.join(READERS)}.",
+        )
+    skipped = [Unread(name, f"unsupported-type{_suffix(name)}", "no reader takes this type") for name in unsupported]
+    skipped += found.skipped
     try:
-        content = {unit: digests.file(path) for unit, path in files} | dict.fromkeys(unsupported, "unsupported")
+        content = {unit: digests.file(path) for unit, path in files} | {each.unit: each.reason for each in skipped}
     except OSError as error:
         raise EtymonError(f"Source {source.name!r}: {error.filename} cannot be read: {error.strerror}.") from None
-    return SourceFiles(source.name, source.kind, folder, tuple(files), tuple(unsupported), value_digest(content))
+    return SourceFiles(
+        source.name, source.kind, found.root, tuple(files), tuple(skipped), found.hidden, value_digest(content)
+    )
 
 
-def _names_below(folder: Path) -> list[str]:
-    names = []
+def _below(folder: Path) -> _Found:
+    found = _Found(folder, [], [])
     for parent, folders, files in os.walk(folder, onerror=_unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        names += [(Path(parent) / name).relative_to(folder).as_posix() for name in files if not name.startswith(".")]
-    return sorted(name for name in names if (folder / name).is_file())
+        found.hidden += sum(name.startswith(".") for name in [*folders, *files])
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for path in [Path(parent, name) for name in folders]:
+            if path.is_symlink():
+                name = path.relative_to(folder).as_posix()
+                found.skipped.append(Unread(name, "linked-folder", "links to folders are not followed"))
+        for name in sorted(files):
+            if not name.startswith("."):
+                _add(found, Path(parent, name))
+    found.names.sort()
+    return found
+
+
+def _add(found: _Found, path: Path) -> None:
+    name = path.relative_to(found.root).as_posix()
+    if path.is_file():
+        found.names.append(name)
+    elif path.is_symlink():
+        found.skipped.append(Unread(name, "broken-link", "what it links to is not there"))
+    else:
+        found.skipped.append(Unread(name, "not-a-file", "a socket, a pipe or a device"))
 
 
 def _unreadable(error: OSError) -> None:

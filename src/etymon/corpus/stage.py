@@ -88,6 +88,7 @@ def _build(draft: Draft[CorpusMeaning, CorpusExecution]) -> None:
         "linked_units": split.linked,
         "near_duplicate_clusters": len(set(clusters.values())),
         "sectioned": sectioned,
+        "hidden": sum(given.hidden for given in draft.inputs.values()),
     }
 
 
@@ -226,5 +227,5 @@ def _write(table: pyarrow.Table, path: Path) -> None:
     pyarrow.parquet.write_table(table.sort_by(order).combine_chunks(), path, compression="zstd")
 
 
-corpus_stage: Stage[CorpusMeaning, CorpusExecution] = Stage("corpus", 1, _build, CorpusMeaning, CorpusExecution)
+corpus_stage: Stage[CorpusMeaning, CorpusExecution] = Stage("corpus", 2, _build, CorpusMeaning, CorpusExecution)
 """Inputs: one ``SourceFiles`` for each source of the meaning, by its name (``corpus_inputs`` gives them)."""
