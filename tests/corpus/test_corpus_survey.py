@@ -8,6 +8,7 @@ import yaml
 from corpus_building import prose
 from fpdf import FPDF
 
+from etymon.cli.new import new_recipe
 from etymon.corpus.proposal import recipe_for, recipe_name
 from etymon.corpus.stage import CorpusExecution, corpus_inputs, corpus_meaning, corpus_stage
 from etymon.corpus.survey import Survey, estimated_tokens, survey
@@ -62,7 +63,7 @@ def test_thirty_papers_become_a_recipe_that_builds(papers: Path, tmp_path: Path)
     beside = tmp_path / "recipes"
     beside.mkdir()
     recipe = recipe_of(found, recipe_name(papers), beside)
-    assert recipe.name == "our-papers-2024-135m"
+    assert recipe.name == "our-papers-2024"
     (source,) = recipe.corpus.sources
     assert (source.license, source.path) == ("own", "../our papers [2024]")
     assert recipe.evaluate.tasks == ("heldout", "mmlu_dev", "chat_retention")
@@ -148,6 +149,22 @@ def test_any_folder_name_gives_a_valid_recipe(tmp_path: Path, name: str) -> None
     recipe = recipe_of(survey(folder), recipe_name(folder), tmp_path)
     assert recipe.corpus.sources[0].path == name
     assert yaml.safe_load(recipe_for(survey(folder), "x", tmp_path))["name"] == "x"
+
+
+@pytest.mark.parametrize("name", ["2024", "no", "null", "1e5", "2024-01-01", "語料"])
+def test_a_name_that_yaml_takes_for_something_else_stays_a_name(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "a.txt").write_text(prose(1, 60), "utf-8")
+    assert recipe_of(survey(folder), recipe_name(folder), tmp_path).name == name
+
+
+def test_a_recipe_is_not_surveyed_for_where_it_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(prose(1, 60), "utf-8")
+    with pytest.raises(EtymonError, match=r"no folder .*missing"):
+        new_recipe(tmp_path / "not-looked-at", tmp_path / "missing" / "x.yaml")
+    new_recipe(tmp_path / "a.txt", tmp_path / "x.yaml")
+    assert load_recipe(tmp_path / "x.yaml").name == "a"
 
 
 def test_tokens_are_estimated_within_reason() -> None:

@@ -19,13 +19,15 @@ def new_recipe(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the recipe.")] = None,
 ) -> None:
     """Look at a folder of your own documents (txt, md, html, pdf, jsonl, csv, parquet) and write a recipe."""
-    from etymon.corpus.proposal import recipe_for
+    from etymon.corpus.proposal import recipe_for, recipe_name
     from etymon.corpus.survey import survey
 
-    name = "".join(c if c.isalnum() or c in "-_." else "-" for c in folder.resolve().stem).strip("-._") or "mine"
+    name = recipe_name(folder)
     path = output or Path(f"{name}.yaml")
     if path.exists():
         raise EtymonError(f"{path} is already there.", "Choose another name with --output.")
+    if not path.parent.is_dir():
+        raise EtymonError(f"There is no folder {path.parent} to write {path.name} in.", "Make it, or give another --output.")
     with progress() as live:
         found = survey(folder, live)
     text = recipe_for(found, name, path.resolve().parent)

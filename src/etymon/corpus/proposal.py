@@ -74,7 +74,7 @@ def recipe_for(survey: Survey, name: str, beside: Path) -> str:
         else "too little text to measure on held-out documents (add `heldout` once there are 5,000 characters)",
         folder=_one_line(str(survey.folder)),
         contents=_contents(survey),
-        name=name,
+        name=json.dumps(name, ensure_ascii=False),  # quoted: YAML takes 2024, no and null for other than names
         sources="\n".join(_sources(survey, beside)),
         budget_reason=reason,
         tokens=f"{tokens:_}",
@@ -87,7 +87,7 @@ def recipe_for(survey: Survey, name: str, beside: Path) -> str:
 def recipe_name(folder: Path) -> str:
     """A name for the model from its folder's or file's name: letters, digits, '-', '_' and '.' only."""
     name = re.sub(r"[^\w.-]+", "-", folder.resolve().stem or "documents").strip("-._")
-    return f"{name or 'documents'}-135m"
+    return name or "documents"
 
 
 def _units(survey: Survey) -> tuple[int, str]:
