@@ -142,17 +142,7 @@ def main() -> None:
         workloads.append(arc(arguments.arc, arguments.quick))
     for workload in workloads:
         measure(workload, ours, theirs)
-    rows = [
-        (
-            w.key,
-            f"{w.requests:,}",
-            f"{w.ours:.1f} s",
-            f"{w.theirs:.1f} s",
-            f"{w.theirs / w.ours:.2f}×",
-            f"{max(w.deltas):.1e}",
-        )
-        for w in workloads
-    ]
+    rows = [row(workload) for workload in workloads]
     keys = dict.fromkeys(("ratio_mmlu_dev", "ratio_primer", "ratio_mmlu", "ratio_arc"))
     figures = keys | {w.key: round(w.theirs / w.ours, 3) for w in workloads}
     figures |= {

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from etymon.text.ngrams import duplicate_ngram_share, jaccard, ngrams, shingles, top_ngram_share
 from etymon.text.normalise import comparable, folded, repair
 from etymon.text.sections import sections
-from etymon.text.words import unspaced_share, words
+from etymon.text.words import words
 
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 
@@ -69,11 +69,6 @@ def test_words_in_several_scripts(text: str, expected: list[str]) -> None:
 def test_every_letter_and_digit_is_in_a_word(text: str) -> None:
     found = "".join(words(text))
     assert [c for c in found if c.isalnum()] == [c for c in text if c.isalnum()]
-
-
-def test_unspaced_share() -> None:
-    assert unspaced_share("秦川 ab") == 0.5
-    assert unspaced_share("plain") == 0
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=30), st.integers(1, 6))

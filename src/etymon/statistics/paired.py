@@ -84,23 +84,6 @@ def compare(
     )
 
 
-def student_difference(
-    model: ArrayLike,
-    base: ArrayLike,
-    weights: ArrayLike | None = None,
-    clusters: ArrayLike | None = None,
-    *,
-    level: float = 0.95,
-) -> Difference:
-    """The paired t-test, with weights and clusters: dᵢ = aᵢ − bᵢ and the ratio estimate of the differences."""
-    model_I, base_I = _pair(model, base)
-    sums = cluster_sums(model_I - base_I, weights, clusters)
-    quantile, p_value = _student_reach(sums, level)
-    half = quantile * sums.stderr
-    low, high = sums.ratio - half, sums.ratio + half
-    return Difference(sums.ratio, sums.stderr, low, high, p_value, sums.items, sums.clusters, "student", None)
-
-
 def item_changes(model: ArrayLike, base: ArrayLike) -> Changes:
     """Count the 0/1 items that both got right, only the model, only the base, neither."""
     model_I, base_I = _pair(model, base)

@@ -25,8 +25,3 @@ def band_hashes(signatures_NH: NDArray[np.uint32], bands: int, rows: int) -> NDA
         mixed = (mixed ^ values[:, :, row]) * _PRIME
         mixed ^= mixed >> _HALF
     return mixed
-
-
-def match_probability(similarity: float, bands: int, rows: int) -> float:
-    """Probability that two texts of this Jaccard similarity share a band: 1 − (1 − s^rows)^bands."""
-    return float(1 - (1 - similarity**rows) ** bands)

@@ -42,7 +42,6 @@ def _marks() -> str:
 
 
 _MARKS = _marks()
-_UNSPACED = re.compile(f"[{_class(_UNSPACED_RANGES)}]")
 # Three kinds, tried in this order: a character of an unspaced script with its marks (a mark alone stays with nothing);
 # otherwise a run of letters, digits, underscores and marks, with apostrophes inside it.
 _LETTERS = rf"(?:(?![{_class(_UNSPACED_RANGES)}])\w[{_MARKS}]*)+"
@@ -53,11 +52,3 @@ _ASCII_WORD = re.compile(r"\w+(?:'\w+)*", re.ASCII)
 def words(text: str) -> list[str]:
     """The words of a text in order; punctuation and symbols are left out."""
     return (_ASCII_WORD if text.isascii() else _WORD).findall(text)
-
-
-def unspaced_share(text: str) -> float:
-    """Share of the characters (white space apart) that belong to scripts written without spaces."""
-    if text.isascii():
-        return 0.0
-    visible = sum(not character.isspace() for character in text)
-    return len(_UNSPACED.findall(text)) / visible if visible else 0.0
