@@ -13,7 +13,8 @@ from etymon.board.stage import PAGE, BoardExecution, board_stage, read_standings
 from etymon.board.standings import Standings
 from etymon.corpus.sources import corpus_inputs
 from etymon.corpus.stage import CorpusExecution, corpus_meaning, corpus_stage
-from etymon.evaluate.plan import plan_task
+from etymon.errors import EtymonError
+from etymon.evaluate.plan import TaskPlan, plan_task
 from etymon.evaluate.stage import evaluate_stage
 from etymon.evidence.stage import EvidenceExecution, EvidenceMeaning, evidence_stage
 from etymon.foundation.facts import describe_model
@@ -67,6 +68,7 @@ class Job:
     ) -> Artifact:
         artifact, reused = self.store.obtain(stage, inputs, meaning, execution, self.listener)
         self.made[role] = artifact
+        self.store.point(self.recipe.name, {role: made.name for role, made in self.made.items()})
         self.on_line(StageLine(role, summary(artifact), artifact.manifest.seconds, reused))
         return artifact
 
@@ -87,10 +89,11 @@ def run(job: Job) -> Outcome:
     """Make everything the recipe asks for that is not there yet."""
     foundation = open_foundation(job)
     corpus = build_corpus(job)
+    tasks = plan_tasks(job, corpus)  # before training: a mistake in a task shows at once
     models = {job.recipe.name: train_model(job, foundation, corpus)}
     for baseline in job.recipe.baselines:
         models[f"{job.recipe.name}-{baseline}"] = train_model(job, foundation, corpus, baseline)
-    scores, notes = evaluate_models(job, [foundation, *models.values()], corpus)
+    scores, notes = evaluate_models(job, [foundation, *models.values()], tasks)
     lineages = {name: trace_lineage(job, model, foundation) for name, model in models.items()}
     write_evidence(job, foundation, corpus, scores)
     entries = board_entries(job, foundation, models, scores, lineages)
@@ -108,11 +111,25 @@ def run(job: Job) -> Outcome:
 
 def open_foundation(job: Job) -> Model:
     """The foundation, fetched into the user's cache if it is not there."""
-    model = open_model(job.recipe.foundation, listener=job.listener)
+    model = open_model(foundation_source(job), listener=job.listener)
     facts = model.facts
+    if model.name == job.recipe.name:
+        raise EtymonError(f"The recipe and its foundation are both named {model.name}.", "Give the recipe another `name`.")
+    asked = job.recipe.train.sequence_length
+    if asked > facts.context_length:
+        raise EtymonError(
+            f"train.sequence_length is {asked}; {model.name} has a context of {facts.context_length}.",
+            f"Set train.sequence_length to at most {facts.context_length}.",
+        )
     size = f"{facts.parameters / 1e6:,.0f}M parameters"
     job.on_line(StageLine("foundation", f"{model.name}: {facts.architecture}, {size}, {facts.license}", 0.0, True))
     return model
+
+
+def foundation_source(job: Job) -> str:
+    """The recipe's foundation; a path is relative to the recipe."""
+    beside = job.folder / job.recipe.foundation
+    return str(beside) if beside.exists() else job.recipe.foundation
 
 
 def build_corpus(job: Job) -> Artifact:
@@ -166,13 +183,21 @@ def trained_model(artifact: Artifact, name: str, store: Store) -> Model:
     return describe_model(artifact.folder / "model", name=name, source=name, digests=store.digests)
 
 
-def evaluate_models(job: Job, models: list[Model], corpus: Artifact | None) -> tuple[dict[str, list[Artifact]], list[str]]:
-    """Every task put to every model; returns the evaluations by model name, and notes on what was not applicable."""
-    characters = job.recipe.corpus.heldout.characters
+def plan_tasks(job: Job, corpus: Artifact) -> list[TaskPlan]:
+    """The recipe's tasks, loaded and checked."""
+    characters, device = job.recipe.corpus.heldout.characters, job.recipe.execution.device
     plans = [
-        plan_task(task, corpus=corpus, characters=characters, folder=job.folder, device=job.recipe.execution.device)
+        plan_task(task, corpus=corpus, characters=characters, folder=job.folder, device=device)
         for task in job.recipe.evaluate.tasks
     ]
+    names = [plan.meaning.task for plan in plans]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise EtymonError(f"Two of evaluate.tasks are named {twice[0]}.", "Name each task once.")
+    return plans
+
+
+def evaluate_models(job: Job, models: list[Model], plans: list[TaskPlan]) -> tuple[dict[str, list[Artifact]], list[str]]:
+    """Every task put to every model; returns the evaluations by model name, and notes on what was not applicable."""
     scores: dict[str, list[Artifact]] = {model.name: [] for model in models}
     notes = []
     for model in models:
@@ -190,22 +215,26 @@ def score_line(evaluation: Artifact) -> str:
     """The main metric with its interval."""
     metric = evaluation.facts["main_metric"]
     score = evaluation.facts["metrics"][metric]
-    return f"{metric} {score['score']:.3f} ({score['low']:.3f} to {score['high']:.3f}, n = {score['n']})"
+    known = score["low"] is not None and score["high"] is not None
+    interval = f"{score['low']:.3f} to {score['high']:.3f}" if known else "interval not known"
+    return f"{metric} {score['score']:.3f} ({interval}, n = {score['n']})"
 
 
 def trace_lineage(job: Job, model: Model, parent: Model) -> Lineage:
     """What the weights say about a model and the foundation."""
 
     def summary(artifact: Artifact) -> str:
-        return explain(read_lineage(artifact))[0]
+        return explain(read_lineage(artifact, model, parent))[0]
 
     inputs = {"model": model, "parent": parent}
     artifact = job.obtain(f"lineage of {model.name}", lineage_stage, inputs, LineageMeaning(), LineageExecution(), summary)
-    return read_lineage(artifact)
+    return read_lineage(artifact, model, parent)
 
 
-def read_lineage(artifact: Artifact) -> Lineage:
-    return Lineage.model_validate(artifact.read_json("lineage.json"))
+def read_lineage(artifact: Artifact, model: Model, parent: Model) -> Lineage:
+    """A lineage under the names that the models have now: the artifact knows them by their digests."""
+    found = Lineage.model_validate(artifact.read_json("lineage.json"))
+    return found.model_copy(update={"model": model.name, "parent": parent.name})
 
 
 def write_evidence(job: Job, foundation: Model, corpus: Artifact, scores: dict[str, list[Artifact]]) -> Artifact:
@@ -306,4 +335,5 @@ def record_run(job: Job, entries: tuple[Entry, ...]) -> Artifact:
     """Note what the run made: ``runs``, ``show``, ``clean`` and the workspace's board start from these records."""
     meaning = RunMeaning(recipe=job.recipe, entries=entries)
     artifact, _ = job.store.obtain(run_stage, dict(job.made), meaning, RunExecution(), job.listener)
+    job.store.point(job.recipe.name, {role: made.name for role, made in job.made.items()}, finished=artifact.name)
     return artifact

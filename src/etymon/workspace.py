@@ -1,14 +1,12 @@
 """A workspace over many runs: its records, its board, its models by name, and what can be cleaned away."""
 
 import difflib
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from etymon.board.entries import BoardMeaning, Entry
 from etymon.board.stage import BoardExecution, board_stage
-from etymon.corpus.stage import corpus_stage
 from etymon.errors import EtymonError
 from etymon.evaluate.plan import plan_task
 from etymon.evaluate.stage import evaluate_stage
@@ -19,37 +17,62 @@ from etymon.lineage.stage import Meaning as LineageMeaning
 from etymon.lineage.stage import lineage_stage
 from etymon.lineage.verdict import Lineage
 from etymon.progress import Listener, silent
+from etymon.recipe import Heldout
 from etymon.run import RunMeaning, StageLine, read_lineage, run_stage, score_line, trained_model
 from etymon.store import Artifact, Store
 from etymon.train.stage import TrainMeaning, checkpoint_key, train_stage
 
 
 def runs(store: Store) -> Iterator[Artifact]:
-    """The newest record of every run's name, oldest first."""
+    """The record that each run's name stands for now, the one finished last at the end."""
+    records = {artifact.name: artifact for artifact in store.artifacts() if artifact.manifest.stage == run_stage.name}
     newest: dict[str, Artifact] = {}
-    for artifact in sorted(store.artifacts(), key=lambda each: each.manifest.created):
-        if artifact.manifest.stage == run_stage.name:
-            newest.pop(artifact.facts["name"], None)
-            newest[artifact.facts["name"]] = artifact
+    for artifact in sorted(records.values(), key=lambda each: each.manifest.created):
+        newest.pop(artifact.facts["name"], None)
+        newest[artifact.facts["name"]] = artifact
+    for name, pointer in store.pointers().items():  # a record that was found again is older than it is current
+        if pointer.finished in records:
+            newest.pop(name, None)
+            newest[name] = records[pointer.finished]
     yield from newest.values()
 
 
 def workspace_board(store: Store, listener: Listener = silent) -> Artifact:
-    """The board of every run. Raises EtymonError where there is none yet."""
+    """The board of every run. Raises EtymonError where there is none yet, or an evaluation is gone."""
     entries: dict[str, Entry] = {}
+    names: dict[str, str] = {}
     artifacts = {artifact.name: artifact for artifact in store.artifacts()}
     for record in runs(store):
-        for entry in RunMeaning.model_validate(record.manifest.meaning).entries:
-            known = entries.get(entry.name)
-            before = known.evaluations if known and known.digest == entry.digest else ()
-            together = tuple(dict.fromkeys((*before, *entry.evaluations)))
-            entries[entry.name] = entry.model_copy(update={"evaluations": together})
+        shown = RunMeaning.model_validate(record.manifest.meaning).entries
+        called = {entry.name: _free_name(entry, entries) for entry in shown}
+        for entry in shown:
+            base = called.get(entry.derived_from or "", entry.derived_from)
+            before = entries[names[entry.digest]].evaluations if entry.digest in names else ()
+            name = names.setdefault(entry.digest, called[entry.name])
+            together = _one_each((*before, *entry.evaluations), artifacts)
+            entries[name] = entry.model_copy(update={"name": name, "derived_from": base, "evaluations": together})
     if not entries:
         raise EtymonError(f"The workspace {store.root} has no finished run.", "`etymon run RECIPE` makes one.")
     inputs = {role: artifacts[role] for entry in entries.values() for role in entry.evaluations}
     meaning = BoardMeaning(title="Every model of this workspace", entries=tuple(entries.values()))
     board, _ = store.obtain(board_stage, inputs, meaning, BoardExecution(), listener)
     return board
+
+
+def _free_name(entry: Entry, taken: dict[str, Entry]) -> str:
+    """The entry's name, with its digest where another model has that name already."""
+    other = taken.get(entry.name)
+    return entry.name if other is None or other.digest == entry.digest else f"{entry.name} ({entry.digest[:8]})"
+
+
+def _one_each(evaluations: tuple[str, ...], artifacts: dict[str, Artifact]) -> tuple[str, ...]:
+    """One evaluation of each task identity, in order."""
+    by_identity: dict[str, str] = {}
+    for name in evaluations:
+        if name not in artifacts:
+            raise EtymonError(f"The evaluation {name} is gone from the workspace.", "Run its recipe again.")
+        by_identity.setdefault(artifacts[name].facts["identity"], name)
+    return tuple(by_identity.values())
 
 
 def find_model(text: str, store: Store, listener: Listener = silent) -> Model:
@@ -94,10 +117,12 @@ def find_artifact(text: str, store: Store) -> Artifact:
 
 
 def evaluate_each(names: list[str], tasks: tuple[str, ...], store: Store, listener: Listener = silent) -> Iterator[StageLine]:
-    """Put every task to every model. ``heldout`` takes the corpus of the workspace's newest run."""
-    corpora = [artifact for artifact in store.artifacts() if artifact.manifest.stage == corpus_stage.name]
-    corpus = max(corpora, key=lambda each: each.manifest.created, default=None)
-    plans = [plan_task(task, corpus=corpus if task == "heldout" else None, folder=Path.cwd()) for task in tasks]
+    """Put every task to every model. ``heldout`` takes the corpus of the run that finished last."""
+    corpus, characters = None, Heldout().characters
+    for record in runs(store):
+        corpus = find_artifact(record.facts["parts"]["corpus"], store)
+        characters = record.manifest.meaning["recipe"]["corpus"]["heldout"]["characters"]
+    plans = [plan_task(task, corpus=corpus, characters=characters, folder=Path.cwd()) for task in tasks]
     for name in names:
         model = find_model(name, store, listener)
         for plan in plans:
@@ -112,7 +137,7 @@ def evaluate_each(names: list[str], tasks: tuple[str, ...], store: Store, listen
 def lineages_of(name: str, parent: str | None, store: Store, listener: Listener = silent) -> list[Lineage]:
     """A model against its supposed parent, or against every foundation known to the workspace or the user's cache.
 
-    Several parents are screened at once: the verdicts carry p-values as tested, one a pair.
+    Several parents are screened at once, and each verdict carries its own p-value, not adjusted for their number.
     """
     model = find_model(name, store, listener)
     parents = [find_model(parent, store, listener)] if parent else _known_foundations(store, listener)
@@ -120,11 +145,9 @@ def lineages_of(name: str, parent: str | None, store: Store, listener: Listener 
         raise EtymonError("No foundation is known here yet to compare with.", "Name one: `etymon lineage MODEL PARENT`.")
     found = []
     for each in parents:
-        if each.digest == model.digest and not parent:
-            continue
         inputs = {"model": model, "parent": each}
         made, _ = store.obtain(lineage_stage, inputs, LineageMeaning(), LineageExecution(), listener)
-        found.append(read_lineage(made))
+        found.append(read_lineage(made, model, each))
     return sorted(found, key=lambda lineage: -(lineage.effect or 0))
 
 
@@ -159,40 +182,41 @@ class Leftover:
 
 
 def leftovers(store: Store, *, checkpoints: bool = False) -> list[Leftover]:
-    """Artifacts that no newest run is built on, and checkpoints of no kept model.
+    """Artifacts that no run, finished or begun, is built on; checkpoints of removed trainings; what killed runs left.
 
-    With ``checkpoints`` also those of kept models, from which their training could be extended.
+    With ``checkpoints`` also those from which a training could be continued or extended.
     """
     artifacts = list(store.artifacts())
-    by_name = {artifact.name: artifact for artifact in artifacts}
-    kept = {record.name for record in runs(store)}
+    kept = {record.name for record in runs(store)} | {name for p in store.pointers().values() for name in p.parts.values()}
     for record in runs(store):
         kept |= set(record.facts["parts"].values())
     boards = [artifact for artifact in artifacts if artifact.manifest.stage == board_stage.name]
     if boards:
         kept.add(max(boards, key=lambda each: each.manifest.created).name)
-    found = [
-        Leftover(artifact.name, "no run refers to it", _size(artifact.folder), artifact, artifact.folder)
-        for artifact in artifacts
-        if artifact.name not in kept
-    ]
-    extendable = {_scratch_of(store, by_name[name]) for name in kept if name in by_name and name.startswith("train-")}
-    for folder in store.scratch_folders():
-        if folder not in extendable:
-            found.append(
-                Leftover(folder.name, "checkpoints of an unfinished or superseded training", _size(folder), None, folder)
-            )
+    found = [_leftover(each, "no run refers to it") for each in artifacts if each.name not in kept]
+    trained = [artifact for artifact in artifacts if artifact.manifest.stage == train_stage.name]
+    extendable = {_scratch_of(store, artifact) for artifact in trained if artifact.name in kept}
+    superseded = {_scratch_of(store, artifact) for artifact in trained} - extendable
+    for folder in store.folders("scratch"):
+        if folder in superseded:
+            found.append(Leftover(folder.name, "checkpoints of a training that is removed", _size(folder), None, folder))
         elif checkpoints:
-            found.append(Leftover(folder.name, "checkpoints to extend a finished training from", _size(folder), None, folder))
+            reason = "to extend a finished training" if folder in extendable else "to continue an unfinished training"
+            found.append(Leftover(folder.name, f"checkpoints {reason}", _size(folder), None, folder))
+    found += [Leftover(f.name, "half-written by a run that was killed", _size(f), None, f) for f in store.folders("making")]
     return found
 
 
-def remove(store: Store, leftover: Leftover) -> None:
-    """Delete one leftover."""
-    if leftover.artifact is not None:
-        store.remove(leftover.artifact)
-    else:
-        shutil.rmtree(leftover.folder)
+def remove(store: Store, leftover: Leftover) -> bool:
+    """Delete one leftover; False where another run is using it just now."""
+    if leftover.artifact is None:
+        return store.remove_folder(leftover.folder)
+    store.remove(leftover.artifact)
+    return True
+
+
+def _leftover(artifact: Artifact, reason: str) -> Leftover:
+    return Leftover(artifact.name, reason, _size(artifact.folder), artifact, artifact.folder)
 
 
 def _scratch_of(store: Store, trained: Artifact) -> Path:

@@ -23,9 +23,6 @@ def main() -> None:
         if error.errno != errno.ENOSPC:
             raise
         _fail(f"The disk is full: {error.filename or 'a file'} could not be written.\nFree some space and run again.")
-    except KeyboardInterrupt:
-        print("Stopped. Run the same command again to go on from here.", file=sys.stderr)
-        sys.exit(130)
 
 
 def _fail(message: str) -> None:

@@ -1,8 +1,11 @@
 """Commands that make things: run, train, corpus build."""
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from rich.markup import escape
 
 from etymon.cli.common import DEFAULT_WORKSPACE, Overrides, Recipe, Workspace, console, open_store, progress
 from etymon.cli.progress import LiveProgress, duration
@@ -17,7 +20,7 @@ def run_recipe(recipe: Recipe, overrides: Overrides = None, workspace: Workspace
     begun = time.monotonic()
     with progress() as live:
         job = start(recipe, overrides, workspace, live)
-        from etymon.run import run
+        from etymon.run import foundation_source, run
 
         outcome = run(job)
     from etymon.board.terminal import terminal_standings
@@ -28,13 +31,13 @@ def run_recipe(recipe: Recipe, overrides: Overrides = None, workspace: Workspace
     for lineage in outcome.lineages:
         from etymon.lineage.explain import explain
 
-        console.print(f"[bold]Lineage[/] {explain(lineage)[0]}")
+        console.print(f"[bold]Lineage[/] {escape(explain(lineage)[0])}")
     for note in outcome.notes:
-        console.print(f"[dim]Note: {note}[/]")
-    console.print(f"\n[bold]Board[/]   {shown_path(outcome.page)}", soft_wrap=True)
-    console.print(
-        f"[bold]Chat[/]    etymon chat {outcome.derivative.name} --beside {outcome.foundation.name}", soft_wrap=True
-    )
+        console.print(f"Note: {note}", style="dim", markup=False)
+    chat = ["etymon", "chat", outcome.derivative.name, "--beside", foundation_source(job)]
+    chat += ["-w", str(workspace)] if workspace != DEFAULT_WORKSPACE else []
+    console.print(f"\n[bold]Board[/]   {escape(shown_path(outcome.page))}", soft_wrap=True)
+    console.print(f"[bold]Chat[/]    {escape(shlex.join(chat))}", soft_wrap=True)
     console.print(f"[dim]Done in {duration(time.monotonic() - begun)}.[/]")
 
 
@@ -46,7 +49,7 @@ def train_recipe(recipe: Recipe, overrides: Overrides = None, workspace: Workspa
 
         foundation = open_foundation(job)
         model = train_model(job, foundation, build_corpus(job))
-    console.print(f"\n[bold]Model[/]   {shown_path(model.folder)}", soft_wrap=True)
+    console.print(f"\n[bold]Model[/]   {escape(shown_path(model.folder))}", soft_wrap=True)
 
 
 def build_recipe_corpus(recipe: Recipe, overrides: Overrides = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
@@ -57,8 +60,8 @@ def build_recipe_corpus(recipe: Recipe, overrides: Overrides = None, workspace: 
 
         corpus = build_corpus(job)
     for reason, count in sorted(corpus.facts["drops"].items(), key=lambda item: -item[1]):
-        console.print(f"  dropped {count:>7,}  {reason}")
-    console.print(f"\n[bold]Corpus[/]  {shown_path(corpus.folder)}", soft_wrap=True)
+        console.print(f"  dropped {count:>7,}  {reason}", markup=False)
+    console.print(f"\n[bold]Corpus[/]  {escape(shown_path(corpus.folder))}", soft_wrap=True)
 
 
 def start(recipe: Path, overrides: list[str] | None, workspace: Path, live: LiveProgress) -> "Job":
@@ -75,11 +78,11 @@ def start(recipe: Path, overrides: list[str] | None, workspace: Path, live: Live
 def stage_line(line: "StageLine") -> str:
     """``✓ corpus       4,149 documents …  12 s``."""
     took = "ready" if line.reused else duration(line.seconds)
-    return f"[green]✓[/] [bold]{line.stage:<12}[/] {line.summary}  [dim]{took}[/]"
+    return f"[green]✓[/] [bold]{escape(line.stage):<12}[/] {escape(line.summary)}  [dim]{took}[/]"
 
 
 def shown_path(path: Path) -> str:
-    """Relative where that is shorter."""
+    """Relative to where the user is, where it lies below."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:

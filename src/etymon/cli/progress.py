@@ -18,7 +18,9 @@ class LiveProgress:
     """The listener of the command line. Use as a context manager; finished stages are printed with ``done``."""
 
     def __init__(self, console: Console) -> None:
+        """``console`` gets the lines that stay; where it is no terminal, moving progress goes to standard error."""
         self._console = console
+        self._aside = Console(stderr=True, highlight=False)
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
         self._printed = time.monotonic()
         self._doing = ""
@@ -31,6 +33,8 @@ class LiveProgress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._live:
             self._live.stop()
+        if kind is KeyboardInterrupt:
+            self._aside.print("Stopped. Run the same command again to go on from here.")
 
     def __call__(self, report: Report) -> None:
         if self._live:
@@ -38,7 +42,7 @@ class LiveProgress:
             return
         now, doing = time.monotonic(), f"{report.stage} {report.doing}"
         if (now - self._printed > _PLAIN_EVERY and report.seconds > 2) or (doing != self._doing and report.seconds > 2):
-            self._console.print(Text("  … " + describe(report)), soft_wrap=True)
+            self._aside.print(Text("  … " + describe(report)), soft_wrap=True)
             self._printed, self._doing = now, doing
 
     def done(self, line: str) -> None:

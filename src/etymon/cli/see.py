@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, open_store, progress
 from etymon.cli.make import shown_path
@@ -40,7 +41,9 @@ def runs(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     for record in all_runs(store):
         parts = record.facts["parts"].values()
         took = sum(seconds.get(name, 0.0) for name in parts)
-        table.add_row(record.facts["name"], record.manifest.created.replace("+00:00", "Z"), str(len(parts)), duration(took))
+        table.add_row(
+            Text(record.facts["name"]), record.manifest.created.replace("+00:00", "Z"), str(len(parts)), duration(took)
+        )
     if table.row_count:
         console.print(table)
     else:
@@ -74,11 +77,11 @@ def show(
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for role, given in manifest.inputs.items():
-        table.add_row(f"from {role}", f"{given.label}  [dim]{given.digest[:16]}…[/]")
+        table.add_row(f"from {role}", Text(f"{given.label}  {given.digest[:16]}…"))
     for key, value in artifact.facts.items():
-        table.add_row(key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        table.add_row(key, Text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
     for file, record in manifest.files.items():
-        table.add_row("file", f"{file}  {record.bytes:,} bytes  [dim]{record.sha256[:16]}…[/]")
+        table.add_row("file", Text(f"{file}  {record.bytes:,} bytes  {record.sha256[:16]}…"))
     console.print(table)
 
 
@@ -118,9 +121,10 @@ def clean(
     total = sum(leftover.bytes for leftover in found)
     if not yes and not typer.confirm(f"Remove these {len(found)} ({total / 1e6:,.1f} MB)?"):
         return
-    for leftover in found:
-        remove(store, leftover)
-    console.print(f"Removed {total / 1e6:,.1f} MB.")
+    busy = [leftover for leftover in found if not remove(store, leftover)]
+    console.print(f"Removed {(total - sum(leftover.bytes for leftover in busy)) / 1e6:,.1f} MB.")
+    for leftover in busy:
+        console.print(f"Kept {leftover.name}: another run is using it.")
 
 
 def rebuild_catalog(workspace: Workspace = DEFAULT_WORKSPACE) -> None:

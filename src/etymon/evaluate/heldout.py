@@ -15,7 +15,7 @@ from etymon.errors import EtymonError
 from etymon.evaluate.identity import data_digest, task_identity
 from etymon.evaluate.records import ItemRecord, Records, RequestRecord
 from etymon.evaluate.rolling import rolling_requests
-from etymon.foundation.documents import document_marks
+from etymon.foundation.documents import document_marks, text_ids
 from etymon.store import Artifact
 
 if TYPE_CHECKING:
@@ -135,7 +135,8 @@ def score_heldout(choice: HeldoutChoice, examinee: "Examinee", progress: "Progre
     start, _ = document_marks(examinee.tokenizer)
     start = examinee.prefix_token if start is None else start
     windows = [
-        rolling_requests(_encode(examinee, document.text), start, examinee.max_length) for document in choice.documents
+        rolling_requests(ids, start, examinee.max_length)
+        for ids in text_ids(examinee.tokenizer, [document.text for document in choice.documents])
     ]
     requests = [request for of_document in windows for request in of_document]
     scores, usage = examinee.scorer.score(requests, lambda done, total: progress("scoring held-out documents", done, total))
@@ -163,8 +164,3 @@ def score_heldout(choice: HeldoutChoice, examinee: "Examinee", progress: "Progre
             )
         items.append(ItemRecord(document.id, document.unit, "bits_per_byte", -nats / math.log(2) / size, size))
     return Records(request_records, items, {"bits_per_byte": False}, usage, choice.notes)
-
-
-def _encode(examinee: "Examinee", text: str) -> list[int]:
-    ids: list[int] = examinee.tokenizer(text, add_special_tokens=False)["input_ids"]
-    return ids

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from etymon.errors import EtymonError
-from etymon.evaluate.stage import EvaluateExecution, EvaluateMeaning, load_task
+from etymon.evaluate.stage import EvaluateExecution, EvaluateMeaning, HeldoutDocuments, load_task
 from etymon.foundation.model import Model
 from etymon.store import Artifact, Input
 
@@ -20,10 +20,10 @@ class TaskPlan:
 
     meaning: EvaluateMeaning
     execution: EvaluateExecution
-    corpus: Artifact | None
+    documents: HeldoutDocuments | None
 
     def inputs(self, model: Model) -> dict[str, Input]:
-        return {"model": model} if self.corpus is None else {"model": model, "corpus": self.corpus}
+        return {"model": model} if self.documents is None else {"model": model, "documents": self.documents}
 
     def not_applicable(self, model: Model) -> str | None:
         """Why this model cannot be put to the task, or None."""
@@ -56,7 +56,7 @@ def plan_task(
     if file is not None and name in BUILT_IN:
         raise EtymonError(f"{file} defines a task named {name}, which is a built-in one.", "Give it another name.")
     return TaskPlan(
-        EvaluateMeaning(task=name, identity=loaded.identity, characters=characters if heldout else None),
-        EvaluateExecution(device=device, file=str(file) if file else None),
-        corpus if heldout else None,
+        EvaluateMeaning(task=name, identity=loaded.identity),
+        EvaluateExecution(device=device, file=str(file) if file else None, characters=characters if heldout else None),
+        HeldoutDocuments(corpus, loaded.identity) if heldout and corpus else None,
     )

@@ -1,9 +1,10 @@
 """The evaluation stage: one artifact for one model and one task identity.
 
-Inputs: ``model`` (a ``Model``), and for the task ``heldout`` also ``corpus`` (its artifact).
+Inputs: ``model`` (a ``Model``), and for the task ``heldout`` also ``documents`` (``HeldoutDocuments``).
 Files: ``requests.parquet``, ``items.parquet`` and ``task.json``; see ``records``.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -32,8 +33,6 @@ class EvaluateMeaning(Config):
     """Its name, as the board shows it."""
     identity: str
     """Digest of the questions, their form and the judge; see ``identity``."""
-    characters: int | None = None
-    """For ``heldout``: the limit of the text that is scored."""
     dtype: Literal["float32"] = "float32"
 
 
@@ -45,6 +44,25 @@ class EvaluateExecution(Config):
     """Tokens of one forward pass; fewer need less memory."""
     file: str | None = None
     """Where a task file lies; its content is in the identity."""
+    characters: int | None = None
+    """For ``heldout``: the limit of the text that is scored; which documents that gives is in the identity."""
+
+
+@dataclass(frozen=True)
+class HeldoutDocuments:
+    """The held-out documents that are scored, as an input: two corpora that give the same ones give the same score."""
+
+    corpus: Artifact
+    digest: str
+    """The identity of the chosen documents."""
+
+    @property
+    def name(self) -> str:
+        return f"held-out documents of {self.corpus.name}"
+
+    @property
+    def folder(self) -> Path:
+        return self.corpus.folder
 
 
 def evaluate(draft: Draft[EvaluateMeaning, EvaluateExecution]) -> None:
@@ -52,7 +70,9 @@ def evaluate(draft: Draft[EvaluateMeaning, EvaluateExecution]) -> None:
     meaning = draft.meaning
     model: Model = draft.inputs["model"]
     file = Path(draft.execution.file) if draft.execution.file else None
-    task = load_task(meaning.task, file=file, corpus=draft.inputs.get("corpus"), characters=meaning.characters)
+    documents: HeldoutDocuments | None = draft.inputs.get("documents")
+    corpus = documents.corpus if documents else None
+    task = load_task(meaning.task, file=file, corpus=corpus, characters=draft.execution.characters)
     if task.identity != meaning.identity:
         raise EtymonError(f"The task {meaning.task} changed while it was being evaluated.", "Run again.")
     progress = _Progress(draft)

@@ -19,7 +19,9 @@ class Execution(Config):
 def _build(draft: Draft[Meaning, Execution]) -> None:
     """Inputs: ``model`` and ``parent``, both ``etymon.foundation.model.Model``."""
     model, parent = draft.inputs["model"], draft.inputs["parent"]
-    lineage = compare(model.folder, parent.folder, draft.listener, model_name=model.name, parent_name=parent.name)
+    lineage = compare(
+        model.folder, parent.folder, draft.listener, model_name=model.digest[:16], parent_name=parent.digest[:16]
+    )
     (draft.folder / "lineage.json").write_text(lineage.model_dump_json(indent=1), "utf-8")
     draft.facts.update(lineage_facts(lineage))
 

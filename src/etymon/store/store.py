@@ -3,18 +3,20 @@
 A workspace (``.etymon`` beside the recipe) is a store; so is the user's cache of foundations.
 
 Layout: ``artifacts/<name>/`` finished; ``making/<name>/`` being written; ``scratch/<key>/`` outlives a kill (checkpoints);
-``locks/``; ``catalog.db``; ``digests.jsonl``.
+``pointers/<name>.json`` what a name stands for; ``locks/``; ``catalog.db``; ``digests.jsonl``.
 """
 
 import errno
+import json
 import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 from sqlalchemy.engine import URL
@@ -39,6 +41,17 @@ from etymon.store.stage import Draft, Input, M, Stage, X
 
 _FULL = 64 << 10
 """A disk with fewer bytes left is full."""
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """What a name stands for just now."""
+
+    parts: dict[str, str]
+    """Artifacts by role."""
+    finished: str | None
+    """The artifact that concluded it last."""
+    updated: str
 
 
 class Store:
@@ -122,10 +135,43 @@ class Store:
             self.catalog.remove(artifact.name)
             shutil.rmtree(leaving)
 
-    def scratch_folders(self) -> list[Path]:
-        """What interrupted or extendable stages keep."""
-        folder = self.root / "scratch"
+    def folders(self, kind: Literal["scratch", "making"]) -> list[Path]:
+        """What interrupted or extendable stages keep (``scratch``), or what killed processes left (``making``)."""
+        folder = self.root / kind
         return sorted(folder.iterdir()) if folder.is_dir() else []
+
+    def remove_folder(self, folder: Path) -> bool:
+        """Delete a scratch or making folder, unless someone is using it: then False."""
+        lock = FileLock(self.root / "locks" / f"{folder.name}.lock")
+        try:
+            with lock.acquire(timeout=0):
+                shutil.rmtree(folder)
+        except Timeout:
+            return False
+        return True
+
+    def point(self, name: str, parts: Mapping[str, str], finished: str | None = None) -> None:
+        """Note under a name what someone is building on: artifacts by role, and the one that concludes it when it is done.
+
+        What a pointer names is in use, even before anything finished refers to it. ``finished`` None keeps what was noted.
+        """
+        path = self.root / "pointers" / f"{name}.json"
+        known = self.pointers().get(name)
+        pointer = Pointer(dict(parts), finished or (known.finished if known else None), datetime.now(UTC).isoformat())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        making = path.with_name(f"{path.name}.{os.getpid()}.making")
+        making.write_text(json.dumps(pointer.__dict__), "utf-8")
+        making.replace(path)
+
+    def pointers(self) -> dict[str, Pointer]:
+        """Every pointer by its name, the one written last at the end."""
+        found = {}
+        for path in (self.root / "pointers").glob("*.json"):
+            try:
+                found[path.stem] = Pointer(**json.loads(path.read_text("utf-8")))
+            except (ValueError, TypeError):
+                continue  # damaged: what it named is found through the artifacts themselves
+        return dict(sorted(found.items(), key=lambda item: item[1].updated))
 
     def _hold(self, held: ExitStack, name: str, stage: str, listener: Listener) -> None:
         locks = self.root / "locks"

@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from etymon.errors import EtymonError
-from etymon.foundation.documents import document_marks
+from etymon.foundation.documents import document_marks, text_ids
 from etymon.foundation.head import prepare_packed
 from etymon.foundation.model import Model
 from etymon.foundation.network import load_network, load_tokenizer, random_network, save_network
@@ -73,8 +73,7 @@ def encode_documents(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> li
     """Token ids of whole documents, each between its start and end mark."""
     start, end = document_marks(tokenizer)
     head, tail = [start] if start is not None else [], [end] if end is not None else []
-    encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    return [np.array(head + ids + tail, np.int32) for ids in encoded]
+    return [np.array(head + ids + tail, np.int32) for ids in text_ids(tokenizer, texts)]
 
 
 def plan_for(pieces: Pieces, settings: Train) -> Plan:

@@ -25,8 +25,13 @@ class Progress:
     step: int
     tokens: int
     steps_planned: int
-    constant: bool
-    """Every step so far was before the decay, so a longer run may continue from here too."""
+    decay_start: int
+    """The first step of the decay in the run that wrote this."""
+
+    @property
+    def constant(self) -> bool:
+        """Every step so far was before the decay, so a run of any length may continue from here."""
+        return self.step <= self.decay_start
 
 
 def save_checkpoint(
@@ -59,8 +64,8 @@ def load_checkpoint(path: Path, parameters: dict[str, nn.Parameter], optimizer: 
             }
 
 
-def find_checkpoint(folder: Path, steps_planned: int, latest_constant_step: int) -> tuple[Path, Progress] | None:
-    """The furthest intact checkpoint that a run of ``steps_planned`` steps may continue from.
+def find_checkpoint(folder: Path, steps_planned: int, decay_start: int) -> tuple[Path, Progress] | None:
+    """The furthest intact checkpoint that a run of ``steps_planned`` steps, decaying from ``decay_start``, may continue from.
 
     From the constant part of any run with the same key, up to where this run begins to decay; from its own decay else.
     """
@@ -71,8 +76,8 @@ def find_checkpoint(folder: Path, steps_planned: int, latest_constant_step: int)
             progress = Progress(**content)
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        shared = progress.constant and progress.step <= latest_constant_step
-        own = progress.steps_planned == steps_planned
+        shared = progress.constant and progress.step <= decay_start
+        own = (progress.steps_planned, progress.decay_start) == (steps_planned, decay_start)
         if (shared or own) and file_digest(path / "state.safetensors") == sha256:
             return path, progress
     return None
@@ -83,8 +88,9 @@ def prune_checkpoints(folder: Path, keep_last: int, *, keep_constant: bool = Tru
     known: list[tuple[Path, bool]] = []
     for path in sorted(folder.glob("step-*")):
         try:
-            known.append((path, bool(json.loads((path / "state.json").read_text("utf-8"))["constant"])))
-        except (OSError, ValueError, KeyError):
+            content = json.loads((path / "state.json").read_text("utf-8"))
+            known.append((path, content["step"] <= content["decay_start"]))
+        except (OSError, ValueError, KeyError, TypeError):
             shutil.rmtree(path, ignore_errors=True)
     kept = {path for path, _ in known[len(known) - keep_last :]}
     constant = [path for path, is_constant in known if is_constant]

@@ -93,7 +93,7 @@ def train(
         on_step(metrics)
         last, end_of_constant = step + 1 == len(plan.steps), step + 1 == begin
         if end_of_constant or (not last and time.monotonic() - saved > settings.checkpoint_seconds):
-            progress = Progress(step + 1, tokens, len(plan.steps), step + 1 <= begin)
+            progress = Progress(step + 1, tokens, len(plan.steps), begin)
             save_checkpoint(checkpoints, progress, parameters, optimizer)
             prune_checkpoints(checkpoints, keep_last=1)
             saved = time.monotonic()
@@ -163,13 +163,12 @@ class _History:
         if self._path.exists():
             for line in self._path.read_text("utf-8").splitlines()[:steps]:
                 self.metrics.append(StepMetrics(**json.loads(line)))
-        self._write()
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        making = self._path.with_suffix(".making")
+        making.write_text("".join(json.dumps(m.__dict__) + "\n" for m in self.metrics), "utf-8")
+        making.replace(self._path)
 
     def add(self, metrics: StepMetrics) -> None:
         self.metrics.append(metrics)
         with self._path.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(metrics.__dict__) + "\n")
-
-    def _write(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text("".join(json.dumps(m.__dict__) + "\n" for m in self.metrics), "utf-8")

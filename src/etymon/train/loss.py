@@ -65,7 +65,9 @@ def summed_cross_entropy(
 ) -> Tensor:
     """Sum of −log p(target) over N positions, in nats, as an fp32 scalar.
 
-    Matrix products run in ``hidden_ND``'s dtype, the softmax in fp32. ``softcap`` as Gemma-2's final logits.
+    Matrix products run in ``hidden_ND``'s dtype, or autocast's; the softmax in fp32. ``softcap`` as Gemma-2's final logits.
     """
+    if torch.is_autocast_enabled(hidden_ND.device.type):  # final norms often return float32 in the middle of bfloat16
+        hidden_ND = hidden_ND.to(torch.get_autocast_dtype(hidden_ND.device.type))
     loss: Tensor = _SummedCrossEntropy.apply(hidden_ND, weight_VD, bias_V, targets_N, softcap)  # type: ignore[no-untyped-call]
     return loss

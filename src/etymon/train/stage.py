@@ -40,4 +40,4 @@ def checkpoint_key(meaning: TrainMeaning, input_digests: Mapping[str, str]) -> s
     """What two runs must share for one to continue from the other's checkpoint: all but how long they train."""
     plain = meaning.model_dump(mode="json")
     del plain["settings"]["budget"], plain["settings"]["decay_share"]
-    return value_digest({"meaning": plain, "inputs": dict(input_digests)})
+    return value_digest({"version": train_stage.version, "meaning": plain, "inputs": dict(input_digests)})

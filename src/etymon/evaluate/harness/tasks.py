@@ -63,7 +63,7 @@ def load_task_file(path: Path) -> HarnessTask:
     _find_data(config, path)
     with explaining(f"The task file {path}"):
         loaded = TaskManager(include_defaults=False).load([config])
-    return _describe(config["task"], loaded["tasks"])
+        return _describe(config["task"], loaded["tasks"])
 
 
 @lru_cache(maxsize=4)
@@ -82,7 +82,7 @@ def load_named_task(name: str) -> HarnessTask:
                     f"{hint}Built in are heldout, mmlu_dev and chat_retention; a task file ends in .yaml.",
                 )
             loaded = manager.load([name])
-    return _describe(name, loaded["tasks"])
+        return _describe(name, loaded["tasks"])
 
 
 def _file_of_task(name: str) -> Path | None:
