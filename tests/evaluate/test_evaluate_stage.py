@@ -310,6 +310,8 @@ def test_the_identity_of_a_task_file_is_its_content(tmp_path):
         (("capitals.jsonl", "elsewhere.jsonl"), "elsewhere.jsonl"),
         (("doc_to_choice: choices", "doc_to_choice: '{{nothing}}'"), "cannot be used"),
         (("test_split: test", "test_split: validation"), "cannot be used"),
+        (("test_split: test", "test_split: test\nnum_fewshot: many"), "cannot be used"),
+        (("test_split: test", "test_split: test\nnum_fewshot: 1\nfewshot_split: dev"), "cannot be used"),
         (("metric: acc,", "metric: accuracy_of_some_kind,"), "accuracy_of_some_kind"),
     ],
 )
