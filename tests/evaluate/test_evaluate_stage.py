@@ -321,6 +321,13 @@ def test_broken_task_files_are_refused(tmp_path, change, said):
         plan_task("capitals.yaml", folder=folder)
 
 
+def test_a_task_whose_identity_cannot_be_taken_is_refused(tmp_path):
+    folder = write_task(tmp_path / "tasks", TASK + "process_results: !function built_in_judge.judge\n")
+    (folder / "built_in_judge.py").write_text("judge = max\n")  # it has no source to count
+    with pytest.raises(EtymonError, match="cannot be used"):
+        plan_task("capitals.yaml", folder=folder)
+
+
 def test_an_empty_choice_is_refused(store, tiny_model, tmp_path):
     data = [*CAPITALS[:2], {"question": "The capital of Chad is", "choices": ["", "Rome"], "label": 0}]
     text = TASK + 'target_delimiter: ""\n'
