@@ -116,7 +116,7 @@ def _inputs(artifact: Artifact, known: Collection[str]) -> Iterable[Finding]:
 
 def _is_artifact_name(label: str) -> bool:
     stage, _, address = label.rpartition("-")
-    return bool(stage) and len(address) == 12 and all(c in "0123456789abcdef" for c in address)
+    return stage.isalnum() and len(address) == 12 and all(c in "0123456789abcdef" for c in address)
 
 
 def _statement(artifact: Artifact, by_digest: dict[str, Artifact]) -> Iterable[Finding]:
