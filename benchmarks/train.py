@@ -24,13 +24,13 @@ from etymon.train.device import resolve_dtype
 PEERS = Path(__file__).parent / "peers"
 
 
-def write_rows(path: Path, count: int) -> None:
+def write_rows(path: Path, count: int, characters: int) -> None:
     """Docstrings of the standard library, spread over its modules: real text of very different lengths."""
     texts = []
     for source in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
         for node in ast.walk(ast.parse(source.read_text("utf-8"))):
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and len(ast.get_docstring(node) or "") > 200:
-                texts.append(f"{source.stem}.{node.name}\n\n{ast.get_docstring(node)}"[:3000])
+                texts.append(f"{source.stem}.{node.name}\n\n{ast.get_docstring(node)}"[:characters])
     chosen = texts[:: max(1, len(texts) // count)][:count]
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in chosen), "utf-8")
 
@@ -54,7 +54,7 @@ def main() -> None:
     BENCH.mkdir(exist_ok=True)
     rows = arguments.rows or BENCH / "train_rows.jsonl"
     if not arguments.rows:
-        write_rows(rows, 16 if arguments.quick else 64)
+        write_rows(rows, *((8, 1200) if arguments.quick else (64, 3000)))
     trl = peer_python("trl", ["trl==1.16.0", "torch==2.13.0"])
     folder = str(open_model("smollm2-135m-instruct-q4_1").folder)
     dtype = resolve_dtype("auto", "cpu")

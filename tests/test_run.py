@@ -103,6 +103,14 @@ def test_a_longer_budget_continues_the_finished_training(project: Path, finished
     assert [each["step"] for each in metrics] == list(range(1, len(metrics) + 1))
 
 
+def test_plan_measures_before_anything_runs(finished: Path, tmp_path: Path) -> None:
+    planned = etymon(finished, "plan", "recipe.yaml", "-w", str(tmp_path / "planned"), "--set", "train.budget.tokens=200_000")
+    assert planned.returncode == 0, planned.stderr
+    assert "memory" in planned.stdout
+    assert "the budget repeats it" in planned.stdout
+    assert not list((tmp_path / "planned" / "artifacts").glob("train-*"))
+
+
 def test_chat_answers(finished: Path) -> None:
     answer = etymon(finished, "chat", "small", "--prompt", "What is JSON?", "--tokens", "8")
     assert answer.returncode == 0, answer.stderr

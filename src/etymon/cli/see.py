@@ -91,7 +91,8 @@ def verify(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     from etymon.evidence.verify import verify as check
 
     artifacts = list(open_store(workspace).artifacts())
-    findings = check(artifacts)
+    with console.status("Reading every byte again …"):
+        findings = check(artifacts)
     for finding in findings:
         console.print(f"✗ {finding}", style="red", markup=False, soft_wrap=True)
     if findings:
