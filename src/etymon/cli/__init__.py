@@ -1,14 +1,9 @@
 """The front door: one small module per group of commands, no logic."""
 
 import errno
-import os
 import sys
 
 from etymon.errors import EtymonError
-
-# Threads that wait for each other sleep instead of spinning. Beside another busy program a training step took 48 s spinning
-# and 23 s sleeping (two cores); alone there was no difference. Read when PyTorch loads, so it is set before.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def main() -> None:
