@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+_SEPARATORS = ("<|endoftext|>", "<|end_of_text|>")
+
+
 def text_ids(tokenizer: "PreTrainedTokenizerBase", texts: list[str]) -> list[list[int]]:
     """Token ids of plain texts, without marks. A control token written in a text is fed as the characters it is."""
     if not texts:
         return []
     ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     return ids
-
-
-_SEPARATORS = ("<|endoftext|>", "<|end_of_text|>")
 
 
 def document_marks(tokenizer: "PreTrainedTokenizerBase") -> tuple[int | None, int | None]:
