@@ -83,7 +83,9 @@ def find_model(text: str, store: Store, listener: Listener = silent) -> Model:
     try:
         return open_model(text, listener=listener)
     except EtymonError as error:
-        if "neither an alias nor a path" in error.problem and (near := difflib.get_close_matches(text, trained, n=3)):
+        own = sorted({artifact.facts["name"] for artifact in runs(store)})
+        if "neither an alias nor a path" in error.problem and own:
+            near = difflib.get_close_matches(text, trained, n=3) or own[:5]
             raise EtymonError(error.problem, f"Models of this workspace: {', '.join(near)}. {error.remedy}") from None
         raise
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from etymon import recipe
 from etymon.corpus.stage import CorpusExecution, corpus_inputs, corpus_meaning, corpus_stage
-from etymon.evaluate.stage import EvaluateExecution, EvaluateMeaning, evaluate_stage, load_task
+from etymon.evaluate.plan import plan_task
+from etymon.evaluate.stage import evaluate_stage
 from etymon.evidence.stage import EvidenceExecution, EvidenceMeaning, evidence_stage
 from etymon.foundation.facts import describe_model
 from etymon.foundation.model import Model
@@ -74,6 +75,5 @@ def make_run(folder: Path, texts: list[str], root: Path) -> Run:
 
 
 def evaluate_heldout(store: Store, model: Model, corpus: Artifact) -> Artifact:
-    task = load_task("heldout", file=None, corpus=corpus, characters=_CHARACTERS)
-    meaning = EvaluateMeaning(task="heldout", identity=task.identity, characters=_CHARACTERS)
-    return store.obtain(evaluate_stage, {"model": model, "corpus": corpus}, meaning, EvaluateExecution(device="cpu"))[0]
+    plan = plan_task("heldout", corpus=corpus, characters=_CHARACTERS, device="cpu")
+    return store.obtain(evaluate_stage, plan.inputs(model), plan.meaning, plan.execution)[0]

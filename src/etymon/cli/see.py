@@ -53,7 +53,7 @@ def runs(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
 def show(
     name: Annotated[str, typer.Argument(help="A run, or an artifact's name or its beginning.")],
     workspace: Workspace = DEFAULT_WORKSPACE,
-    rows: Annotated[int, typer.Option(help="Print so many training rows, with what is supervised marked.")] = 0,
+    rows: Annotated[int, typer.Option(help="Print so many training rows, with what is supervised marked.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """What a run or an artifact is: its facts, inputs, files and settings."""
@@ -71,7 +71,7 @@ def show(
         print(artifact.manifest.model_dump_json(indent=1))
         return
     manifest = artifact.manifest
-    console.print(f"[bold]{artifact.name}[/]  made {manifest.created} in {duration(manifest.seconds)}")
+    console.print(f"[bold]{artifact.name}[/]  made {manifest.created}")
     console.print(f"[dim]{shown_path(artifact.folder)}[/]", soft_wrap=True)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
@@ -79,6 +79,8 @@ def show(
     for role, given in manifest.inputs.items():
         table.add_row(f"from {role}", Text(f"{given.label}  {given.digest[:16]}…"))
     for key, value in artifact.facts.items():
+        if key == "parts":  # of a run: the inputs above
+            continue
         table.add_row(key, Text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
     for file, record in manifest.files.items():
         table.add_row("file", Text(f"{file}  {record.bytes:,} bytes  {record.sha256[:16]}…"))

@@ -190,7 +190,7 @@ def _empty(drops: Counter[str]) -> EtymonError:
     counted = ", ".join(f"{reason} {count}" for reason, count in _ordered(drops).items())
     return EtymonError(
         f"The corpus is empty: no document was kept ({counted or 'none was found'}).",
-        "Add longer or readable documents; the reasons and their counts are above.",
+        "Add longer or readable documents.",
     )
 
 

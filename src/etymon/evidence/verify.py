@@ -60,7 +60,12 @@ def taken_from_outside(artifacts: Iterable[Artifact]) -> dict[str, str]:
     """Inputs that are neither one of these artifacts nor the model in one: foundations and sources, label by digest."""
     given = list(artifacts)
     inside = _inside(given)
-    records = [record for artifact in given for record in artifact.manifest.inputs.values()]
+    records = [
+        record
+        for artifact in given
+        for record in artifact.manifest.inputs.values()
+        if record.digest != artifact.manifest.meaning.get("identity")  # documents that the task's own identity names
+    ]
     return {record.digest: record.label for record in records if record.digest not in inside}
 
 
