@@ -58,11 +58,6 @@ class Segments:
     def tokens(self) -> int:
         return sum(self.lengths)
 
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest sequence, ancestors included."""
-        return max(offset + length for offset, length in zip(self.offsets, self.lengths, strict=True))
-
     @cached_property
     def positions_1T(self) -> Tensor:
         """The position of each token in its own sequence, as ``position_ids``."""
