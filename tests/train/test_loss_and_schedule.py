@@ -1,5 +1,9 @@
 """The chunked loss against PyTorch's, and the laws of the schedule."""
 
+import math
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,7 +11,24 @@ from hypothesis import strategies as st
 
 from etymon.train import loss as loss_module
 from etymon.train.loss import summed_cross_entropy
-from etymon.train.schedule import decay_start, learning_rate
+from etymon.train.schedule import Kind, decay_start, learning_rate
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A schedule with the peak 1."""
+
+    steps: int
+    warmup_steps: int
+    decay_share: float
+    kind: Kind
+
+    @property
+    def begin(self) -> int:
+        return decay_start(self.steps, self.decay_share, kind=self.kind, warmup_steps=self.warmup_steps)
+
+    def rates(self) -> list[float]:
+        return [learning_rate(step, peak=1.0, **self.__dict__) for step in range(self.steps)]
 
 
 @pytest.mark.parametrize("softcap", [None, 3.0])
@@ -42,20 +63,65 @@ def test_frozen_head_still_passes_gradients_to_the_hidden_states() -> None:
     assert hidden.grad.abs().sum() > 0
 
 
-schedules = st.tuples(st.integers(1, 400), st.integers(0, 10), st.floats(0, 1))
+kinds: st.SearchStrategy[Kind] = st.sampled_from(("wsd", "cosine", "linear"))
+shapes = st.builds(Shape, steps=st.integers(1, 400), warmup_steps=st.integers(0, 10), decay_share=st.floats(0, 1), kind=kinds)
 
 
-@given(schedules)
-def test_rate_stays_between_zero_and_peak(schedule: tuple[int, int, float]) -> None:
-    steps, warmup, share = schedule
-    rates = [learning_rate(s, peak=1.0, steps=steps, warmup_steps=warmup, decay_share=share) for s in range(steps)]
-    assert all(0 < rate <= 1 for rate in rates)
+@given(shapes)
+def test_rate_stays_between_zero_and_peak(shape: Shape) -> None:
+    assert all(0 < rate <= 1 for rate in shape.rates())
 
 
-@given(schedules, st.integers(1, 300))
-def test_constant_part_does_not_depend_on_the_length(schedule: tuple[int, int, float], more: int) -> None:
-    steps, warmup, share = schedule
-    short = [learning_rate(s, peak=1.0, steps=steps, warmup_steps=warmup, decay_share=share) for s in range(steps)]
-    long = [learning_rate(s, peak=1.0, steps=steps + more, warmup_steps=warmup, decay_share=share) for s in range(steps)]
-    begin = min(decay_start(steps, share), decay_start(steps + more, share))
-    assert short[:begin] == long[:begin]
+@given(shapes)
+def test_rate_rises_through_the_warm_up_and_never_after(shape: Shape) -> None:
+    rates = shape.rates()
+    warm, rest = rates[: shape.warmup_steps], rates[shape.warmup_steps :]
+    assert all(one < other for one, other in pairwise(warm))
+    assert all(one >= other for one, other in pairwise(rest))
+    assert all(one > other for one, other in pairwise(rates[max(shape.warmup_steps, shape.begin) :]))
+
+
+@given(shapes, st.integers(1, 300))
+def test_what_comes_before_the_decay_does_not_depend_on_the_length(shape: Shape, more: int) -> None:
+    """So a checkpoint of ``decay_start`` steps or fewer may be continued by a run of any length."""
+    longer = replace(shape, steps=shape.steps + more)
+    begin = min(shape.begin, longer.begin)
+    assert shape.rates()[:begin] == longer.rates()[:begin]
+
+
+@given(shapes, st.integers(1, 300))
+def test_from_the_decay_on_every_step_depends_on_the_length(shape: Shape, more: int) -> None:
+    """``decay_start`` gives nothing away: one step later the rates of a longer run differ."""
+    longer = replace(shape, steps=shape.steps + more)
+    at = max(shape.begin, shape.warmup_steps)
+    if at < shape.steps:
+        assert shape.rates()[at] < longer.rates()[at]
+
+
+@given(shapes.filter(lambda shape: shape.kind != "wsd"))
+def test_cosine_and_linear_are_the_same_read_backwards(shape: Shape) -> None:
+    decay = shape.rates()[shape.begin :]
+    assert [one + other for one, other in zip(decay, reversed(decay), strict=True)] == pytest.approx([1.0] * len(decay))
+
+
+@given(shapes)
+def test_all_kinds_end_near_zero(shape: Shape) -> None:
+    """At the last step of n the progress is n/(n+1)."""
+    decay = shape.steps - shape.begin
+    if decay and shape.warmup_steps < shape.steps:
+        left = 1 / (decay + 1)
+        expected = {"linear": left, "wsd": 1 - (1 - left) ** 0.5, "cosine": math.sin(math.pi * left / 2) ** 2}
+        assert shape.rates()[-1] == pytest.approx(expected[shape.kind])
+
+
+def test_a_cosine_by_hand() -> None:
+    shape = Shape(steps=5, warmup_steps=2, decay_share=0.3, kind="cosine")
+    assert shape.begin == 2
+    half = math.sqrt(0.5) / 2
+    assert shape.rates() == pytest.approx([1 / 3, 2 / 3, 0.5 + half, 0.5, 0.5 - half])
+
+
+def test_a_run_shorter_than_its_warm_up() -> None:
+    shape = Shape(steps=3, warmup_steps=10, decay_share=0.3, kind="linear")
+    assert shape.begin == 3
+    assert shape.rates() == pytest.approx([1 / 11, 2 / 11, 3 / 11])

@@ -8,27 +8,35 @@ from typing import Literal
 from etymon.errors import EtymonError
 from etymon.store.environment import instruction_set
 
+Device = Literal["cpu", "cuda", "mps"]
+
 _ACCELERATORS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 """Device files of NVIDIA's driver, of WSL's, and of AMD's: without any of them PyTorch finds no GPU on Linux."""
 
 
-def resolve_device(asked: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
-    """``auto`` is CUDA where there is one."""
-    found = asked != "cpu" and _cuda_found()
-    if asked == "cuda" and not found:
-        raise EtymonError("execution.device is cuda, but PyTorch sees no CUDA device.", "Set execution.device: cpu.")
-    return "cuda" if found else "cpu"
+def resolve_device(asked: Literal["auto", "cpu", "cuda", "mps"]) -> Device:
+    """``auto`` is CUDA where there is one, else Apple's GPU (``mps``, untested) on a Mac that has one, else the CPU.
+
+    Raises EtymonError for a device that was asked for and is not there.
+    """
+    if asked in ("auto", "cuda") and _cuda_found():
+        return "cuda"
+    if asked in ("auto", "mps") and _mps_found():
+        return "mps"
+    if asked in ("cuda", "mps"):
+        raise EtymonError(f"execution.device is {asked}, but PyTorch finds no such device.", "Set execution.device: cpu.")
+    return "cpu"
 
 
-def resolve_dtype(
-    asked: Literal["auto", "float32", "bfloat16"], device: Literal["cpu", "cuda"]
-) -> Literal["float32", "bfloat16"]:
-    """``auto`` is bfloat16 where the hardware multiplies it natively.
+def resolve_dtype(asked: Literal["auto", "float32", "bfloat16"], device: Device) -> Literal["float32", "bfloat16"]:
+    """``auto`` is bfloat16 where the hardware multiplies it natively, and float32 on ``mps``, where nothing was measured.
 
     A CPU without AVX512-BF16 or AMX emulates it: measured on such a machine, 59 GFLOP/s against 253 in float32.
     """
     if asked != "auto":
         return asked
+    if device == "mps":
+        return "float32"
     if device == "cuda":
         import torch
 
@@ -43,3 +51,11 @@ def _cuda_found() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def _mps_found() -> bool:
+    if sys.platform != "darwin":
+        return False
+    import torch
+
+    return torch.backends.mps.is_available()
