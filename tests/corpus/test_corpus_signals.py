@@ -44,7 +44,7 @@ def test_signals_are_pure_and_within_bounds(text: str) -> None:
 
 def test_the_batch_function_gives_what_measuring_one_text_gives() -> None:
     texts = [prose(1), "a\r\nb schÃ¶n", "", "x" * 5000]
-    rows = from_pydict({"raw": texts}).select(measured(col("raw"))).to_pylist()
+    rows = from_pydict({"raw": texts, "row": [None] * len(texts)}).select(measured(col("raw"), col("row"))).to_pylist()
     for row in rows:
         assert row["id"] == document_id(row["text"])
         assert row["words"] == measure(row["text"]).words
@@ -55,7 +55,11 @@ def test_the_batch_function_gives_what_measuring_one_text_gives() -> None:
 def test_the_first_broken_rule_is_the_reason() -> None:
     policy = POLICIES["default"]
     texts = ["", "too short", prose(1), "-- 1 :: " * 20, ("line of text\n" * 60).strip()]
-    table = from_pydict({"raw": texts}).select(measured(col("raw"))).with_column("reason", policy.reason())
+    table = (
+        from_pydict({"raw": texts, "row": [None] * len(texts)})
+        .select(measured(col("raw"), col("row")))
+        .with_column("reason", policy.reason())
+    )
     assert table.to_pydict()["reason"] == ["empty", "too-few-words", None, "mostly-symbols", "repeated-lines"]
 
 

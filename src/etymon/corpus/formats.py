@@ -14,8 +14,10 @@ import pyarrow
 import pyarrow.parquet
 
 from etymon.errors import EtymonError
+from etymon.text.rows import Row
 
-_EXCERPT = 200
+EXCERPT = 200
+"""Characters of what was found that a reader is shown."""
 csv.field_size_limit(1 << 30)  # the default of 128 KiB is less than a long document
 
 
@@ -25,6 +27,10 @@ class Document:
 
     unit: str
     text: str
+    row: Row | None = None
+    """The conversation or preference whose text it is."""
+    cut: str = ""
+    """What was left out of the row: turns after its last answer."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ def read_file(path: Path, unit: str, column: str) -> Read:
 
 
 def _text(path: Path, unit: str, column: str) -> Read:
-    decoded = _decoded(path.read_bytes(), unit)
+    decoded = decoded_text(path.read_bytes(), unit)
     yield decoded if isinstance(decoded, Unread) else Document(unit, decoded)
 
 
@@ -65,7 +71,7 @@ def _html(path: Path, unit: str, column: str) -> Read:
             content = b"<html><body>" + content + b"</body></html>"
         text = trafilatura.extract(content, include_comments=False, favor_recall=True) or trafilatura.html2txt(content)
     except Exception as error:  # a parser may fail on a broken page in any way: it is counted, not fatal
-        yield Unread(unit, "unreadable-html", _described(error))
+        yield Unread(unit, "unreadable-html", described(error))
         return
     yield Document(unit, text) if text and text.strip() else Unread(unit, "no-text-in-html", "no text was found")
 
@@ -75,7 +81,7 @@ def _pdf(path: Path, unit: str, column: str) -> Read:
     try:
         text = "\n\n".join(page.extract_text() for page in pypdf.PdfReader(path).pages)
     except Exception as error:  # a parser may fail on a broken or hostile file in any way: it is counted, not fatal
-        yield Unread(unit, "unreadable-pdf", _described(error))
+        yield Unread(unit, "unreadable-pdf", described(error))
         return
     if text.strip():
         yield Document(unit, text)
@@ -87,25 +93,17 @@ def _jsonl(path: Path, unit: str, column: str) -> Read:
     good = 0
     bad: Unread | None = None
     others: dict[str, None] = {}
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            row = f"{unit}#{number}"
-            if not line.strip():
-                continue
-            try:
-                content = json.loads(line.decode("utf-8-sig"))
-            except (ValueError, RecursionError) as error:
-                found = Unread(row, "bad-json", f"{_described(error)}: {line[:_EXCERPT].decode('utf-8', 'replace').strip()}")
-                bad = bad or found
-                yield found
-                continue
-            if isinstance(content, dict) and column in content:
-                good += 1
-                yield _cell(content[column], row)
-            else:
-                others |= dict.fromkeys(content) if isinstance(content, dict) else {}
-                bad = bad or Unread(row, "no-text-column", f"this row has no {column!r}")
-                yield Unread(row, "no-text-column", line[:_EXCERPT].decode("utf-8", "replace").strip())
+    for line in json_lines(path, unit):
+        if isinstance(line, Unread):
+            bad = bad or line
+            yield line
+        elif isinstance(line.content, dict) and column in line.content:
+            good += 1
+            yield _cell(line.content[column], line.unit)
+        else:
+            others |= dict.fromkeys(line.content) if isinstance(line.content, dict) else {}
+            bad = bad or Unread(line.unit, "no-text-column", f"this row has no {column!r}")
+            yield Unread(line.unit, "no-text-column", line.excerpt)
     if bad and not good:
         if others:
             raise _no_column(path, column, list(others))
@@ -115,8 +113,30 @@ def _jsonl(path: Path, unit: str, column: str) -> Read:
         )
 
 
+@dataclass(frozen=True)
+class JsonLine:
+    """One line of a JSON lines file, decoded."""
+
+    unit: str
+    content: Any
+    excerpt: str
+
+
+def json_lines(path: Path, unit: str) -> Iterator[JsonLine | Unread]:
+    """The lines of a file that are not empty; their units are ``file#1``, ``file#2`` … by their place in the file."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            row, excerpt = f"{unit}#{number}", line[:EXCERPT].decode("utf-8", "replace").strip()
+            try:
+                yield JsonLine(row, json.loads(line.decode("utf-8-sig")), excerpt)
+            except (ValueError, RecursionError) as error:
+                yield Unread(row, "bad-json", f"{described(error)}: {excerpt}")
+
+
 def _csv(path: Path, unit: str, column: str) -> Read:
-    decoded = _decoded(path.read_bytes(), unit)
+    decoded = decoded_text(path.read_bytes(), unit)
     if isinstance(decoded, Unread):
         yield decoded
         return
@@ -134,12 +154,12 @@ def _csv(path: Path, unit: str, column: str) -> Read:
         except StopIteration:
             return
         except csv.Error as error:
-            yield Unread(row, "bad-row", _described(error))
+            yield Unread(row, "bad-row", described(error))
             continue
         if len(cells) > place:
             yield _cell(cells[place], row)
         elif cells:
-            yield Unread(row, "bad-row", f"{len(cells)} cells, not {len(header)}: {','.join(cells)[:_EXCERPT]}")
+            yield Unread(row, "bad-row", f"{len(cells)} cells, not {len(header)}: {','.join(cells)[:EXCERPT]}")
 
 
 def _parquet(path: Path, unit: str, column: str) -> Read:
@@ -153,18 +173,18 @@ def _parquet(path: Path, unit: str, column: str) -> Read:
                 number += 1
                 yield _cell(value, f"{unit}#{number}")
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        yield Unread(f"{unit}#{number + 1}" if number else unit, "unreadable-parquet", _described(error))
+        yield Unread(f"{unit}#{number + 1}" if number else unit, "unreadable-parquet", described(error))
 
 
 def _cell(value: Any, row: str) -> Document | Unread:
     if value is None or value == "":
         return Unread(row, "empty", "")
     if not isinstance(value, str):
-        return Unread(row, "text-not-a-string", f"{type(value).__name__}: {str(value)[:_EXCERPT]}")
+        return Unread(row, "text-not-a-string", f"{type(value).__name__}: {str(value)[:EXCERPT]}")
     return Document(row, value)
 
 
-def _decoded(content: bytes, unit: str) -> str | Unread:
+def decoded_text(content: bytes, unit: str) -> str | Unread:
     """UTF-8, or UTF-16 that says so; another encoding would be a guess, so the file is told as unreadable."""
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
@@ -193,8 +213,9 @@ def _no_column(path: Path, column: str, columns: list[str]) -> EtymonError:
     )
 
 
-def _described(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_EXCERPT]
+def described(error: BaseException) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:EXCERPT]
 
 
 READERS: dict[str, Callable[[Path, str, str], Read]] = {

@@ -12,6 +12,8 @@ class Rule(Config):
     below: float | None = None
     above: float | None = None
     from_words: int = 0
+    rows_too: bool = False
+    """Whether it holds for conversations and preferences: a short answer, or one that repeats its prompt, is a good one."""
 
     def broken(self) -> Expression:
         """True where a document breaks the rule; an expression over the columns of signals."""
@@ -40,10 +42,10 @@ class Policy(Config):
     rules: tuple[Rule, ...]
     near_duplicates: NearDuplicates
 
-    def reason(self) -> Expression:
-        """The first broken rule's reason, null for a document that is kept."""
+    def reason(self, *, of_rows: bool = False) -> Expression:
+        """The first broken rule's reason, null for a document (or row) that is kept."""
         decided = lit(None).cast(DataType.string())
-        for rule in reversed(self.rules):
+        for rule in reversed([rule for rule in self.rules if rule.rows_too or not of_rows]):
             decided = when(rule.broken(), lit(rule.reason)).otherwise(decided)
         return decided
 
@@ -65,7 +67,7 @@ class Policy(Config):
 _DEFAULT = Policy(
     name="default",
     rules=(
-        Rule(reason="empty", signal="characters", below=1),
+        Rule(reason="empty", signal="characters", below=1, rows_too=True),
         Rule(reason="too-few-words", signal="words", below=12),
         Rule(reason="mostly-symbols", signal="words_with_a_letter", below=0.5),
         Rule(reason="overlong-words", signal="mean_word_length", above=25),

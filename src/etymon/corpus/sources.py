@@ -3,12 +3,15 @@
 import difflib
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from etymon.corpus.formats import READERS, Read, Unread, read_file
 from etymon.corpus.python_docs import library_files, read_module
+from etymon.corpus.row_files import ROW_READERS, read_rows
+from etymon.corpus.rows import known_columns
 from etymon.errors import EtymonError
 from etymon.recipe import Corpus, Source
 from etymon.store import DigestCache, value_digest
@@ -19,7 +22,7 @@ class SourceFiles:
     """The files of one source: an ``Input`` of the corpus stage."""
 
     name: str
-    kind: str
+    kind: Literal["files", "python-docs", "chat", "preference"]
     folder: Path
     files: tuple[tuple[str, Path], ...]
     """(unit, path) in the order of units: the path below ``folder`` or the module's dotted name."""
@@ -31,10 +34,15 @@ class SourceFiles:
     """Over units and the content of their files, and over what was skipped. Hidden files come and go (editors and file
     managers write them), so they are counted only."""
 
-    def read(self, column: str) -> Iterator[Read]:
-        """The documents of each file in turn, then what was skipped."""
+    def read(self, column: str, columns: Mapping[str, str]) -> Iterator[Read]:
+        """The documents or rows of each file in turn, then what was skipped. See ``recipe.Source`` for the columns."""
         for unit, path in self.files:
-            yield read_module(path, unit) if self.kind == "python-docs" else read_file(path, unit, column)
+            if self.kind == "python-docs":
+                yield read_module(path, unit)
+            elif self.kind == "files":
+                yield read_file(path, unit, column)
+            else:
+                yield read_rows(path, unit, self.kind, columns)
         yield iter(self.skipped)
 
 
@@ -90,19 +98,21 @@ def _find(path: Path) -> _Found:
 
 
 def _source_files(source: Source, base: Path, digests: DigestCache) -> SourceFiles:
+    _check_columns(source)
+    types = ROW_READERS if source.kind in ("chat", "preference") else READERS
     if source.kind == "python-docs":
         found, files = _Found(Path(os.__file__).parent, [], []), library_files()
     else:
         assert source.path is not None  # the recipe's schema sees to it
         found = _find(base / Path(source.path).expanduser())
-        files = [(name, found.root / name) for name in found.names if _suffix(name) in READERS]
-    unsupported = [name for name in found.names if _suffix(name) not in READERS]
+        files = [(name, found.root / name) for name in found.names if _suffix(name) in types]
+    unsupported = [name for name in found.names if _suffix(name) not in types]
     if not files:
-        types = sorted({_suffix(name) or name for name in unsupported})
+        others = sorted({_suffix(name) or name for name in unsupported})
         raise EtymonError(
             f"Source {source.name!r}: none of the {len(found.names)} files of {found.root} can be read "
-            f"(found {', '.join(types)}).",
-            f"Readable types: {' '.join(READERS)}.",
+            f"(found {', '.join(others)}).",
+            f"Readable types: {' '.join(types)}.",
         )
     skipped = [Unread(name, f"unsupported-type{_suffix(name)}", "no reader takes this type") for name in unsupported]
     skipped += found.skipped
@@ -113,6 +123,18 @@ def _source_files(source: Source, base: Path, digests: DigestCache) -> SourceFil
     return SourceFiles(
         source.name, source.kind, found.root, tuple(files), tuple(skipped), found.hidden, value_digest(content)
     )
+
+
+def _check_columns(source: Source) -> None:
+    if source.kind not in ("chat", "preference"):
+        return
+    known = known_columns(source.kind)
+    if strange := next((name for name in source.columns if name not in known), None):
+        close = difflib.get_close_matches(strange, known, n=1)
+        raise EtymonError(
+            f"Source {source.name!r}: `columns` names {strange!r}, which rows of the kind {source.kind} do not have.",
+            f"Did you mean {close[0]}?" if close else f"They may have {', '.join(known)}.",
+        )
 
 
 def _below(folder: Path) -> _Found:

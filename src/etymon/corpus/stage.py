@@ -1,8 +1,10 @@
 """The corpus stage: sources → raw documents → signals → decisions → duplicates → split → train and held-out tables.
 
-Files of the artifact: ``train.parquet`` and ``heldout.parquet`` (id, source, unit, license, text), ``drops.parquet`` (id,
-source, unit, reason, characters, excerpt) and ``signals.parquet`` (id and every signal, dropped documents included), each
-sorted by id. A document's id is the digest of its repaired text, so an exact copy that was dropped has its survivor's id.
+Files of the artifact: ``train.parquet`` and ``heldout.parquet`` (id, source, unit, license, text, row), ``drops.parquet``
+(id, source, unit, reason, characters, excerpt), ``cut.parquet`` (the same of what was left out of rows that were kept) and
+``signals.parquet`` (id and every signal, dropped documents included), each sorted by id. ``row`` is the JSON of a
+conversation or preference (``text.rows``), as it was read, and null for a document. A document's id is the digest of its
+repaired text, a row's that of its JSON, so an exact copy that was dropped has its survivor's id.
 """
 
 from collections import Counter
@@ -20,17 +22,19 @@ import pyarrow.parquet
 from etymon import recipe
 from etymon.corpus.duplicates import exact_survivors, near_duplicate_clusters
 from etymon.corpus.engine import col, from_pydict, lit, read_parquet, when
+from etymon.corpus.formats import EXCERPT
 from etymon.corpus.policy import POLICIES, Policy
-from etymon.corpus.reading import DROPS, EXCERPT, FEWEST_UNITS, SourceMeaning, cut_into_sections, read_sources
+from etymon.corpus.reading import DROPS, FEWEST_UNITS, SourceMeaning, cut_into_sections, read_sources
 from etymon.corpus.signals import SIGNAL_NAMES, measured
 from etymon.corpus.sources import SourceFiles, corpus_inputs
 from etymon.corpus.split import Split, split_units
 from etymon.errors import EtymonError
 from etymon.store import Config, Draft, Stage
+from etymon.text.rows import Row
 
 __all__ = ["CorpusExecution", "CorpusMeaning", "SourceFiles", "corpus_inputs", "corpus_meaning", "corpus_stage"]
 
-_DOCUMENT = ["id", "source", "unit", "license", "text"]
+_DOCUMENT = ["id", "source", "unit", "license", "text", "row"]
 
 
 class CorpusMeaning(Config):
@@ -49,7 +53,10 @@ class CorpusExecution(Config):
 def corpus_meaning(corpus: recipe.Corpus) -> CorpusMeaning:
     """The meaning of a recipe's corpus section, its policy resolved to numbers."""
     return CorpusMeaning(
-        sources=tuple(SourceMeaning(name=s.name, kind=s.kind, license=s.license, column=s.column) for s in corpus.sources),
+        sources=tuple(
+            SourceMeaning(name=s.name, kind=s.kind, license=s.license, column=s.column, columns=s.columns)
+            for s in corpus.sources
+        ),
         policy=POLICIES[corpus.data_policy],
         heldout_share=corpus.heldout.share,
         seed=corpus.seed,
@@ -60,7 +67,7 @@ def _build(draft: Draft[CorpusMeaning, CorpusExecution]) -> None:
     meaning = draft.meaning
     with TemporaryDirectory(dir=draft.folder, prefix="work-") as work:
         raw = Path(work) / "raw.parquet"
-        unread = read_sources(
+        unread, cut_rows = read_sources(
             meaning.sources, draft.inputs, raw, lambda doing, files: draft.clock(doing, total=files, unit="files")
         )
         if not pyarrow.parquet.read_metadata(raw).num_rows:
@@ -80,6 +87,7 @@ def _build(draft: Draft[CorpusMeaning, CorpusExecution]) -> None:
         for side, table in sides.items():
             _write(table, draft.folder / f"{side}.parquet")
         _write(drops, draft.folder / "drops.parquet")
+        _write(pyarrow.Table.from_pylist(cut_rows, DROPS), draft.folder / "cut.parquet")
         _write(documents.signals(), draft.folder / "signals.parquet")
         tick(sum(map(len, sides.values())))
     draft.facts |= _facts(sides["train"], sides["heldout"], drops, documents) | {
@@ -88,6 +96,7 @@ def _build(draft: Draft[CorpusMeaning, CorpusExecution]) -> None:
         "linked_units": split.linked,
         "near_duplicate_clusters": len(set(clusters.values())),
         "sectioned": sectioned,
+        "cut": _ordered(Counter(row["reason"] for row in cut_rows)),
         "hidden": sum(given.hidden for given in draft.inputs.values()),
     }
 
@@ -139,11 +148,13 @@ class _Documents:
 
 
 def _decide(draft: Draft[CorpusMeaning, CorpusExecution], raw: Path, path: Path) -> _Documents:
-    """Measure every raw document, apply the policy's rules, then drop exact duplicates of what they keep."""
+    """Measure every raw document and row, apply the policy's rules, then drop exact duplicates of what they keep."""
     count = pyarrow.parquet.read_metadata(raw).num_rows
     tick = draft.clock("measuring", total=count, unit="documents")
-    columns = read_parquet(str(raw)).select("position", "source", "unit", "license", measured(col("raw")))
-    _stream(columns.with_column("reason", draft.meaning.policy.reason()).to_arrow_iter(), path, tick)
+    columns = read_parquet(str(raw)).select("position", "source", "unit", "license", "row", measured(col("raw"), col("row")))
+    policy = draft.meaning.policy
+    reason = when(col("row").is_null(), policy.reason()).otherwise(policy.reason(of_rows=True))
+    _stream(columns.with_column("reason", reason).to_arrow_iter(), path, tick)
     documents = read_parquet(str(path))
     survivors = exact_survivors(documents.where(col("reason").is_null()).select("position", "content"))
     decided = (
@@ -190,7 +201,7 @@ def _empty(drops: Counter[str]) -> EtymonError:
     counted = ", ".join(f"{reason} {count}" for reason, count in _ordered(drops).items())
     return EtymonError(
         f"The corpus is empty: no document was kept ({counted or 'none was found'}).",
-        "Add longer or readable documents.",
+        "Add longer or readable documents, or rows without these faults.",
     )
 
 
@@ -206,7 +217,14 @@ def _facts(train: pyarrow.Table, heldout: pyarrow.Table, drops: pyarrow.Table, d
         "languages": _counts(documents.kept["language"]),
         "licenses": sorted(set(both["license"].to_pylist())),
         "sources": _counts(both["source"]),
+        "rows": _row_kinds(train),
     }
+
+
+def _row_kinds(table: pyarrow.Table) -> dict[str, int]:
+    """How many conversations, pairs and judged answers there are."""
+    kinds = Counter(Row.from_json(row).kind for row in table["row"].to_pylist() if row is not None)
+    return {kind: kinds[kind] for kind in ("conversation", "pair", "judged")}
 
 
 def _characters(table: pyarrow.Table) -> int:
@@ -227,5 +245,5 @@ def _write(table: pyarrow.Table, path: Path) -> None:
     pyarrow.parquet.write_table(table.sort_by(order).combine_chunks(), path, compression="zstd")
 
 
-corpus_stage: Stage[CorpusMeaning, CorpusExecution] = Stage("corpus", 2, _build, CorpusMeaning, CorpusExecution)
+corpus_stage: Stage[CorpusMeaning, CorpusExecution] = Stage("corpus", 3, _build, CorpusMeaning, CorpusExecution)
 """Inputs: one ``SourceFiles`` for each source of the meaning, by its name (``corpus_inputs`` gives them)."""
