@@ -93,7 +93,7 @@ def test_counters_of_processor_packages(tmp_path: Path) -> None:
 def test_a_cpu_is_measured_or_assumed_and_says_which() -> None:
     energy = open_meter("cpu", threads=1).read()
     assert energy.joules is not None
-    assert energy.method.startswith(("measured: RAPL", "assumed: 12 W a core, 1 cores"))
+    assert energy.method.startswith(("measured: RAPL", "assumed: 12 W a core × 1,"))
     if energy.method.startswith("assumed"):
         assert energy.joules == pytest.approx(12 * energy.seconds)
 

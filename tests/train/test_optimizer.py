@@ -138,6 +138,17 @@ def test_muon_learns(tiny_llama: Path, lora: bool, most: float) -> None:
     assert trial.steps(14) < most
 
 
+def test_muon_moves_a_matrix_as_far_as_adamw_would(tiny_llama: Path) -> None:
+    """Root mean square of an update over the rate: 0.2 for AdamW in practice (arXiv 2502.16982), whatever the shape."""
+    trial = Trial(tiny_llama, "muon")
+    before = trial.weights()
+    trial.steps(1, rate=1e-3)
+    for kind in ("k_proj", "q_proj", "up_proj", "down_proj"):
+        name = next(name for name in before if kind in name)
+        update = (trial.parameters[name].detach() - before[name]) / 1e-3
+        assert 0.15 < float(update.square().mean().sqrt()) < 0.25
+
+
 def test_learning_rate_reaches_every_part(tiny_llama: Path) -> None:
     trial = Trial(tiny_llama, "muon")
     before = trial.weights()

@@ -1,7 +1,10 @@
 """Trackers through their real clients where they are installed, and what happens where they are not or fail."""
 
+import json
+import sqlite3
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -65,7 +68,12 @@ def test_trackio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))
     pytest.importorskip("trackio")
     run("trackio", tmp_path)
-    assert list(tmp_path.glob("etymon.*"))
+    with closing(sqlite3.connect(tmp_path / "etymon.db")) as database:
+        rows = list(database.execute("select run_name, step, metrics from metrics order by step"))
+    assert [(name, step, json.loads(metrics)["loss"]) for name, step, metrics in rows] == [
+        ("a-run", 1, 2.5),
+        ("a-run", 2, 2.25),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def open_meter(device: Literal["cpu", "cuda", "mps"], threads: int) -> EnergyMet
     if packages:
         return EnergyMeter(packages, "measured: RAPL counters of the processor packages, other programs included")
     cores = min(threads, psutil.cpu_count(logical=False) or threads)
-    method = f"assumed: {ASSUMED_WATTS_PER_CORE:g} W a core, {cores} cores, for the wall time; memory is not counted"
+    method = f"assumed: {ASSUMED_WATTS_PER_CORE:g} W a core × {cores}, for the wall time; memory is not counted"
     return EnergyMeter([], method, ASSUMED_WATTS_PER_CORE * cores)
 
 
