@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from etymon.errors import EtymonError
+from etymon.evaluate.heldout import HeldoutChoice
 from etymon.evaluate.stage import EvaluateExecution, EvaluateMeaning, HeldoutDocuments, load_task
 from etymon.foundation.model import Model
 from etymon.store import Artifact, Input
@@ -21,14 +22,16 @@ class TaskPlan:
     meaning: EvaluateMeaning
     execution: EvaluateExecution
     documents: HeldoutDocuments | None
+    conversations: str | None = None
+    """What of the task is put to a model under its own chat template, if anything is."""
 
     def inputs(self, model: Model) -> dict[str, Input]:
         return {"model": model} if self.documents is None else {"model": model, "documents": self.documents}
 
     def not_applicable(self, model: Model) -> str | None:
         """Why this model cannot be put to the task, or None."""
-        if self.meaning.task == "chat_retention" and not model.facts.has_chat_template:
-            return f"{model.name} has no chat template"
+        if self.conversations and not model.facts.has_chat_template:
+            return f"{self.conversations} are conversations, and {model.name} has no chat template"
         return None
 
 
@@ -38,7 +41,7 @@ def plan_task(
     corpus: Artifact | None = None,
     characters: int = HELDOUT_CHARACTERS,
     folder: Path = Path(),
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> TaskPlan:
     """``task``: a built-in name, a task file (.yaml, relative to ``folder``), or the name of a task of lm-eval.
 
@@ -55,8 +58,13 @@ def plan_task(
     name = task if file is None else loaded.name
     if file is not None and name in BUILT_IN:
         raise EtymonError(f"{file} defines a task named {name}, which is a built-in one.", "Give it another name.")
+    if isinstance(loaded, HeldoutChoice):
+        conversations = "held-out rows" if loaded.needs_chat_template else None
+    else:
+        conversations = "its questions" if task == "chat_retention" else None
     return TaskPlan(
         EvaluateMeaning(task=name, identity=loaded.identity),
         EvaluateExecution(device=device, file=str(file) if file else None, characters=characters if heldout else None),
         HeldoutDocuments(corpus, loaded.identity) if heldout and corpus else None,
+        conversations,
     )
