@@ -19,7 +19,7 @@ from transformers import (
 
 from etymon.errors import EtymonError
 from etymon.foundation.head import head_logits, hidden_states, prepare_packed
-from etymon.foundation.segments import ATTENTION, Segments, check_packable, segment_attention
+from etymon.foundation.segments import ATTENTION, Segments, check_packable, rope_threshold, segment_attention
 
 SIZES = {
     "vocab_size": 128,
@@ -126,19 +126,63 @@ def test_any_tree_equals_masked_attention(lengths: list[int], choices: list[int]
     torch.testing.assert_close(segment_attention(q_HTD, k_GTD, v_GTD, segments, window=window), expected)
 
 
-def test_longrope_rows_on_both_sides_of_the_threshold_are_refused() -> None:
+@pytest.mark.parametrize("window", [None, 6])
+@pytest.mark.parametrize("softcap", [None, 1.5])
+def test_half_precision_is_computed_in_full_also_inside_autocast(window: int | None, softcap: float | None) -> None:
+    segments = Segments((9, 12, 7, 20), (-1, 0, 0, -1))
+    generator = torch.Generator().manual_seed(3)
+    q_HTD = torch.randn(4, segments.tokens, 8, generator=generator).bfloat16()
+    k_GTD, v_GTD = torch.randn(2, 2, segments.tokens, 8, generator=generator).bfloat16()
+    exact = segment_attention(q_HTD.float(), k_GTD.float(), v_GTD.float(), segments, window=window, softcap=softcap)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = segment_attention(q_HTD.float(), k_GTD.float(), v_GTD, segments, window=window, softcap=softcap)
+    half = segment_attention(q_HTD, k_GTD, v_GTD, segments, window=window, softcap=softcap)
+    assert half.dtype == mixed.dtype == torch.bfloat16
+    assert torch.equal(half, exact.bfloat16())
+    assert torch.equal(mixed, exact.bfloat16())
+
+
+def test_a_segment_does_not_depend_on_what_else_is_in_the_row() -> None:
+    generator = torch.Generator().manual_seed(4)
+    q_HTD, k_HTD, v_HTD = torch.randn(3, 4, 40, 8, generator=generator)
+    alone = segment_attention(q_HTD[:, :10], k_HTD[:, :10], v_HTD[:, :10], Segments.of_documents([10]))
+    for lengths in ([10, 30], [10, 10, 10, 10], [10, 1, 29]):
+        assert torch.equal(segment_attention(q_HTD, k_HTD, v_HTD, Segments.of_documents(lengths))[:, :10], alone)
+
+
+def longrope(limit: int = 64) -> Phi3Config:
     rope = {
         "rope_type": "longrope",
         "short_factor": [1.0] * 8,
         "long_factor": [2.0] * 8,
         "rope_theta": 1e4,
-        "original_max_position_embeddings": 64,
+        "original_max_position_embeddings": limit,
+        "factor": 4.0,
     }
-    config = Phi3Config(**SIZES, rope_parameters=rope, original_max_position_embeddings=64)
+    return Phi3Config(**SIZES, rope_parameters=rope, original_max_position_embeddings=limit)
+
+
+def test_longrope_rows_on_both_sides_of_the_threshold_are_refused() -> None:
+    config = longrope()
+    assert rope_threshold(config) == 64
     check_packable(config, 5, 64)
     check_packable(config, 65, 200)
-    with pytest.raises(EtymonError, match="longrope"):
+    with pytest.raises(EtymonError, match=r"LongRoPE.* 5 and 65 tokens"):
         check_packable(config, 5, 65)
+
+
+def test_dynamic_rope_is_refused_beyond_the_length_it_was_trained_for() -> None:
+    config = LlamaConfig(**SIZES, rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4})
+    assert rope_threshold(config) is None
+    check_packable(config, 5, 256)
+    with pytest.raises(EtymonError, match=r"dynamic RoPE.*beyond 256"):
+        check_packable(config, 257, 257)
+
+
+@pytest.mark.parametrize("config", FAMILIES, ids=lambda c: c.model_type)
+def test_other_families_have_no_threshold(config: PreTrainedConfig) -> None:
+    assert rope_threshold(config) is None
+    check_packable(config, 1, 10**6)
 
 
 def test_layers_that_carry_state_are_refused() -> None:
