@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from etymon.errors import EtymonError
+from etymon.foundation.documents import text_ids
 from etymon.foundation.network import load_tokenizer
 from etymon.foundation.sources import open_model
 from etymon.foundation.vocabulary import NewToken, extend_tokenizer
@@ -29,11 +30,6 @@ STRANGE = [
     "👩‍🚀 émoji",
     "<|turn|> as text",
 ]
-
-
-def ids_of(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
-    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    return ids
 
 
 @pytest.fixture(scope="module", params=list(STYLES))
@@ -62,10 +58,10 @@ def test_every_text_comes_back_in_fewer_tokens(grown: Grown, some_texts: list[st
     _, tokenizer, new, extended = grown
     assert len(new) == 80
     for text in [*STRANGE, *POEMS, *some_texts]:
-        before, after = ids_of(tokenizer, [text])[0], ids_of(extended, [text])[0]
+        before, after = text_ids(tokenizer, [text])[0], text_ids(extended, [text])[0]
         assert extended.decode(after) == tokenizer.decode(before)
         assert len(after) <= len(before)
-    assert sum(map(len, ids_of(extended, POEMS))) < 0.6 * sum(map(len, ids_of(tokenizer, POEMS)))
+    assert sum(map(len, text_ids(extended, POEMS))) < 0.6 * sum(map(len, text_ids(tokenizer, POEMS)))
 
 
 def test_an_extended_tokenizer_joins_what_the_old_one_cut(grown: Grown, some_texts: list[str]) -> None:
@@ -73,7 +69,7 @@ def test_an_extended_tokenizer_joins_what_the_old_one_cut(grown: Grown, some_tex
     style, tokenizer, new, extended = grown
     texts = [*STRANGE, *POEMS, *some_texts]
     expected = [followed_by(tokenizer, new, text) for text in texts]
-    got = ids_of(extended, texts)
+    got = text_ids(extended, texts)
     if style != "llama3":
         assert got == expected
         return
@@ -217,6 +213,22 @@ def test_sentencepiece_learns_characters_first_and_stays_within_words(some_texts
         assert not ("," in token.text or "，" in token.text) or len(token.text) == 1
 
 
+def test_a_character_that_saves_more_tokens_goes_before_a_more_frequent_pair(some_texts: list[str]) -> None:
+    """As bytes a Chinese character takes three tokens: three of them save six, five pairs save five."""
+    [first] = learn_tokens(llama2_style(some_texts), ["qz qz qz qz qz 山 山 山"], 1)
+    assert first.text == "山"
+
+
+@pytest.mark.parametrize("style", ["gpt2", "llama3", "qwen"])
+def test_the_learner_sees_the_tokens_that_training_feeds(style: str, some_texts: list[str]) -> None:
+    """Control tokens that a text mentions are characters there, too."""
+    tokenizer, texts = STYLES[style](some_texts), [*STRANGE, *POEMS, *some_texts]
+    seen: Counter[int] = Counter()
+    for word, frequency in Spelling(tokenizer).words(texts).items():
+        seen.update(dict.fromkeys(word, 0) | {id: frequency * word.count(id) for id in word})
+    assert seen == Counter(id for ids in text_ids(tokenizer, texts) for id in ids)
+
+
 def test_a_run_without_a_cut_is_learned_in_reasonable_time(some_texts: list[str]) -> None:
     assert len(learn_tokens(gpt2_style(some_texts), ["abcdefghij" * 20_000, "山水" * 20_000], 50)) > 5
 
@@ -250,7 +262,7 @@ def test_transformers_reads_the_folder_as_any_other(tiny_llama: Path, tmp_path: 
     extended = extend_tokenizer(tokenizer, new, target)
     assert not {"merges.txt", "vocab.json"} & {path.name for path in target.iterdir()}
     for read in (AutoTokenizer.from_pretrained(target), load_tokenizer(open_model(str(target)))):
-        assert ids_of(read, POEMS) == ids_of(extended, POEMS)
+        assert text_ids(read, POEMS) == text_ids(extended, POEMS)
         assert read.get_vocab() == extended.get_vocab()
         assert read.chat_template == tokenizer.chat_template
         assert len(read) == len(tokenizer) + len(new)
@@ -277,6 +289,6 @@ def test_a_folder_of_transformers_own_llama_class_keeps_its_ids(some_texts: list
     written = json.loads((tmp_path / "grown" / "tokenizer_config.json").read_text())
     assert (written["add_bos_token"], written["add_eos_token"]) == (begins, False)
     assert (extended("青山")["input_ids"][0] == tokenizer.bos_token_id) is begins
-    assert ids_of(extended, texts) == [followed_by(tokenizer, new, text) for text in texts]
+    assert text_ids(extended, texts) == [followed_by(tokenizer, new, text) for text in texts]
     for text in texts:
-        assert extended.decode(ids_of(extended, [text])[0]) == tokenizer.decode(ids_of(tokenizer, [text])[0])
+        assert extended.decode(text_ids(extended, [text])[0]) == tokenizer.decode(text_ids(tokenizer, [text])[0])
