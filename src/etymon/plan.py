@@ -2,15 +2,19 @@
 
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import torch
 
 from etymon.progress import Clock
 from etymon.run import Job, build_corpus, open_foundation, train_config
-from etymon.train.build import loop_settings, plan_for, read_pieces, trainable_network
-from etymon.train.loop import make_optimizer, train_step
+from etymon.train.build import lesson_of, make_trainee
+from etymon.train.loop import train_step
+from etymon.train.parallel import Ranks
+from etymon.train.prepare import prepare
 
 _FORWARD_SHARE = 1 / 3
 """A forward pass takes about a third of a training step's arithmetic."""
@@ -44,26 +48,29 @@ class Estimate:
 def plan(job: Job) -> Estimate:
     """Measure one step at the fullest rows; foundation and corpus are made if they are not there yet."""
     foundation, corpus = open_foundation(job), build_corpus(job)
-    meaning, execution = train_config(job.recipe)
+    meaning, execution = train_config(job)
 
-    def clock(doing: str, *, total: float = 0, unit: str = "") -> Clock:
-        return Clock(job.listener, "plan", doing, total=total, unit=unit)
+    def clock(doing: str, *, total: float = 0, unit: str = "", done_before: float = 0) -> Clock:
+        return Clock(job.listener, "plan", doing, total=total, unit=unit, done_before=done_before)
 
-    pieces = read_pieces(foundation, corpus, meaning.settings.sequence_length, clock)
-    steps = plan_for(pieces, meaning.settings)
-    clock("measuring one training step")
-    network = trainable_network(foundation, meaning, execution, pieces)
-    settings = loop_settings(meaning.settings, execution)
-    optimizer = make_optimizer({name: p for name, p in network.named_parameters() if p.requires_grad}, settings)
-    fullest = max(steps.steps, key=lambda step: int(pieces.lengths[list(step)].sum()))
-    seconds = []
-    for _ in range(2):  # the first also pays for memory and kernels
-        begun = time.monotonic()
-        train_step(network, pieces, fullest, optimizer, settings.learning_rate, settings)
-        seconds.append(time.monotonic() - begun)
-    per_second = float(pieces.lengths[list(fullest)].sum()) / min(seconds)
+    with TemporaryDirectory() as work:
+        prepared = prepare(foundation, corpus, meaning, Path(work), clock)
+        clock("measuring one training step")
+        trainee = make_trainee(prepared, execution, Ranks())
+        lengths, steps = prepared.encoded.examples.lengths, prepared.plan
+        fullest = max(steps.steps, key=lambda step: int(lengths[list(step)].sum()))
+        measured = replace(prepared, plan=replace(steps, steps=(fullest,)))
+        lesson = lesson_of(measured, trainee, Path(work), clock)
+        seconds = []
+        for _ in range(2):  # the first also pays for memory and kernels
+            begun = time.monotonic()
+            train_step(trainee, lesson, fullest, meaning.settings.learning_rate, meaning.settings.clip_norm)
+            trainee.optimizer.step()
+            trainee.optimizer.zero_grad(set_to_none=True)
+            seconds.append(time.monotonic() - begun)
+    per_second = float(lengths[list(fullest)].sum()) / min(seconds)
     models = 1 + len(job.recipe.baselines)
-    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    trained = sum(p.numel() for p in trainee.parameters.values())
     weights = foundation.facts.parameters * 4
     scored = job.recipe.corpus.heldout.characters / _CHARACTERS_PER_TOKEN if "heldout" in job.recipe.evaluate.tasks else 0
     scored += sum(_TASK_TOKENS.get(task, 0) for task in job.recipe.evaluate.tasks)
@@ -71,7 +78,7 @@ def plan(job: Job) -> Estimate:
         steps=len(steps.steps),
         tokens=steps.tokens,
         models=models,
-        corpus_tokens=int(pieces.lengths.sum()),
+        corpus_tokens=int(lengths.sum()),
         epochs=steps.epochs,
         tokens_per_second=per_second,
         training_seconds=steps.tokens / per_second,

@@ -147,18 +147,29 @@ def build_corpus(job: Job) -> Artifact:
     return job.obtain("corpus", corpus_stage, inputs, corpus_meaning(job.recipe.corpus), CorpusExecution(), summary)
 
 
-def train_config(recipe: Recipe, baseline: str | None = None) -> tuple[TrainMeaning, TrainExecution]:
-    """The train stage's config, with device and compute type resolved for this machine."""
+def train_config(job: Job, baseline: str | None = None) -> tuple[TrainMeaning, TrainExecution]:
+    """The train stage's config, with device, compute type and chat template resolved."""
+    recipe = job.recipe
     device = resolve_device(recipe.execution.device)
-    settings = recipe.train.model_copy(update={"dtype": resolve_dtype(recipe.train.dtype, device)})
+    update: dict[str, Any] = {"dtype": resolve_dtype(recipe.train.dtype, device), "chat_template": None}
     if baseline == "scratch":
-        settings = settings.model_copy(update={"method": "full"})
-    execution = TrainExecution(
-        device=device,
-        pack_tokens=recipe.execution.pack_tokens,
-        checkpoint_minutes=recipe.execution.checkpoint_minutes,
+        update["method"] = "full"
+    meaning = TrainMeaning(
+        settings=recipe.train.model_copy(update=update),
+        start="random" if baseline == "scratch" else "foundation",
+        chat_template=_chat_template(job),
     )
-    return TrainMeaning(settings=settings, start="random" if baseline == "scratch" else "foundation"), execution
+    return meaning, TrainExecution(device=device, **recipe.execution.model_dump(exclude={"device"}))
+
+
+def _chat_template(job: Job) -> str | None:
+    if job.recipe.train.chat_template is None:
+        return None
+    path = job.folder / job.recipe.train.chat_template
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EtymonError(f"train.chat_template: {path} cannot be read: {error}.", "Give a Jinja file.") from None
 
 
 def train_model(job: Job, foundation: Model, corpus: Artifact, baseline: str | None = None) -> Model:
@@ -171,7 +182,7 @@ def train_model(job: Job, foundation: Model, corpus: Artifact, baseline: str | N
             f"loss {facts['first_loss']:.2f} → {facts['final_loss']:.2f}, {facts['tokens_per_second']:,.0f} tokens/s"
         )
 
-    meaning, execution = train_config(job.recipe, baseline)
+    meaning, execution = train_config(job, baseline)
     role = f"train {baseline}" if baseline else "train"
     artifact = job.obtain(role, train_stage, {"foundation": foundation, "corpus": corpus}, meaning, execution, summary)
     name = f"{job.recipe.name}-{baseline}" if baseline else job.recipe.name

@@ -1,152 +1,229 @@
-"""The loop: equal to plain Transformers, blind between documents, exact through a kill, extendable."""
+"""The loop: equal to plain Transformers, blind to how a step is divided, exact through a kill, extendable."""
 
+import json
+import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM
 
-from etymon.foundation.head import prepare_packed
-from etymon.recipe import Lora
-from etymon.train.adapters import add_adapter, merge_adapter
-from etymon.train.loop import LoopSettings, StepMetrics, forward_backward, train
-from etymon.train.objectives import causal_row
-from etymon.train.packing import Pieces, cut_documents, packs_of_step, plan_steps
-
-SETTINGS = LoopSettings(
-    learning_rate=1e-2,
-    warmup_steps=2,
-    decay_share=0.3,
-    weight_decay=0.01,
-    betas=(0.9, 0.95),
-    clip_norm=1.0,
-    compute_dtype=torch.float32,
-    pack_tokens=96,
-    checkpoint_seconds=0.0,
+from etymon.errors import EtymonError
+from etymon.recipe import Train
+from etymon.train.adapters import merge_adapter
+from etymon.train.examples import Examples
+from etymon.train.loop import StepMetrics, forward_backward, mean_loss
+from training import (
+    EXECUTION,
+    SETTINGS,
+    lesson_of,
+    random_documents,
+    run_training,
+    trainee_of,
 )
 
 
 @pytest.fixture(scope="module")
-def pieces() -> Pieces:
-    random = np.random.default_rng(0)
-    return cut_documents([random.integers(3, 500, n).astype(np.int32) for n in random.integers(4, 90, 40)], 64)
+def documents() -> Examples:
+    return random_documents()
 
 
-def packed_network(folder: Path) -> PreTrainedModel:
-    return prepare_packed(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32))
+def with_settings(**changes: object) -> Train:
+    return Train.model_validate(SETTINGS.model_dump(exclude_unset=True) | changes)
 
 
-def weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: p.detach().clone() for name, p in network.named_parameters()}
+def tokens(count: int) -> Train:
+    return with_settings(budget={"tokens": count})
 
 
 class Killed(Exception):
-    """Stands for the kill: raised between two steps, after the checkpoint was written."""
+    """Stands for the kill: raised between two steps."""
 
 
-def run_until(
-    folder: Path, pieces: Pieces, checkpoints: Path, tokens: int, kill_after: int | None = None, lora: bool = False
-) -> torch.nn.Module:
-    torch.manual_seed(0)
-    network: torch.nn.Module = packed_network(folder)
-    if lora:
-        network = add_adapter(network, Lora(rank=4, dropout=0.1), seed=0)
-
+def killed_after(step: int) -> Callable[[StepMetrics], None]:
     def on_step(metrics: StepMetrics) -> None:
-        if metrics.step == kill_after:
+        if metrics.step == step:
             raise Killed
 
-    checkpoints.mkdir(exist_ok=True)
-    plan = plan_steps(pieces, 128, 0, tokens=tokens, epochs=None)
-    train(network, pieces, plan, SETTINGS, checkpoints, on_step, lambda done: None)
-    return network
+    return on_step
 
 
-def test_packed_loss_and_gradients_equal_unpacked_transformers(tiny_llama: Path, pieces: Pieces) -> None:
+def assert_same_weights(one: torch.nn.Module, other: torch.nn.Module) -> None:
+    theirs = dict(other.named_parameters())
+    for name, parameter in one.named_parameters():
+        assert torch.equal(parameter, theirs[name]), name
+
+
+def test_packed_loss_and_gradients_equal_unpacked_transformers(tiny_llama: Path, documents: Examples) -> None:
     step = list(range(12))
     plain = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32, attn_implementation="eager")
-    supervised = sum(int(pieces.lengths[i]) - 1 for i in step)
+    supervised = int(documents.supervised_tokens[step].sum())
     total = 0.0
     for i in step:
-        ids = torch.from_numpy(pieces.piece(i)).long()[None]
+        ids = torch.from_numpy(documents.segment(i)[0]).long()[None]
         loss = plain(input_ids=ids, labels=ids, use_cache=False).loss * (ids.shape[1] - 1) / supervised
         loss.backward()
         total += float(loss.detach())
-    packed = packed_network(tiny_llama)
-    rows = [causal_row(pieces, pack) for pack in packs_of_step(pieces.lengths.tolist(), step, 96)]
-    assert len(rows) > 2
-    found = forward_backward(packed, rows, torch.float32)
+    trainee = trainee_of(tiny_llama)
+    lesson = lesson_of(documents, SETTINGS, trainee)
+    assert len(lesson.packs(step, 96)) > 2
+    found, _ = forward_backward(trainee, lesson, step)
     assert found == pytest.approx(total, rel=1e-5)
     expected = dict(plain.named_parameters())
-    for name, parameter in packed.named_parameters():
+    for name, parameter in trainee.parameters.items():
         difference = (parameter.grad - expected[name].grad).norm() / expected[name].grad.norm()
         assert difference <= 1e-5, name
 
 
-def test_rows_do_not_change_the_loss(tiny_llama: Path, pieces: Pieces) -> None:
+def test_rows_do_not_change_the_loss(tiny_llama: Path, documents: Examples) -> None:
     losses = []
     for pack_tokens in (64, 128, 4096):
-        rows = [causal_row(pieces, pack) for pack in packs_of_step(pieces.lengths.tolist(), range(20), pack_tokens)]
-        losses.append(forward_backward(packed_network(tiny_llama), rows, torch.float32))
+        trainee = trainee_of(tiny_llama, pack_tokens=pack_tokens)
+        losses.append(forward_backward(trainee, lesson_of(documents, SETTINGS, trainee), range(20))[0])
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
 
 
 @pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
 @pytest.mark.parametrize("kill_after", [2, 5, 9])
 def test_a_killed_run_ends_with_the_same_bits(
-    tiny_llama: Path, pieces: Pieces, tmp_path: Path, kill_after: int, lora: bool
+    tiny_llama: Path, documents: Examples, tmp_path: Path, kill_after: int, lora: bool
 ) -> None:
-    whole = run_until(tiny_llama, pieces, tmp_path / "whole", 1200, lora=lora)
+    whole, cut, resumed = (trainee_of(tiny_llama, lora=lora) for _ in range(3))
+    run_training(whole, documents, tmp_path / "whole")
     with pytest.raises(Killed):
-        run_until(tiny_llama, pieces, tmp_path / "cut", 1200, kill_after=kill_after, lora=lora)
-    resumed = run_until(tiny_llama, pieces, tmp_path / "cut", 1200, lora=lora)
-    for name, tensor in weights(whole).items():
-        assert torch.equal(tensor, dict(resumed.named_parameters())[name]), name
+        run_training(cut, documents, tmp_path / "cut", on_step=killed_after(kill_after))
+    run_training(resumed, documents, tmp_path / "cut")
+    assert_same_weights(whole.network, resumed.network)
     metrics = [(tmp_path / name / "metrics.jsonl").read_text().count("\n") for name in ("whole", "cut")]
     assert metrics[0] == metrics[1]
 
 
-def test_an_extended_run_equals_one_that_was_longer_from_the_start(tiny_llama: Path, pieces: Pieces, tmp_path: Path) -> None:
-    long = run_until(tiny_llama, pieces, tmp_path / "long", 2400)
-    run_until(tiny_llama, pieces, tmp_path / "extended", 1200)
-    kept = sorted(path.name for path in (tmp_path / "extended").glob("step-*"))
-    extended = run_until(tiny_llama, pieces, tmp_path / "extended", 2400)
-    assert kept[0] > "step-000004"
-    for name, tensor in weights(long).items():
-        assert torch.equal(tensor, dict(extended.named_parameters())[name]), name
-
-
-def test_a_damaged_checkpoint_is_passed_over(tiny_llama: Path, pieces: Pieces, tmp_path: Path) -> None:
-    whole = run_until(tiny_llama, pieces, tmp_path / "whole", 1200)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "muon"},
+        {"schedule": "cosine"},
+        {"schedule": "linear", "budget": {"epochs": 1.5}, "tokens_per_step": 500},
+    ],
+    ids=["muon", "cosine", "over the end of an epoch, several rows a step"],
+)
+def test_resume_is_exact_for_other_settings(
+    tiny_llama: Path, documents: Examples, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    settings = with_settings(**changes)
+    whole, cut, resumed = (trainee_of(tiny_llama, settings) for _ in range(3))
+    steps = run_training(whole, documents, tmp_path / "whole", settings)
     with pytest.raises(Killed):
-        run_until(tiny_llama, pieces, tmp_path / "cut", 1200, kill_after=6)
+        run_training(cut, documents, tmp_path / "cut", settings, on_step=killed_after(len(steps) - 2))
+    seen: list[int] = []
+    run_training(resumed, documents, tmp_path / "cut", settings, on_step=lambda metrics: seen.append(metrics.step))
+    assert seen[0] > 1
+    assert_same_weights(whole.network, resumed.network)
+
+
+def test_an_extended_run_equals_one_that_was_longer_from_the_start(
+    tiny_llama: Path, documents: Examples, tmp_path: Path
+) -> None:
+    long, short, extended = (trainee_of(tiny_llama) for _ in range(3))
+    run_training(long, documents, tmp_path / "long", tokens(2400))
+    run_training(short, documents, tmp_path / "extended", tokens(1200))
+    kept = sorted(path.name for path in (tmp_path / "extended").glob("step-*"))
+    run_training(extended, documents, tmp_path / "extended", tokens(2400))
+    assert kept[0] > "step-000004"
+    assert_same_weights(long.network, extended.network)
+
+
+def test_a_damaged_checkpoint_is_passed_over(tiny_llama: Path, documents: Examples, tmp_path: Path) -> None:
+    whole, cut, resumed = (trainee_of(tiny_llama) for _ in range(3))
+    run_training(whole, documents, tmp_path / "whole")
+    with pytest.raises(Killed):
+        run_training(cut, documents, tmp_path / "cut", on_step=killed_after(6))
     newest = max((tmp_path / "cut").glob("step-*"))
     content = bytearray((newest / "state.safetensors").read_bytes())
     content[-1] ^= 1
     (newest / "state.safetensors").write_bytes(content)
-    resumed = run_until(tiny_llama, pieces, tmp_path / "cut", 1200)
-    for name, tensor in weights(whole).items():
-        assert torch.equal(tensor, dict(resumed.named_parameters())[name]), name
+    run_training(resumed, documents, tmp_path / "cut")
+    assert_same_weights(whole.network, resumed.network)
 
 
-def test_training_lowers_the_loss(make_llama: Callable[..., Path], pieces: Pieces, tmp_path: Path) -> None:
-    network = packed_network(make_llama(seed=3))
-    (tmp_path / "c").mkdir()
-    plan = plan_steps(pieces, 128, 0, tokens=None, epochs=4.0)
-    metrics = train(
-        network, pieces, plan, replace(SETTINGS, checkpoint_seconds=1e9), tmp_path / "c", lambda m: None, lambda n: None
-    )
+def test_a_checkpoint_of_another_training_is_refused_with_the_difference(
+    tiny_llama: Path, documents: Examples, tmp_path: Path
+) -> None:
+    with pytest.raises(Killed):
+        run_training(
+            trainee_of(tiny_llama), documents, tmp_path / "c", on_step=killed_after(4), identity={"seed": "1", "version": "2"}
+        )
+    with pytest.raises(EtymonError, match="seed: 1, here 7"):
+        run_training(trainee_of(tiny_llama), documents, tmp_path / "c", identity={"seed": "7", "version": "2"})
+
+
+def test_the_last_checkpoints_are_kept(tiny_llama: Path, documents: Examples, tmp_path: Path) -> None:
+    execution = EXECUTION.model_copy(update={"keep_checkpoints": 3})
+    with pytest.raises(Killed):
+        run_training(trainee_of(tiny_llama), documents, tmp_path / "c", on_step=killed_after(8), execution=execution)
+    kept = sorted(path.name for path in (tmp_path / "c").glob("step-*"))
+    assert len(kept) == 3
+
+
+def test_the_best_model_is_kept(tiny_llama: Path, tmp_path: Path) -> None:
+    settings = with_settings(budget={"tokens": 6000}, validation={"every": 4, "keep": "best"}, decay_share=0)
+    documents = random_documents(12)
+    learned, aside = list(range(6)), list(range(6, len(documents)))  # too few: what is learned soon does not hold for others
+    trainee = trainee_of(tiny_llama, settings)
+    metrics = run_training(trainee, documents, tmp_path / "c", settings, validation=aside, learned=learned)
+    watched = {m.step: m.extra["validation_loss"] for m in metrics if "validation_loss" in m.extra}
+    best = min(watched, key=lambda step: watched[step])
+    assert best < metrics[-1].step, "the last one is the best: this test shows nothing"
+    lesson = lesson_of(documents, settings, trainee)
+    assert mean_loss(trainee, lesson, aside) == pytest.approx(watched[best], rel=1e-6)
+
+
+def test_training_lowers_the_loss(make_llama: Callable[..., Path], documents: Examples, tmp_path: Path) -> None:
+    settings = with_settings(budget={"epochs": 4.0})
+    metrics = run_training(trainee_of(make_llama(seed=3)), documents, tmp_path / "c", settings)
     assert metrics[-1].loss < metrics[0].loss - 0.2
-    assert plan.epochs == pytest.approx(4.0, abs=0.2)
 
 
-def test_merged_adapter_gives_the_live_adapters_logits(tiny_llama: Path, pieces: Pieces, tmp_path: Path) -> None:
-    adapted = run_until(tiny_llama, pieces, tmp_path / "c", 600, lora=True)
-    merged, difference = merge_adapter(adapted, torch.from_numpy(pieces.piece(0)).long())  # type: ignore[arg-type]
-    assert difference < 1e-4
+def test_a_diverging_run_stops_and_keeps_the_last_good_state(
+    tiny_llama: Path, documents: Examples, tmp_path: Path
+) -> None:
+    settings = with_settings(learning_rate=1e4, clip_norm=1e9, budget={"epochs": 20})
+    execution = EXECUTION.model_copy(update={"checkpoint_minutes": 1e9})
+    with pytest.raises(EtymonError, match=r"diverged at step \d+ of"):
+        run_training(trainee_of(tiny_llama, settings), documents, tmp_path / "c", settings, execution=execution)
+    (kept,) = (tmp_path / "c").glob("step-*")
+    lines = [json.loads(line) for line in (tmp_path / "c" / "metrics.jsonl").read_text().splitlines()]
+    assert json.loads((kept / "state.json").read_text())["step"] == len(lines)
+    assert all(math.isfinite(line["loss"]) for line in lines)
+
+
+def test_a_row_that_does_not_fit_into_memory_is_split(
+    tiny_llama: Path, documents: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, split = trainee_of(tiny_llama, pack_tokens=128), trainee_of(tiny_llama, pack_tokens=128)
+    run_training(whole, documents, tmp_path / "whole")
+    forward = split.body.forward
+
+    def small_memory(row, step):  # type: ignore[no-untyped-def]
+        if row.ids_1T.shape[1] > 70:
+            torch.empty(1 << 60)  # PyTorch's own error for what no machine has
+        return forward(row, step)
+
+    monkeypatch.setattr(split.body, "forward", small_memory)
+    run_training(split, documents, tmp_path / "split")
+    assert split.pack_tokens == 64
+    for name, parameter in whole.parameters.items():
+        torch.testing.assert_close(parameter, split.parameters[name], rtol=2e-3, atol=2e-4)
+
+
+def test_merged_adapter_gives_the_live_adapters_logits(tiny_llama: Path, documents: Examples, tmp_path: Path) -> None:
+    trainee = trainee_of(tiny_llama, lora=True)
+    run_training(trainee, documents, tmp_path / "c", tokens(600))
+    merged, proof = merge_adapter(trainee.network, torch.from_numpy(documents.segment(0)[0]).long(), torch.bfloat16)
+    assert proof["merge_logit_difference"] < 1e-4
+    assert 1e-4 < proof["merge_logit_difference_saved"] < 0.2
+    assert proof["merge_dtype"] == "bfloat16"
     assert not any("lora" in name for name, _ in merged.named_parameters())
     base = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
     changed = [name for name, p in merged.named_parameters() if not torch.equal(p, dict(base.named_parameters())[name])]

@@ -4,7 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etymon.train.packing import best_fit, cut_documents, packs_of_step, plan_steps, split_points, steps_of_epoch
+from etymon.train.examples import ExamplesBuilder
+from etymon.train.packed import pack_row
+from etymon.train.packing import best_fit, packs_of_step, plan_steps, share_of_rank, split_points, steps_of_epoch
 
 lengths_of = st.lists(st.integers(2, 300), min_size=1, max_size=60)
 
@@ -36,12 +38,11 @@ def test_an_epoch_sees_every_piece_once(lengths: list[int], seed: int) -> None:
 
 @given(lengths_of, st.integers(1, 3000), st.integers(1, 3000))
 def test_a_longer_budget_begins_with_the_same_steps(lengths: list[int], some: int, more: int) -> None:
-    pieces = cut_documents([np.zeros(n, np.int32) for n in lengths], 100)
-    short = plan_steps(pieces, 128, 0, tokens=some, epochs=None)
-    long = plan_steps(pieces, 128, 0, tokens=some + more, epochs=None)
+    short = plan_steps(lengths, 128, 0, tokens=some, epochs=None)
+    long = plan_steps(lengths, 128, 0, tokens=some + more, epochs=None)
     assert long.steps[: len(short.steps)] == short.steps
     assert short.tokens >= some
-    assert short.tokens - sum(int(pieces.lengths[i]) for i in short.steps[-1]) < some
+    assert short.tokens - sum(lengths[i] for i in short.steps[-1]) < some
 
 
 @given(lengths_of, st.integers(10, 500))
@@ -52,15 +53,49 @@ def test_packs_of_a_step_hold_the_step(lengths: list[int], pack_tokens: int) -> 
     assert all(len(pack) == 1 or sum(lengths[i] for i in pack) <= pack_tokens for pack in packs)
 
 
-def test_pieces_hold_the_documents_tokens() -> None:
-    documents = [np.arange(n, dtype=np.int32) + 1000 * n for n in (5, 1, 230, 17)]
-    pieces = cut_documents(documents, 100)
-    assert pieces.documents == 4
-    assert pieces.split == 1
-    assert pieces.supervised == 4 + 0 + 229 + 16
-    assert pieces.piece(0).tolist() == documents[0].tolist()
-    rejoined = np.concatenate([pieces.piece(1), *(pieces.piece(i)[1:] for i in (2, 3))])
-    assert rejoined.tolist() == documents[2].tolist()
+@given(lengths_of, st.integers(10, 500), st.integers(50, 200))
+def test_examples_on_two_sides_never_share_a_row(lengths: list[int], pack_tokens: int, threshold: int) -> None:
+    apart = [length > threshold for length in lengths]
+    packs = packs_of_step(lengths, range(len(lengths)), pack_tokens, apart)
+    assert sorted(i for pack in packs for i in pack) == list(range(len(lengths)))
+    assert all(len({apart[i] for i in pack}) == 1 for pack in packs)
+
+
+@given(lengths_of, st.integers(1, 5))
+def test_ranks_share_a_step_without_rest(lengths: list[int], ranks: int) -> None:
+    packs = packs_of_step(lengths, range(len(lengths)), 300)
+    shares = [share_of_rank(lengths, packs, rank, ranks) for rank in range(ranks)]
+    assert sorted(pack for share in shares for pack in share) == sorted(packs)
+    loads = [sum(lengths[i] for pack in share for i in pack) for share in shares]
+    assert max(loads) - min(loads) <= 300
+
+
+def test_pieces_of_a_document_hold_its_tokens() -> None:
+    builder = ExamplesBuilder()
+    documents = [np.arange(n, dtype=np.int32) + 1000 * n for n in (5, 230, 17)]
+    for number, document in enumerate(documents):
+        builder.add_pieces(number, document, split_points(len(document), 100))
+    examples = builder.done()
+    assert examples.documents.tolist() == [0, 1, 1, 1, 2]
+    assert examples.supervised_tokens.sum() == 4 + 229 + 16
+    assert examples.segment(0)[0].tolist() == documents[0].tolist()
+    rejoined = np.concatenate([examples.segment(1)[0], *(examples.segment(i)[0][1:] for i in (2, 3))])
+    assert rejoined.tolist() == documents[1].tolist()
+
+
+def test_a_row_reads_each_supervised_token_where_it_is_predicted() -> None:
+    builder = ExamplesBuilder()
+    builder.add(0, [([1, 2, 3], [False, True, True])])
+    builder.add(1, [([10, 11], [False, False]), ([20, 21], [True, True]), ([30], [True])], (-1, 0, 0))
+    examples = builder.done()
+    assert examples.lengths.tolist() == [3, 5]
+    assert examples.longest.tolist() == [3, 4]
+    row = pack_row(examples, [1, 0])
+    assert row.ids_1T.tolist() == [[10, 11, 20, 21, 30, 1, 2, 3]]
+    assert row.segments.parents == (-1, 0, 0, -1)
+    assert row.first_E == (0, 3)
+    found = list(zip(row.read_N.tolist(), row.targets_N.tolist(), row.segment_N.tolist(), strict=True))
+    assert found == [(1, 20, 1), (2, 21, 1), (1, 30, 2), (5, 2, 3), (6, 3, 3)]
 
 
 def test_small_documents_fill_steps_well() -> None:

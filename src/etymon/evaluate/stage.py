@@ -39,7 +39,7 @@ class EvaluateMeaning(Config):
 class EvaluateExecution(Config):
     """How the score is reached."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     row_tokens: int = ROW_TOKENS
     """Tokens of one forward pass; fewer need less memory."""
     file: str | None = None

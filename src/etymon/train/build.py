@@ -1,132 +1,289 @@
-"""How a train artifact is filled: corpus to pieces, foundation to network, the loop, the saved model."""
+"""How a train artifact is filled: examples and plan, the network, the doctor, the loop, the saved model.
+
+Under ``torchrun`` every rank goes through ``fit``; rank 0 alone writes.
+"""
 
 import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pyarrow.parquet as parquet
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from etymon.errors import EtymonError
-from etymon.foundation.documents import document_marks, text_ids
+from etymon.foundation.facts import describe_model
 from etymon.foundation.head import prepare_packed
 from etymon.foundation.model import Model
 from etymon.foundation.network import load_network, load_tokenizer, random_network, save_network
-from etymon.foundation.segments import check_packable
+from etymon.foundation.segments import check_packable, rope_threshold
+from etymon.foundation.vocabulary import extend_network, extend_tokenizer
 from etymon.progress import Clock
-from etymon.recipe import Train
 from etymon.store import Artifact, Draft
+from etymon.store.artifact import load_artifact
 from etymon.train.adapters import add_adapter, merge_adapter
 from etymon.train.card import write_card
-from etymon.train.loop import LoopSettings, StepMetrics, train
-from etymon.train.packing import Ids, Pieces, Plan, cut_documents, plan_steps
+from etymon.train.checkpoint import Checkpoints
+from etymon.train.doctor import examine, refuse
+from etymon.train.examples import Examples
+from etymon.train.loop import Lesson, RowLoss, StepMetrics, Trainee, log_probabilities, train
+from etymon.train.objectives import counted_tokens, objective_of
+from etymon.train.optimizer import make_optimizer
+from etymon.train.parallel import Ranks, join, shard
 from etymon.train.picture import draw_losses
-from etymon.train.stage import TrainExecution, TrainMeaning, checkpoint_key
+from etymon.train.prepare import Prepared, prepare
+from etymon.train.quantized import load_quantized, on_full_precision
+from etymon.train.reference import remembered
+from etymon.train.stage import TrainExecution, TrainMeaning, checkpoint_key, training_identity
+from etymon.train.track import open_trackers
 
-_TOKENIZE_BATCH = 1024
+ClockOf = Callable[..., Clock]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training, as rank 0 tells it to the others: folders are on a disk they share."""
+
+    foundation: Path
+    name: str
+    corpus: Path
+    meaning: TrainMeaning
+    execution: TrainExecution
+    checkpoints: Path
+    identity: Mapping[str, Any]
 
 
 def build(draft: Draft[TrainMeaning, TrainExecution]) -> None:
     """Fill a train artifact. Inputs: ``foundation`` (Model) and ``corpus`` (corpus Artifact)."""
-    foundation, corpus, settings = draft.inputs["foundation"], draft.inputs["corpus"], draft.meaning.settings
-    pieces = read_pieces(foundation, corpus, settings.sequence_length, draft.clock)
-    plan = plan_for(pieces, settings)
-    network = trainable_network(foundation, draft.meaning, draft.execution, pieces)
-    checkpoints = draft.scratch(checkpoint_key(draft.meaning, {role: given.digest for role, given in draft.inputs.items()}))
+    foundation, corpus = draft.inputs["foundation"], draft.inputs["corpus"]
+    digests = {role: given.digest for role, given in draft.inputs.items()}
+    checkpoints = draft.scratch(checkpoint_key(draft.meaning, digests))
+    identity = training_identity(draft.meaning, digests)
+    task = Task(foundation.folder, foundation.name, corpus.folder, draft.meaning, draft.execution, checkpoints, identity)
+    ranks = join()
+    ranks.tell(task)
+    begun = time.monotonic()
+    with TemporaryDirectory(dir=draft.folder, prefix="work-") as work:
+        fitted = fit(task, foundation, corpus, ranks, Path(work), draft.clock)
+        draft.facts |= _save(fitted, draft)
+    shutil.copyfile(checkpoints / "metrics.jsonl", draft.folder / "metrics.jsonl")
+    draw_losses(fitted.metrics, draft.folder / "loss.svg")
+    draft.logs |= {"metrics.jsonl", "loss.svg"}
+    _write_rows(fitted.prepared, draft.folder / "rows.parquet")
+    draft.facts |= _facts(fitted, time.monotonic() - begun)
+
+
+def follow() -> None:
+    """What the other ranks do: train whatever rank 0 trains, until it says that it is done."""
+    ranks = join()
+    while (task := ranks.tell(None)) is not None:
+        if not task.corpus.is_dir() or not task.foundation.is_dir():
+            raise EtymonError(
+                f"Rank {ranks.rank} does not see {task.corpus} or {task.foundation}.",
+                "Put the workspace and the user's cache on a disk that all machines share.",
+            )
+        foundation = describe_model(task.foundation, name=task.name, source=task.name)
+        with TemporaryDirectory() as work:
+            fit(task, foundation, load_artifact(task.corpus), ranks, Path(work), _silent)
+
+
+def release() -> None:
+    """Tell the other ranks that there is nothing more to train."""
+    join().tell(None)
+
+
+def _silent(doing: str, *, total: float = 0, unit: str = "", done_before: float = 0) -> Clock:
+    return Clock(lambda report: None, "train", doing, total=total, unit=unit, done_before=done_before)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network, still with its adapter, and how it came about."""
+
+    prepared: Prepared
+    trainee: Trainee
+    metrics: list[StepMetrics]
+    weights: Mapping[str, Tensor] | None
+    """Where ranks were sharded: every parameter whole, on rank 0."""
+    problems: list[str]
+    """What trackers could not do."""
+
+
+def fit(task: Task, foundation: Model, corpus: Artifact, ranks: Ranks, work: Path, clock_of: ClockOf) -> Fitted:
+    """Train. Every rank computes the same plan and its own rows."""
+    meaning, execution = task.meaning, task.execution
+    trackers = open_trackers(execution.track if ranks.first else (), task.name, task.checkpoints, meaning.model_dump(mode="json"))
+    prepared = prepare(foundation, corpus, meaning, work, clock_of)
+    trainee = make_trainee(prepared, execution, ranks)
+    clock_of("checking the first rows")
+    refuse(examine(prepared, trainee))
+    lesson = lesson_of(prepared, trainee, task.checkpoints, clock_of)
+    plan = prepared.plan
     clock: Clock | None = None
 
     def begin(tokens_before: int) -> None:
         nonlocal clock
-        doing = "training" if draft.meaning.start == "foundation" else "training from a random start"
-        clock = draft.clock(doing, total=plan.tokens, unit="tokens", done_before=tokens_before)
+        doing = "training" if meaning.start == "foundation" else "training from a random start"
+        clock = clock_of(doing, total=plan.tokens, unit="tokens", done_before=tokens_before)
 
     def report(metrics: StepMetrics) -> None:
         assert clock is not None
         clock(metrics.tokens, loss=f"{metrics.loss:.3f}", step=f"{metrics.step}/{len(plan.steps)}")
+        shown = {"loss": metrics.loss, "learning_rate": metrics.learning_rate, "gradient_norm": metrics.gradient_norm}
+        trackers.log(metrics.step, shown | metrics.extra)
 
-    metrics = train(network, pieces, plan, loop_settings(settings, draft.execution), checkpoints, report, begin)
-    draft.facts |= _save(network, foundation, draft, pieces)
-    shutil.copyfile(checkpoints / "metrics.jsonl", draft.folder / "metrics.jsonl")
-    draw_losses(metrics, draft.folder / "loss.svg")
-    draft.logs |= {"metrics.jsonl", "loss.svg"}
-    draft.facts |= _facts(pieces, plan, metrics)
-
-
-def read_pieces(foundation: Model, corpus: Artifact, sequence_length: int, clock: Any) -> Pieces:
-    """The corpus's training documents as token pieces, in the order of their ids."""
-    tokenizer = load_tokenizer(foundation)
-    texts = parquet.read_table(corpus.file("train.parquet"), columns=["id", "text"]).sort_by("id")["text"].to_pylist()
-    tick = clock("tokenizing", total=len(texts), unit="documents")
-    documents: list[Ids] = []
-    for begin in range(0, len(texts), _TOKENIZE_BATCH):
-        documents += encode_documents(tokenizer, texts[begin : begin + _TOKENIZE_BATCH])
-        tick(len(documents))
-    pieces = cut_documents(documents, sequence_length)
-    if not len(pieces.lengths):
-        raise EtymonError(f"The corpus {corpus.name} has no training document.", "Add documents to corpus.sources.")
-    return pieces
+    aside = np.flatnonzero(~prepared.trains).tolist()
+    with Checkpoints(task.checkpoints, task.identity, ranks, execution.keep_checkpoints, trainee.sharded) as checkpoints:
+        metrics = train(trainee, lesson, plan, meaning.settings, execution, checkpoints, report, begin, aside)
+    trackers.close()
+    return Fitted(prepared, trainee, metrics, _whole(trainee) if trainee.sharded else None, trackers.problems)
 
 
-def encode_documents(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[Ids]:
-    """Token ids of whole documents, each between its start and end mark."""
-    start, end = document_marks(tokenizer)
-    head, tail = [start] if start is not None else [], [end] if end is not None else []
-    return [np.array(head + ids + tail, np.int32) for ids in text_ids(tokenizer, texts)]
-
-
-def plan_for(pieces: Pieces, settings: Train) -> Plan:
-    """Every step of the run the recipe asks for."""
-    budget = settings.budget
-    return plan_steps(pieces, settings.tokens_per_step, settings.seed, tokens=budget.tokens, epochs=budget.epochs)
-
-
-def trainable_network(foundation: Model, meaning: TrainMeaning, execution: TrainExecution, pieces: Pieces) -> PreTrainedModel:
-    """The network on its device, with packed attention, and only what is trained requiring gradients."""
-    settings = meaning.settings
-    torch.manual_seed(settings.seed)
-    if meaning.start == "random":
-        network = random_network(foundation, settings.seed)
-    else:
-        network = load_network(foundation, dtype=torch.float32)
-    check_packable(network.config, int(pieces.lengths.min()), int(pieces.lengths.max()))
-    prepare_packed(network.to(execution.device))
-    if settings.method == "lora":
-        return add_adapter(network, settings.lora, settings.seed)
-    network.requires_grad_(True)
-    return network
-
-
-def loop_settings(settings: Train, execution: TrainExecution) -> LoopSettings:
-    """The loop's settings from a recipe's."""
-    return LoopSettings(
-        learning_rate=settings.learning_rate,
-        warmup_steps=settings.warmup_steps,
-        decay_share=settings.decay_share,
-        weight_decay=settings.weight_decay,
-        betas=settings.betas,
-        clip_norm=settings.clip_norm,
-        compute_dtype=getattr(torch, settings.dtype),
-        pack_tokens=execution.pack_tokens,
-        checkpoint_seconds=60 * execution.checkpoint_minutes,
+def make_trainee(prepared: Prepared, execution: TrainExecution, ranks: Ranks) -> Trainee:
+    """The network on its device, with what is trained, its optimizer, and its ranks."""
+    network = make_network(prepared, execution)
+    settings = prepared.settings
+    body: nn.Module = RowLoss(network, objective_of(settings))
+    sharded = execution.parallel == "shard" and ranks.size > 1
+    if execution.activation_checkpointing:
+        network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    layers = _layers(network)
+    if execution.compile:
+        for layer in layers:
+            layer.compile()
+    if sharded:
+        if settings.optimizer != "adamw" or (settings.validation and settings.validation.keep == "best"):
+            raise EtymonError(
+                "execution.parallel: shard trains with the optimizer adamw and keeps the last model.",
+                "Set train.optimizer: adamw and train.validation.keep: last, or execution.parallel: replicate.",
+            )
+        body = shard(body, layers, ranks)
+    parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    return Trainee(
+        network,
+        body,
+        parameters,
+        make_optimizer(parameters, settings),
+        ranks,
+        sharded,
+        getattr(torch, settings.dtype),
+        execution.pack_tokens,
     )
 
 
-def _save(network: Any, foundation: Model, draft: Draft[TrainMeaning, TrainExecution], pieces: Pieces) -> dict[str, Any]:
+def make_network(prepared: Prepared, execution: TrainExecution) -> PreTrainedModel:
+    """The network with packed attention, its new tokens and its adapter; only what is trained requires gradients."""
+    meaning, settings, foundation = prepared.meaning, prepared.settings, prepared.foundation
+    torch.manual_seed(settings.seed)
+    if settings.method == "qlora":
+        network = load_quantized(foundation, execution.device)
+    elif meaning.start == "random":
+        network = random_network(foundation, settings.seed)
+    else:
+        network = load_network(foundation, dtype=torch.float32)
+    extend_network(network, prepared.new_tokens)
+    apart = _apart(network, prepared.encoded.examples)
+    longest = prepared.encoded.examples.longest
+    for side in (~apart, apart):
+        if side.any():
+            check_packable(network.config, int(longest[side].min()), int(longest[side].max()))
+    if settings.method != "qlora":
+        network.to(execution.device)
+    prepare_packed(network)
+    if settings.method == "full":
+        network.requires_grad_(True)
+        return network
+    grown = ("embed_tokens", "lm_head") if prepared.new_tokens else ()
+    return add_adapter(network, settings.lora, settings.seed, grown)
+
+
+def lesson_of(prepared: Prepared, trainee: Trainee, folder: Path, clock_of: ClockOf) -> Lesson:
+    """The examples with what the objective needs: log-probabilities under the model as it is now, before the first step."""
+    settings, encoded = prepared.settings, prepared.encoded
+    objective = objective_of(settings)
+    examples = sorted({example for step in prepared.plan.steps for example in step} | {*np.flatnonzero(~prepared.trains)})
+
+    def of(these: Examples, what: str) -> Lesson:
+        lesson = Lesson(these, objective, counted_tokens(settings.objective, these), _apart(trainee.network, these))
+        if not objective.needs_reference:
+            return lesson
+
+        def compute() -> Tensor:
+            clock = clock_of(f"reference pass over {what}", total=len(examples), unit="examples")
+            trainee.network.eval()
+            return log_probabilities(trainee, lesson, examples, clock)
+
+        return replace(lesson, reference_S=remembered(folder, [what, *map(int, examples)], trainee.ranks, compute))
+
+    lesson = of(encoded.examples, "answers")
+    return lesson if encoded.mismatched is None else replace(lesson, mismatched=of(encoded.mismatched, "answers of others"))
+
+
+def _apart(network: PreTrainedModel, examples: Examples) -> NDArray[np.bool_]:
+    """Examples beyond the length at which the model's positions are scaled otherwise."""
+    threshold = rope_threshold(network.config)
+    return examples.longest > threshold if threshold is not None else np.zeros(len(examples), np.bool_)
+
+
+def _layers(network: PreTrainedModel) -> list[nn.Module]:
+    """The decoder's layers."""
+    return list(network.get_decoder().layers)
+
+
+def _whole(trainee: Trainee) -> dict[str, Tensor]:
+    """Every parameter gathered from all ranks."""
+    return {name: p.full_tensor().cpu() for name, p in trainee.network.named_parameters()}
+
+
+def _save(fitted: Fitted, draft: Draft[TrainMeaning, TrainExecution]) -> dict[str, Any]:
     """Write ``model/``; returns facts of the merge, if there was one."""
-    facts: dict[str, Any] = {}
+    prepared, network = fitted.prepared, fitted.trainee.network
+    foundation, settings = prepared.foundation, prepared.settings
     clock = draft.clock("saving the model")
-    if draft.meaning.settings.method == "lora":
+    if fitted.weights is not None:
+        network = make_network(prepared, draft.execution)
+        network.load_state_dict(fitted.weights, strict=False)
+    network = network.to("cpu")
+    dtype = _saved_dtype(foundation)
+    facts: dict[str, Any] = {"model_dtype": str(dtype).removeprefix("torch.")}
+    if settings.method != "full":
         facts["adapter_parameters"] = sum(p.numel() for p in network.parameters() if p.requires_grad)
-        network, facts["merge_logit_difference"] = merge_adapter(network, torch.from_numpy(pieces.piece(0)).long())
+        if settings.method == "qlora":
+            network = on_full_precision(network, make_network(_unquantized(prepared), draft.execution))
+        examples = prepared.encoded.examples
+        ids_T = torch.from_numpy(examples.segment(int(np.argmax(examples.segment_lengths)))[0]).long()
+        network, proof = merge_adapter(network, ids_T, dtype)
+        facts |= proof
     folder = draft.folder / "model"
     copy_companions(foundation.folder, folder)
-    save_network(network, folder, getattr(torch, foundation.facts.dtype))
+    if prepared.new_tokens:
+        extend_tokenizer(load_tokenizer(foundation), prepared.new_tokens, folder)
+        facts["new_tokens"] = len(prepared.new_tokens)
+    if draft.meaning.chat_template is not None:
+        (folder / "chat_template.jinja").write_text(draft.meaning.chat_template, "utf-8")
+    save_network(network, folder, dtype)
     write_card(folder / "README.md", foundation, draft.inputs["corpus"], draft.meaning)
-    facts["model_dtype"] = foundation.facts.dtype
     clock(0)
     return facts
+
+
+def _unquantized(prepared: Prepared) -> Prepared:
+    settings = prepared.settings.model_copy(update={"method": "lora"})
+    return replace(prepared, meaning=prepared.meaning.model_copy(update={"settings": settings}))
+
+
+def _saved_dtype(foundation: Model) -> torch.dtype:
+    """As the foundation is stored; bfloat16 where that is something narrower, which nothing can be trained into."""
+    dtype = getattr(torch, foundation.facts.dtype, None)
+    return dtype if dtype in (torch.float32, torch.bfloat16, torch.float16) else torch.bfloat16
 
 
 def copy_companions(source: Path, target: Path) -> None:
@@ -141,16 +298,38 @@ def copy_companions(source: Path, target: Path) -> None:
             shutil.copyfile(path, target / path.name)
 
 
-def _facts(pieces: Pieces, plan: Plan, metrics: list[StepMetrics]) -> dict[str, Any]:
-    seconds = sum(m.seconds for m in metrics)
-    return {
+def _write_rows(prepared: Prepared, path: Path) -> None:
+    """Every row that was dropped or shortened, with its reason."""
+    rows = [
+        {"row": each.row, "what": what, "reason": each.reason, "detail": each.detail}
+        for what, found in [("dropped", prepared.encoded.dropped), ("changed", prepared.encoded.shortened)]
+        for each in found
+    ]
+    schema = pyarrow.schema([(name, pyarrow.string()) for name in ("row", "what", "reason", "detail")])
+    parquet.write_table(pyarrow.Table.from_pylist(rows, schema), path)
+
+
+def _facts(fitted: Fitted, seconds: float) -> dict[str, Any]:
+    prepared, metrics, plan = fitted.prepared, fitted.metrics, fitted.prepared.plan
+    examples = prepared.encoded.examples
+    seen = np.bincount([example for step in plan.steps for example in step], minlength=len(examples))
+    stepping = sum(m.seconds for m in metrics)
+    facts: dict[str, Any] = {
+        "objective": prepared.settings.objective,
         "steps": len(plan.steps),
         "tokens": plan.tokens,
+        "supervised_tokens": int((seen * examples.supervised_tokens).sum()),
         "epochs": round(plan.epochs, 4),
-        "documents": pieces.documents,
-        "documents_split": pieces.split,
+        "documents": len(prepared.encoded.names),
+        "documents_seen": len(set(examples.documents[seen > 0].tolist())),
+        "rows": prepared.encoded.counts,
         "first_loss": metrics[0].loss,
         "final_loss": metrics[-1].loss,
-        "training_seconds": round(seconds, 1),
-        "tokens_per_second": round(plan.tokens / seconds, 1),
+        "training_seconds": round(stepping, 1),
+        "tokens_per_second": round(plan.tokens / stepping, 1),
     }
+    for name in metrics[-1].extra:
+        facts[f"final_{name}"] = round(metrics[-1].extra[name], 5)
+    if fitted.problems:
+        facts["tracking_problems"] = fitted.problems
+    return facts

@@ -1,11 +1,18 @@
 """Exact checkpoints: N steps equal k steps, a kill, and N−k steps, bit for bit.
 
-A checkpoint is a folder ``step-000014`` with the trained parameters, the optimizer's moments and the random state as
-safetensors, and ``state.json``. It is written under another name, synced and renamed; a half-written one is never seen.
+A checkpoint is a folder ``step-000014`` with the trained parameters and the optimizer's state, and ``state.json`` with what
+it belongs to and the digest of every file. (Chance needs no saving: every step draws from its own seed.) It is written
+beside the training, under another name, synced and renamed; a half-written one is never seen, and one whose digest is wrong
+is passed over.
+
+One rank alone and replicas write safetensors; sharded ranks write torch.distributed checkpoints, which any number of ranks
+can read.
 """
 
 import json
 import shutil
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +20,17 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
+from etymon.errors import EtymonError
 from etymon.store.artifact import sync_folder
 from etymon.store.digest import file_digest
+from etymon.train.optimizer import Optimizer, load_optimizer_state, optimizer_state
+from etymon.train.parallel import Ranks
+
+_TENSORS = "state.safetensors"
 
 
 @dataclass(frozen=True)
@@ -33,54 +48,147 @@ class Progress:
         """Every step so far was before the decay, so a run of any length may continue from here."""
         return self.step <= self.decay_start
 
-
-def save_checkpoint(
-    folder: Path, progress: Progress, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer
-) -> None:
-    """Write ``folder/step-…``, replacing one of the same step."""
-    making, final = folder / ".making", folder / f"step-{progress.step:06d}"
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
-    tensors = _tensors(parameters, optimizer)
-    tensors["random"] = torch.get_rng_state()
-    save_file(tensors, making / "state.safetensors")
-    content = asdict(progress) | {"sha256": file_digest(making / "state.safetensors")}
-    (making / "state.json").write_text(json.dumps(content), "utf-8")
-    sync_folder(making)
-    shutil.rmtree(final, ignore_errors=True)
-    making.rename(final)
+    def serves(self, steps_planned: int, decay_start: int) -> bool:
+        """Whether a run of this length would have come by here: in the constant part of both, or in its own decay."""
+        own = (self.steps_planned, self.decay_start) == (steps_planned, decay_start)
+        return own or (self.constant and self.step <= decay_start)
 
 
-def load_checkpoint(path: Path, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
-    """Put a checkpoint's state into parameters, optimizer and the random generator."""
-    saved = load_file(path / "state.safetensors")
-    torch.set_rng_state(saved.pop("random"))
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(saved[f"parameter/{name}"])
-            optimizer.state[parameter] = {
-                key: saved[f"{key}/{name}"].to(parameter.device if key != "step" else "cpu")
-                for key in ("exp_avg", "exp_avg_sq", "step")
-            }
+@dataclass(frozen=True)
+class State:
+    """What a checkpoint holds, by reference; parameters by name."""
+
+    parameters: Mapping[str, nn.Parameter]
+    optimizer: Optimizer
+
+    def tensors(self) -> dict[str, Tensor]:
+        held = {f"parameter/{name}": parameter.detach() for name, parameter in self.parameters.items()}
+        return held | optimizer_state(self.optimizer, self.parameters)
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(tensors.pop(f"parameter/{name}"))
+        load_optimizer_state(self.optimizer, self.parameters, tensors)
 
 
-def find_checkpoint(folder: Path, steps_planned: int, decay_start: int) -> tuple[Path, Progress] | None:
-    """The furthest intact checkpoint that a run of ``steps_planned`` steps, decaying from ``decay_start``, may continue from.
+class Checkpoints:
+    """The checkpoints of one training: in ``folder``, which outlives a kill, all of the same ``identity``."""
 
-    From the constant part of any run with the same key, up to where this run begins to decay; from its own decay else.
-    """
+    def __init__(self, folder: Path, identity: Mapping[str, Any], ranks: Ranks, keep_last: int, sharded: bool) -> None:
+        self.folder, self._identity, self._ranks, self._keep_last, self._sharded = folder, identity, ranks, keep_last, sharded
+        self._thread = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
+
+    def save(self, progress: Progress, state: State) -> None:
+        """Copy the state and write it in the background, after the one before; its failure shows at the next call."""
+        self.finish()
+        if self._sharded:  # collective: all ranks write their part, now
+            making = self._begin()
+            self._ranks.wait()
+            save(state.tensors(), checkpoint_id=making)
+            if self._ranks.first:
+                self._publish(making, progress)
+            self._ranks.wait()
+            return
+        if self._ranks.first:
+            copies = {name: _copy(tensor) for name, tensor in state.tensors().items()}
+            self._writing = self._thread.submit(self._write, progress, copies)
+
+    def finish(self) -> None:
+        """Wait until what is being written is there."""
+        if self._writing:
+            self._writing.result()
+            self._writing = None
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._thread.shutdown()
+        self.finish()
+
+    def _write(self, progress: Progress, tensors: dict[str, Tensor]) -> None:
+        making = self._begin()
+        save_file(tensors, making / _TENSORS)
+        self._publish(making, progress)
+
+    def _begin(self) -> Path:
+        making = self.folder / ".making"
+        if self._ranks.first:
+            shutil.rmtree(making, ignore_errors=True)
+            making.mkdir(parents=True)
+        return making
+
+    def _publish(self, making: Path, progress: Progress) -> None:
+        files = {path.name: file_digest(path) for path in sorted(making.iterdir())}
+        content = asdict(progress) | {"files": files, "identity": dict(self._identity)}
+        (making / "state.json").write_text(json.dumps(content), "utf-8")
+        sync_folder(making)
+        final = self.folder / f"step-{progress.step:06d}"
+        shutil.rmtree(final, ignore_errors=True)
+        making.rename(final)
+        prune_checkpoints(self.folder, self._keep_last)
+
+    def load(self, steps_planned: int, decay_start: int, state: State) -> Progress | None:
+        """Put the furthest intact checkpoint that serves a run of this length into ``state``; None where there is none.
+
+        Raises EtymonError for one of another training (settings, data or version), with the difference.
+        """
+        found: tuple[Path, Progress] | None = None
+        if self._ranks.first:
+            found = find_checkpoint(self.folder, steps_planned, decay_start, self._identity)
+        found = self._ranks.tell(found)
+        if found is None:
+            return None
+        path, progress = found
+        state.load(load_file(path / _TENSORS) if (path / _TENSORS).exists() else _load_sharded(path, state))
+        return progress
+
+
+def _load_sharded(path: Path, state: State) -> dict[str, Tensor]:
+    """Each rank reads its own part, whoever wrote it."""
+    tensors: dict[str, Tensor] = {}
+    for name in FileSystemReader(path).read_metadata().state_dict_metadata:
+        kind, _, parameter = name.partition("/")
+        tensors[name] = torch.zeros(()) if kind == "step" else torch.zeros_like(state.parameters[parameter].detach())
+    load(tensors, checkpoint_id=path)
+    return tensors
+
+
+def find_checkpoint(
+    folder: Path, steps_planned: int, decay_start: int, identity: Mapping[str, Any]
+) -> tuple[Path, Progress] | None:
+    """The furthest intact checkpoint that a run of ``steps_planned`` steps, decaying from ``decay_start``, would pass by."""
     for path in sorted(folder.glob("step-*"), reverse=True):
         try:
             content: dict[str, Any] = json.loads((path / "state.json").read_text("utf-8"))
-            sha256 = content.pop("sha256")
+            files, written_for = content.pop("files"), content.pop("identity")
             progress = Progress(**content)
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        shared = progress.constant and progress.step <= decay_start
-        own = (progress.steps_planned, progress.decay_start) == (steps_planned, decay_start)
-        if (shared or own) and file_digest(path / "state.safetensors") == sha256:
+        if written_for != dict(identity):
+            raise EtymonError(
+                f"{path} is a checkpoint of another training: {'; '.join(differences(written_for, identity))}.",
+                f"Remove {path}, or train with the settings it was made with.",
+            )
+        if progress.serves(steps_planned, decay_start) and _intact(path, files):
             return path, progress
     return None
+
+
+def differences(one: Any, other: Any, key: str = "") -> list[str]:
+    """Where two nested mappings differ, as ``key: this, here that``."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        found = []
+        for name in dict.fromkeys([*one, *other]):
+            found += differences(one.get(name), other.get(name), f"{key}.{name}" if key else str(name))
+        return found
+    return [] if one == other else [f"{key}: {one}, here {other}"]
+
+
+def _intact(path: Path, files: dict[str, str]) -> bool:
+    return all((path / name).is_file() and file_digest(path / name) == digest for name, digest in files.items())
 
 
 def prune_checkpoints(folder: Path, keep_last: int, *, keep_constant: bool = True) -> None:
@@ -92,7 +200,7 @@ def prune_checkpoints(folder: Path, keep_last: int, *, keep_constant: bool = Tru
             known.append((path, content["step"] <= content["decay_start"]))
         except (OSError, ValueError, KeyError, TypeError):
             shutil.rmtree(path, ignore_errors=True)
-    kept = {path for path, _ in known[len(known) - keep_last :]}
+    kept = {path for path, _ in known[max(0, len(known) - keep_last) :]}
     constant = [path for path, is_constant in known if is_constant]
     if keep_constant and constant:
         kept.add(constant[-1])
@@ -101,10 +209,5 @@ def prune_checkpoints(folder: Path, keep_last: int, *, keep_constant: bool = Tru
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _tensors(parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {}
-    for name, parameter in parameters.items():
-        state = optimizer.state[parameter]
-        tensors[f"parameter/{name}"] = parameter.detach().contiguous()
-        tensors |= {f"{key}/{name}": state[key].contiguous() for key in ("exp_avg", "exp_avg_sq", "step")}
-    return tensors
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True).contiguous()

@@ -1,40 +1,59 @@
-"""The training loop. Read ``train`` and ``train_step``: that is all that happens.
+"""The training loop. Read ``train`` and ``train_step``: that is all that happens, whatever the objective and however many ranks.
 
-The loss of a step is the sum over its supervised tokens divided by their number in the whole step, however the step is
-divided over rows, so accumulation changes nothing.
+The loss of a step is a mean over the whole step, so how the step is divided over rows and ranks changes nothing.
 """
 
 import json
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from etymon.errors import EtymonError
-from etymon.train.checkpoint import Progress, find_checkpoint, load_checkpoint, prune_checkpoints, save_checkpoint
-from etymon.train.objectives import Row, causal_loss, causal_row
-from etymon.train.packing import Pieces, Plan, packs_of_step
+from etymon.recipe import Train
+from etymon.train.best import BestModel
+from etymon.train.checkpoint import Checkpoints, Progress, State
+from etymon.train.examples import Examples
+from etymon.train.objectives import Objective, Step
+from etymon.train.optimizer import Optimizer
+from etymon.train.packed import PackedRow, pack_row, segment_log_probabilities
+from etymon.train.packing import Plan, packs_of_step, share_of_rank
+from etymon.train.parallel import Ranks
 from etymon.train.schedule import decay_start, learning_rate
+from etymon.train.stage import TrainExecution
+from etymon.train.vocabulary import train_embeddings_only
+
+_HOPELESS_STEPS = 5
+"""A model that guesses worse than by lot for so many steps has diverged."""
 
 
 @dataclass(frozen=True)
-class LoopSettings:
-    """What the loop needs to know; ``recipe.Train`` explains each."""
+class Lesson:
+    """Examples with what the objective wants to know of them."""
 
-    learning_rate: float
-    warmup_steps: int
-    decay_share: float
-    weight_decay: float
-    betas: tuple[float, float]
-    clip_norm: float
-    compute_dtype: torch.dtype
-    pack_tokens: int
-    checkpoint_seconds: float
+    examples: Examples
+    objective: Objective
+    counted_E: NDArray[np.int64]
+    """Supervised tokens of each example that a mean over tokens goes over."""
+    apart_E: NDArray[np.bool_] | None = None
+    """Examples that may not share a row with the others."""
+    reference_S: Tensor | None = None
+    mismatched: "Lesson | None" = None
+    """For a baseline: the same prompts with other answers."""
+
+    def packs(self, step: Sequence[int], pack_tokens: int) -> list[list[int]]:
+        return packs_of_step(self.examples.lengths, step, pack_tokens, self.apart_E)
+
+    def row(self, pack: Sequence[int]) -> PackedRow:
+        return pack_row(self.examples, pack, self.reference_S)
 
 
 @dataclass(frozen=True)
@@ -45,130 +64,287 @@ class StepMetrics:
     tokens: int
     """Tokens seen so far."""
     loss: float
-    """Mean over the step's supervised tokens, in nats."""
+    """Of the step, as the objective defines it; for ``pretrain`` and ``sft`` nats a supervised token."""
     learning_rate: float
     gradient_norm: float
     seconds: float
+    extra: dict[str, float] = field(default_factory=dict)
+    """The objective's other metrics, and ``validation_loss`` after some steps."""
+
+
+@dataclass
+class Trainee:
+    """A network in training."""
+
+    network: PreTrainedModel
+    body: nn.Module
+    """What is called with a row: a ``RowLoss``, sharded or compiled perhaps."""
+    parameters: Mapping[str, nn.Parameter]
+    optimizer: Optimizer
+    ranks: Ranks
+    sharded: bool
+    compute_dtype: torch.dtype
+    pack_tokens: int
+    """Lowered when a row does not fit into memory."""
+
+
+class RowLoss(nn.Module):
+    """The network with its objective: a row in, its part of the step's loss out. The root that sharding wraps."""
+
+    def __init__(self, network: PreTrainedModel, objective: Objective) -> None:
+        super().__init__()
+        self.network, self.objective = network, objective
+
+    def forward(self, row: PackedRow, step: Step | None) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Without a step: the log-probability of each segment."""
+        if step is None:
+            return segment_log_probabilities(self.network, row), {}
+        return self.objective.loss(self.network, row, step)
 
 
 def train(
-    network: PreTrainedModel,
-    pieces: Pieces,
+    trainee: Trainee,
+    lesson: Lesson,
     plan: Plan,
-    settings: LoopSettings,
-    checkpoints: Path,
+    settings: Train,
+    execution: TrainExecution,
+    checkpoints: Checkpoints,
     on_step: Callable[[StepMetrics], None],
     on_begin: Callable[[int], None],
+    validation: Sequence[int] = (),
 ) -> list[StepMetrics]:
     """Train in place and return the metrics of every step, those before a resume included.
 
-    ``checkpoints`` is a folder that outlives a kill. ``on_begin`` is told the tokens done before this attempt.
+    ``on_begin`` is told the tokens done before this attempt; ``validation`` are examples to watch the loss on. Raises EtymonError where the run diverges; the checkpoint of
+    the last good step is kept.
     """
-    parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
-    optimizer = make_optimizer(parameters, settings)
-    history = _History(checkpoints / "metrics.jsonl")
-    begin = decay_start(len(plan.steps), settings.decay_share)
-    done, tokens = 0, 0
-    if found := find_checkpoint(checkpoints, len(plan.steps), begin):
-        path, progress = found
-        load_checkpoint(path, parameters, optimizer)
-        done, tokens = progress.step, progress.tokens
-    history.keep(done)
+    steps = len(plan.steps)
+    begin = decay_start(steps, settings.decay_share, kind=settings.schedule, warmup_steps=settings.warmup_steps)
+    state = State(trainee.parameters, trainee.optimizer)
+    found = checkpoints.load(steps, begin, state) or Progress(0, 0, steps, begin)
+    done, tokens = found.step, found.tokens
+    history = _History(checkpoints.folder / "metrics.jsonl", keep=done, writes=trainee.ranks.first)
+    best = BestModel(checkpoints.folder, trainee.ranks)
+    watch = _Divergence(trainee, lesson)
     on_begin(tokens)
-    network.train()
+    trainee.network.train()
     saved = time.monotonic()
-    for step in range(done, len(plan.steps)):
+    for step in range(done, steps):
         begun = time.monotonic()
+        if settings.vocabulary and settings.vocabulary.embedding_steps:
+            train_embeddings_only(trainee.network, trainee.parameters, step < settings.vocabulary.embedding_steps)
         rate = learning_rate(
             step,
             peak=settings.learning_rate,
-            steps=len(plan.steps),
+            steps=steps,
             warmup_steps=settings.warmup_steps,
             decay_share=settings.decay_share,
+            kind=settings.schedule,
         )
-        loss, norm = train_step(network, pieces, plan.steps[step], optimizer, rate, settings)
-        tokens += int(pieces.lengths[list(plan.steps[step])].sum())
-        metrics = StepMetrics(step + 1, tokens, loss, rate, norm, time.monotonic() - begun)
+        loss, norm, extra = train_step(trainee, lesson, plan.steps[step], rate, settings.clip_norm, chance=[settings.seed, step])
+        if problem := watch.problem(loss, norm):
+            checkpoints.save(Progress(step, tokens, steps, begin), state)
+            checkpoints.finish()
+            raise EtymonError(
+                f"Training diverged at step {step + 1} of {steps}: {problem}.",
+                f"Lower train.learning_rate (now {settings.learning_rate:g}) or raise train.warmup_steps. The state "
+                f"before that step is kept in {checkpoints.folder}.",
+            )
+        trainee.optimizer.step()
+        trainee.optimizer.zero_grad(set_to_none=True)
+        tokens += int(lesson.examples.lengths[list(plan.steps[step])].sum())
+        last, end_of_constant = step + 1 == steps, step + 1 == begin
+        progress = Progress(step + 1, tokens, steps, begin)
+        if settings.validation and (last or (step + 1) % settings.validation.every == 0):
+            extra["validation_loss"] = mean_loss(trainee, lesson, validation)
+            if settings.validation.keep == "best":
+                best.offer(progress, extra["validation_loss"], trainee.parameters)
+        metrics = StepMetrics(step + 1, tokens, loss, rate, norm, time.monotonic() - begun, extra)
         history.add(metrics)
         on_step(metrics)
-        last, end_of_constant = step + 1 == len(plan.steps), step + 1 == begin
-        if end_of_constant or (not last and time.monotonic() - saved > settings.checkpoint_seconds):
-            progress = Progress(step + 1, tokens, len(plan.steps), begin)
-            save_checkpoint(checkpoints, progress, parameters, optimizer)
-            prune_checkpoints(checkpoints, keep_last=1)
+        due = trainee.ranks.tell(time.monotonic() - saved > 60 * execution.checkpoint_minutes)
+        if end_of_constant or (not last and due):
+            checkpoints.save(progress, state)
             saved = time.monotonic()
-    network.eval()
+    checkpoints.finish()
+    if settings.validation and settings.validation.keep == "best":
+        best.restore(steps, begin, trainee.parameters)
+    trainee.network.eval()
     return history.metrics
 
 
 def train_step(
-    network: PreTrainedModel,
-    pieces: Pieces,
-    step: Sequence[int],
-    optimizer: torch.optim.Optimizer,
-    rate: float,
-    settings: LoopSettings,
-) -> tuple[float, float]:
-    """One optimizer step; returns the mean loss in nats and the gradient norm before clipping."""
-    rows = [causal_row(pieces, pack) for pack in packs_of_step(pieces.lengths.tolist(), step, settings.pack_tokens)]
-    loss = forward_backward(network, rows, settings.compute_dtype)
-    norm = nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], settings.clip_norm)
-    if not torch.isfinite(norm):
-        raise EtymonError(
-            f"The gradient is not finite (loss {loss:.3f}).", "Lower train.learning_rate, or set train.dtype: float32."
-        )
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return loss, float(norm)
+    trainee: Trainee, lesson: Lesson, step: Sequence[int], rate: float, clip_norm: float, chance: Sequence[int] = (0,)
+) -> tuple[float, float, dict[str, float]]:
+    """Gradients of one step, clipped: returns its loss, the gradient norm before clipping, and other metrics.
+
+    ``chance`` seeds what the step draws (dropout), on each rank apart.
+    """
+    seed = np.random.SeedSequence([*chance, trainee.ranks.rank]).generate_state(1, np.uint64)[0]
+    while True:
+        torch.manual_seed(int(seed >> np.uint64(1)))
+        try:
+            found = forward_backward(trainee, lesson, step)
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            found = None
+        if not trainee.sharded:  # what another rank could not hold is computed again by all
+            failed = torch.tensor(float(found is None))
+            found = None if trainee.ranks.sum(failed) else found
+        if found is not None:
+            break
+        _split_rows(trainee, lesson, step)
+    if not trainee.sharded:
+        trainee.ranks.sum_gradients([p for p in trainee.parameters.values() if p.requires_grad])
+    trained = [parameter for parameter in trainee.parameters.values() if parameter.grad is not None]
+    norm = nn.utils.clip_grad_norm_(trained, clip_norm)
+    trainee.optimizer.set_learning_rate(rate)
+    loss, extra = found
+    return loss, float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm), extra
 
 
-def forward_backward(network: PreTrainedModel, rows: Sequence[Row], compute_dtype: torch.dtype) -> float:
-    """Add the gradients of the mean loss over all supervised tokens of all rows; returns that loss, in nats."""
-    supervised = sum(len(row.targets_N) for row in rows)
+def forward_backward(trainee: Trainee, lesson: Lesson, step: Sequence[int]) -> tuple[float, dict[str, float]]:
+    """Add the gradients of the step's loss, this rank's share of them; returns the whole loss and other metrics."""
+    counts = _counts(trainee, lesson, step)
+    totals = dict.fromkeys(("loss", *lesson.objective.metrics), 0.0)
+    for row, weight in _rows(trainee, lesson, step):
+        with _autocast(trainee):
+            loss, extra = trainee.body(row.to(trainee.network.device), counts)
+        (loss * weight).backward()
+        for name, value in {"loss": loss, **extra}.items():
+            totals[name] += weight * float(value.detach())
+    summed = trainee.ranks.sum(torch.tensor(list(totals.values()), dtype=torch.float64)).tolist()
+    found = dict(zip(totals, summed, strict=True))
+    return found.pop("loss"), found
+
+
+def mean_loss(trainee: Trainee, lesson: Lesson, examples: Sequence[int]) -> float:
+    """The objective's loss over some examples, without dropout and gradients."""
+    trainee.network.eval()
+    counts = _counts(trainee, lesson, examples)
     total = 0.0
-    for row in rows:
-        with _autocast(network.device, compute_dtype):
-            loss = causal_loss(network, row.to(network.device)) / supervised
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += float(loss.detach())
-    return total
+    with torch.no_grad():
+        for row, weight in _rows(trainee, lesson, examples):
+            with _autocast(trainee):
+                total += weight * float(trainee.body(row.to(trainee.network.device), counts)[0])
+    trainee.network.train()
+    return float(trainee.ranks.sum(torch.tensor(total, dtype=torch.float64)))
 
 
-def make_optimizer(parameters: dict[str, nn.Parameter], settings: LoopSettings) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter, arXiv 1711.05101); matrices decay, norm gains and biases do not."""
-    matrices = [p for p in parameters.values() if p.ndim >= 2]
-    vectors = [p for p in parameters.values() if p.ndim < 2]
-    groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
+def log_probabilities(
+    trainee: Trainee, lesson: Lesson, examples: Sequence[int], tick: Callable[[float], None] = lambda done: None
+) -> Tensor:
+    """[S] log-probability of every segment of the given examples under the network as it is; 0 for the others' segments."""
+    found_S = torch.zeros(len(lesson.examples.begins), dtype=torch.float32)
+    done = 0
+    with torch.no_grad():
+        for row, weight, pack in _rows_with_packs(trainee, lesson, examples):
+            with _autocast(trainee):
+                of_row = trainee.body(row.to(trainee.network.device), None)[0].cpu()
+            segments = [segment for example in pack for segment in lesson.examples.segments_of(example)]
+            found_S[segments] += weight * of_row
+            done += len(pack)
+            tick(done * trainee.ranks.size)
+    return trainee.ranks.sum(found_S)
 
 
-def _autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast | nullcontext[None]:
-    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
+def _counts(trainee: Trainee, lesson: Lesson, step: Sequence[int]) -> Step:
+    baseline = _baseline(trainee, lesson, step) if lesson.objective.needs_baseline else 0.0
+    return Step(tokens=int(lesson.counted_E[list(step)].sum()), examples=len(step), baseline=baseline)
+
+
+def _baseline(trainee: Trainee, lesson: Lesson, step: Sequence[int]) -> float:
+    """Mean log-ratio to the reference over the step's prompts with answers of others, in nats (KTO's z₀)."""
+    others = lesson.mismatched
+    assert others is not None
+    assert others.reference_S is not None
+    found_S = log_probabilities(trainee, others, step)
+    segments = [segment for example in step for segment in others.examples.segments_of(example)]
+    return float((found_S - others.reference_S)[segments].sum()) / len(step)
+
+
+def _rows(trainee: Trainee, lesson: Lesson, step: Sequence[int]) -> list[tuple[PackedRow, float]]:
+    return [(row, weight) for row, weight, _ in _rows_with_packs(trainee, lesson, step)]
+
+
+def _rows_with_packs(
+    trainee: Trainee, lesson: Lesson, step: Sequence[int]
+) -> list[tuple[PackedRow, float, list[int]]]:
+    """This rank's rows of a step. Sharded ranks call the network equally often, so one with less repeats a row at weight 0."""
+    packs = lesson.packs(step, trainee.pack_tokens)
+    lengths, ranks = lesson.examples.lengths, trainee.ranks
+    mine = share_of_rank(lengths, packs, ranks.rank, ranks.size)
+    rows = [(lesson.row(pack), 1.0, pack) for pack in mine]
+    if trainee.sharded:
+        most = max(len(share_of_rank(lengths, packs, rank, ranks.size)) for rank in range(ranks.size))
+        shortest = min(packs, key=lambda pack: sum(lengths[i] for i in pack))
+        rows += [(lesson.row(shortest), 0.0, shortest)] * (most - len(rows))
+    return rows
+
+
+def _split_rows(trainee: Trainee, lesson: Lesson, step: Sequence[int]) -> None:
+    """Halve the rows after one did not fit into memory; the step is then computed again from its beginning."""
+    trainee.optimizer.zero_grad(set_to_none=True)
+    longest = max(int(lesson.examples.lengths[i]) for i in step)
+    if trainee.pack_tokens <= longest:
+        raise EtymonError(
+            f"One sequence of {longest} tokens does not fit into memory.",
+            "Lower train.sequence_length, set execution.activation_checkpointing: true, or train.method: lora.",
+        )
+    trainee.pack_tokens = max(longest, trainee.pack_tokens // 2)
+    if trainee.network.device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)  # CUDA; CPU
+
+
+def _autocast(trainee: Trainee) -> torch.autocast | nullcontext[None]:
+    dtype = trainee.compute_dtype
+    return nullcontext() if dtype == torch.float32 else torch.autocast(trainee.network.device.type, dtype)
+
+
+class _Divergence:
+    """Tells when a run has diverged: a loss or gradient that is not finite, or guesses worse than by lot."""
+
+    def __init__(self, trainee: Trainee, lesson: Lesson) -> None:
+        guessing = math.log(trainee.network.config.get_text_config().vocab_size)
+        self._hopeless = guessing + 1 if lesson.objective.is_likelihood else math.inf
+        self._in_a_row = 0
+
+    def problem(self, loss: float, norm: float) -> str | None:
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            return f"the loss is {loss:.3f}, the gradient norm {norm:.3f}"
+        self._in_a_row = self._in_a_row + 1 if loss > self._hopeless else 0
+        if self._in_a_row == _HOPELESS_STEPS:
+            return f"for {_HOPELESS_STEPS} steps the loss was above {self._hopeless:.1f}, worse than guessing (now {loss:.2f})"
+        return None
 
 
 class _History:
     """The metrics of every step, on disk as they come, so that a resumed run shows its whole curve."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, keep: int, writes: bool) -> None:
+        """Keep the first ``keep`` steps of an earlier attempt and forget what came after its checkpoint."""
+        self._path, self._writes = path, writes
         self.metrics: list[StepMetrics] = []
-
-    def keep(self, steps: int) -> None:
-        """Keep the first ``steps`` steps of an earlier attempt and forget what came after its checkpoint."""
-        if self._path.exists():
-            for line in self._path.read_text("utf-8").splitlines()[:steps]:
-                self.metrics.append(StepMetrics(**json.loads(line)))
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        making = self._path.with_suffix(".making")
-        making.write_text("".join(json.dumps(m.__dict__) + "\n" for m in self.metrics), "utf-8")
-        making.replace(self._path)
+        if path.exists():
+            lines = path.read_text("utf-8").splitlines()[:keep]
+            self.metrics = [StepMetrics(**json.loads(line)) for line in lines]
+        if writes:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            making = path.with_suffix(".making")
+            making.write_text("".join(_line(m) for m in self.metrics), "utf-8")
+            making.replace(path)
 
     def add(self, metrics: StepMetrics) -> None:
         self.metrics.append(metrics)
-        with self._path.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(metrics.__dict__) + "\n")
+        if self._writes:
+            with self._path.open("a", encoding="utf-8") as lines:
+                lines.write(_line(metrics))
+
+
+def _line(metrics: StepMetrics) -> str:
+    return json.dumps(metrics.__dict__) + "\n"

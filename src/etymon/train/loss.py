@@ -1,4 +1,4 @@
-"""Cross-entropy at supervised positions only, in chunks, so that the full table of logits is never held.
+"""Log-probabilities of supervised tokens, in chunks, so that the full table of logits is never held.
 
 Shape suffixes: N supervised positions, D model width, V vocabulary, C positions of one chunk.
 """
@@ -71,3 +71,60 @@ def summed_cross_entropy(
         hidden_ND = hidden_ND.to(torch.get_autocast_dtype(hidden_ND.device.type))
     loss: Tensor = _SummedCrossEntropy.apply(hidden_ND, weight_VD, bias_V, targets_N, softcap)  # type: ignore[no-untyped-call]
     return loss
+
+
+class _TokenLogProbabilities(torch.autograd.Function):
+    """Backward computes each chunk's logits a second time: only then is known how much each token's gradient counts."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor, softcap: float | None
+    ) -> Tensor:
+        ctx.save_for_backward(hidden_ND, weight_VD, bias_V, targets_N)
+        ctx.softcap = softcap
+        chunks = []
+        for begin in range(0, len(hidden_ND), CHUNK):
+            logits_CV = _logits(hidden_ND[begin : begin + CHUNK], weight_VD.to(hidden_ND.dtype), bias_V, softcap)
+            wanted_C1 = logits_CV.gather(1, targets_N[begin : begin + CHUNK, None])
+            chunks.append(wanted_C1[:, 0] - logits_CV.logsumexp(1))
+        return torch.cat(chunks)
+
+    @staticmethod
+    def backward(ctx: Any, grad_N: Tensor) -> Any:
+        hidden_ND, weight_VD, bias_V, targets_N = ctx.saved_tensors
+        softcap = ctx.softcap
+        compute_VD = weight_VD.to(hidden_ND.dtype)
+        needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+        grad_hidden_ND = torch.empty_like(hidden_ND) if needs_hidden else None
+        grad_weight_VD = torch.zeros_like(weight_VD) if needs_weight else None
+        grad_bias_V = torch.zeros_like(bias_V) if needs_bias and bias_V is not None else None
+        for begin in range(0, len(hidden_ND), CHUNK):
+            span = slice(begin, begin + CHUNK)
+            logits_CV = _logits(hidden_ND[span], compute_VD, bias_V, softcap)
+            grad_CV = -logits_CV.softmax(1)  # one-hot minus softmax: the gradient of a log-probability at the logits
+            grad_CV.scatter_add_(1, targets_N[span, None], torch.ones_like(grad_CV[:, :1]))
+            if softcap is not None:
+                grad_CV *= 1 - (logits_CV / softcap).square()
+            grad_CV = (grad_CV * grad_N[span, None]).to(hidden_ND.dtype)
+            if grad_hidden_ND is not None:
+                torch.mm(grad_CV, compute_VD, out=grad_hidden_ND[span])
+            if grad_weight_VD is not None:
+                grad_weight_VD += grad_CV.T @ hidden_ND[span]
+            if grad_bias_V is not None:
+                grad_bias_V += grad_CV.sum(0)
+        return grad_hidden_ND, grad_weight_VD, grad_bias_V, None, None
+
+
+def _logits(hidden_CD: Tensor, weight_VD: Tensor, bias_V: Tensor | None, softcap: float | None) -> Tensor:
+    logits_CV = torch.nn.functional.linear(hidden_CD, weight_VD, bias_V).float()
+    return logits_CV if softcap is None else softcap * torch.tanh(logits_CV / softcap)
+
+
+def token_log_probabilities(
+    hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor, softcap: float | None = None
+) -> Tensor:
+    """[N] log p(target) of each position, in nats, fp32: for losses that are not a plain sum over tokens."""
+    if torch.is_autocast_enabled(hidden_ND.device.type):
+        hidden_ND = hidden_ND.to(torch.get_autocast_dtype(hidden_ND.device.type))
+    found: Tensor = _TokenLogProbabilities.apply(hidden_ND, weight_VD, bias_V, targets_N, softcap)  # type: ignore[no-untyped-call]
+    return found

@@ -1,46 +1,140 @@
-"""What a packed row is trained for. An objective is a small function from a network and a row to a summed loss."""
+"""What a packed row is trained for. An objective is a small function from a network and a row to the row's part of the loss.
 
-from collections.abc import Sequence
+Every loss is a mean over the whole step: over its supervised tokens, or over its examples. A row gives its sum divided by
+the step's count, so it does not matter how a step is divided over rows and ranks.
+
+Shape suffixes: S segments of a row, E its examples.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 from transformers import PreTrainedModel
 
-from etymon.foundation.head import hidden_states
-from etymon.foundation.segments import Segments
-from etymon.train.loss import summed_cross_entropy
-from etymon.train.packing import Pieces
+from etymon.recipe import Dpo, Kto, Orpo, Train
+from etymon.train.examples import Examples
+from etymon.train.packed import PackedRow, segment_log_probabilities, summed_loss
 
 
 @dataclass(frozen=True)
-class Row:
-    """A packed row: T tokens, of which N positions are supervised."""
+class Step:
+    """What a row has to know of the step it belongs to."""
 
-    ids_1T: Tensor
-    segments: Segments
-    read_N: Tensor
-    """Positions whose hidden state predicts a supervised token."""
-    targets_N: Tensor
-
-    def to(self, device: torch.device) -> "Row":
-        return Row(self.ids_1T.to(device), self.segments, self.read_N.to(device), self.targets_N.to(device))
+    tokens: int
+    """Supervised tokens of all rows on all ranks."""
+    examples: int
+    baseline: float = 0.0
+    """For KTO: the mean log-ratio of answers that belong to other prompts, in nats."""
 
 
-def causal_row(pieces: Pieces, pack: Sequence[int]) -> Row:
-    """A row of whole pieces in which every token but each piece's first is supervised."""
-    parts = [torch.from_numpy(pieces.piece(i)).long() for i in pack]
-    segments = Segments.of_documents([len(part) for part in parts])
-    ids_T = torch.cat(parts)
-    first_T = torch.zeros(len(ids_T), dtype=torch.bool)
-    first_T[list(segments.starts)] = True
-    targets = torch.nonzero(~first_T)[:, 0]
-    return Row(ids_T[None], segments, targets - 1, ids_T[targets])
+Loss = Callable[[PreTrainedModel, PackedRow, Step], tuple[Tensor, Mapping[str, Tensor]]]
+"""Returns the row's part of the step's loss, and its parts of the step's other metrics."""
 
 
-def causal_loss(network: PreTrainedModel, row: Row) -> Tensor:
-    """Sum over supervised tokens of −log p(token | its piece so far), in nats."""
-    hidden_TD = hidden_states(network, row.ids_1T, row.segments)
-    head = network.get_output_embeddings()
-    softcap = getattr(network.config.get_text_config(), "final_logit_softcapping", None)
-    return summed_cross_entropy(hidden_TD[row.read_N], head.weight, getattr(head, "bias", None), row.targets_N, softcap)
+@dataclass(frozen=True)
+class Objective:
+    """A loss, and what it needs besides the network."""
+
+    loss: Loss
+    needs_reference: bool = False
+    """Log-probabilities under the model that training starts from."""
+    needs_baseline: bool = False
+    """``Step.baseline``, from answers that belong to other prompts."""
+    is_likelihood: bool = False
+    """The loss is in nats a token, so that of guessing is known."""
+    metrics: tuple[str, ...] = ()
+    """What the loss tells besides itself."""
+
+
+def objective_of(settings: Train) -> Objective:
+    """The objective that a recipe asks for."""
+    if settings.objective == "dpo":
+        return Objective(partial(dpo_loss, settings.dpo), needs_reference=True, metrics=("accuracy", "margin"))
+    if settings.objective == "orpo":
+        return Objective(partial(orpo_loss, settings.orpo), metrics=("accuracy", "margin"))
+    if settings.objective == "kto":
+        loss = partial(kto_loss, settings.kto)
+        return Objective(loss, needs_reference=True, needs_baseline=True, metrics=("accuracy",))
+    return Objective(causal_loss, is_likelihood=True)
+
+
+def causal_loss(network: PreTrainedModel, row: PackedRow, step: Step) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """Mean −log p over the supervised tokens: all of a document (``pretrain``), the answers of a conversation (``sft``)."""
+    return summed_loss(network, row) / step.tokens, {}
+
+
+def dpo_loss(dpo: Dpo, network: PreTrainedModel, row: PackedRow, step: Step) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """DPO (arXiv 2305.18290, eq. 7): −log σ(β·margin), the margin being how much more than the reference the policy prefers
+    the chosen answer. IPO (arXiv 2310.12036, eq. 17): (margin − 1/(2β))², on mean log-probabilities a token as its authors do.
+    """
+    assert row.reference_S is not None
+    ratio_S = segment_log_probabilities(network, row) - row.reference_S
+    if dpo.loss == "ipo":
+        ratio_S = ratio_S / _supervised_S(row).clamp(min=1)
+    chosen_E, rejected_E = _sides(row, ratio_S)
+    margin_E = chosen_E - rejected_E
+    if dpo.loss == "ipo":
+        loss = (margin_E - 1 / (2 * dpo.beta)).square().sum()
+    else:
+        loss = -logsigmoid(dpo.beta * margin_E).sum()
+    return loss / step.examples, _preferences(margin_E.detach(), step)
+
+
+def orpo_loss(orpo: Orpo, network: PreTrainedModel, row: PackedRow, step: Step) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """ORPO (arXiv 2403.07691, eq. 6): the chosen answer's likelihood, plus λ·−log σ of the log odds ratio of the two.
+
+    The likelihood is a mean over chosen tokens, the odds ratio over pairs; odds are of mean log-probabilities a token.
+    """
+    log_S = segment_log_probabilities(network, row)
+    chosen_E, _ = _sides(row, log_S)
+    better_E, worse_E = _sides(row, log_S / _supervised_S(row).clamp(min=1))
+    odds_E = (better_E - worse_E) - (_log1mexp(better_E) - _log1mexp(worse_E))
+    loss = -chosen_E.sum() / step.tokens - orpo.weight * logsigmoid(odds_E).sum() / step.examples
+    return loss, _preferences(odds_E.detach(), step)
+
+
+def kto_loss(kto: Kto, network: PreTrainedModel, row: PackedRow, step: Step) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """KTO (arXiv 2402.01306, eq. 8): λ·(1 − σ(±β·(log-ratio − z₀))), z₀ being the step's baseline, never below 0."""
+    assert row.reference_S is not None
+    ratio_S = segment_log_probabilities(network, row) - row.reference_S
+    answers = torch.tensor(row.first_E, device=ratio_S.device) + 1
+    gain_E = kto.beta * (ratio_S[answers] - max(0.0, step.baseline))
+    value_E = torch.where(
+        row.liked_E,
+        kto.desirable_weight * (1 - torch.sigmoid(gain_E)),
+        kto.undesirable_weight * (1 - torch.sigmoid(-gain_E)),
+    )
+    right_E = (gain_E.detach() > 0) == row.liked_E
+    return value_E.sum() / step.examples, {"accuracy": right_E.sum() / step.examples}
+
+
+def counted_tokens(objective: str, examples: Examples) -> NDArray[np.int64]:
+    """[E] supervised tokens that a mean over tokens goes over: for ORPO those of the chosen answer alone."""
+    if objective == "orpo":
+        return examples.supervised_lengths[examples.firsts[:-1] + 1]
+    return examples.supervised_tokens
+
+
+def _sides(row: PackedRow, of_S: Tensor) -> tuple[Tensor, Tensor]:
+    first_E = torch.tensor(row.first_E, device=of_S.device)
+    return of_S[first_E + 1], of_S[first_E + 2]
+
+
+def _supervised_S(row: PackedRow) -> Tensor:
+    return torch.bincount(row.segment_N, minlength=len(row.segments.lengths))
+
+
+def _preferences(margin_E: Tensor, step: Step) -> Mapping[str, Tensor]:
+    return {"accuracy": (margin_E > 0).sum() / step.examples, "margin": margin_E.sum() / step.examples}
+
+
+def _log1mexp(log_p: Tensor) -> Tensor:
+    """log(1 − exp(log p)) for log p < 0, without cancellation (Mächler 2012, eq. 7)."""
+    log_p = log_p.clamp(max=-1e-7)
+    return torch.where(log_p > -0.6931, torch.log(-torch.expm1(log_p)), torch.log1p(-torch.exp(log_p)))

@@ -1,29 +1,39 @@
 """Training rows as text, so that a person can see what the model sees and what it is asked to predict."""
 
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 from etymon.foundation.model import Model
-from etymon.foundation.network import load_tokenizer
 from etymon.progress import Clock, silent
 from etymon.store import Artifact
-from etymon.train.build import plan_for, read_pieces
-from etymon.train.packing import packs_of_step
+from etymon.train.prepare import Prepared, prepare
 from etymon.train.stage import TrainMeaning
 
 
 def rendered_rows(model: Model, corpus: Artifact, trained: Artifact, count: int) -> list[str]:
-    """The first ``count`` pieces that the training saw. Tokens that are not supervised stand between ⟦ and ⟧."""
-    settings = TrainMeaning.model_validate(trained.manifest.meaning).settings
-    tokenizer = load_tokenizer(model)
-    pieces = read_pieces(model, corpus, settings.sequence_length, _quiet)
-    lines: list[str] = []
-    for number, step in enumerate(plan_for(pieces, settings).steps, start=1):
-        for pack in packs_of_step(pieces.lengths.tolist(), step, settings.tokens_per_step):
-            for index in pack:
-                if len(lines) == count:
-                    return lines
-                first, *rest = pieces.piece(index).tolist()
-                text = f"⟦{tokenizer.decode([first])}⟧{tokenizer.decode(rest)}"
-                lines.append(f"--- step {number}, {len(rest) + 1} tokens, {len(rest)} supervised\n{text}")
-    return lines
+    """The first ``count`` examples that the training saw. Tokens that are not supervised stand between ⟦ and ⟧."""
+    meaning = TrainMeaning.model_validate(trained.manifest.meaning)
+    with TemporaryDirectory() as work:
+        prepared = prepare(model, corpus, meaning, Path(work), _quiet)
+    seen = [(number, example) for number, step in enumerate(prepared.plan.steps, start=1) for example in step]
+    return [f"--- step {number}, {render_example(prepared, example)}" for number, example in seen[:count]]
+
+
+def render_example(prepared: Prepared, example: int) -> str:
+    """Where an example comes from, its size, and its text; an answer that continues a shared prompt begins with ↳."""
+    examples, tokenizer = prepared.encoded.examples, prepared.tokenizer
+    parts = []
+    for segment in examples.segments_of(example):
+        ids, supervised = examples.segment(segment)
+        text = ""
+        for learned, group in groupby(zip(supervised.tolist(), ids.tolist(), strict=True), key=lambda pair: pair[0]):
+            words = tokenizer.decode([token for _, token in group])
+            text += words if learned else f"⟦{words}⟧"
+        parts.append(text if examples.parents[segment] < 0 else f"↳ {text}")
+    name = prepared.encoded.names[examples.documents[example]]
+    sizes = f"{examples.lengths[example]} tokens, {examples.supervised_tokens[example]} supervised"
+    return "\n".join([f"{name}: {sizes}", *parts])
 
 
 def _quiet(doing: str, *, total: float = 0, unit: str = "") -> Clock:
