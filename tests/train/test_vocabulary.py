@@ -67,7 +67,7 @@ def test_every_text_comes_back_in_fewer_tokens(grown: Grown, some_texts: list[st
 def test_an_extended_tokenizer_joins_what_the_old_one_cut(grown: Grown, some_texts: list[str]) -> None:
     """The law behind it all: encoding = the old encoding, followed by the new merges in their order."""
     style, tokenizer, new, extended = grown
-    texts = [*STRANGE, *POEMS, *some_texts]
+    texts = [*STRANGE, *POEMS, *some_texts[::4]]
     expected = [followed_by(tokenizer, new, text) for text in texts]
     got = text_ids(extended, texts)
     if style != "llama3":
@@ -139,7 +139,7 @@ def test_templates_marks_and_settings_are_kept(grown: Grown) -> None:
 
 def test_without_new_tokens_nothing_changes(grown: Grown, some_texts: list[str], tmp_path: Path) -> None:
     _, tokenizer, _, _ = grown
-    texts = [*STRANGE, *POEMS, *some_texts]
+    texts = [*STRANGE, *POEMS, *some_texts[::4]]
     same = extend_tokenizer(tokenizer, [], tmp_path)
     assert same(texts)["input_ids"] == tokenizer(texts)["input_ids"]
     assert same.get_vocab() == tokenizer.get_vocab()
@@ -271,7 +271,7 @@ def test_transformers_reads_the_folder_as_any_other(tiny_llama: Path, tmp_path: 
 @pytest.mark.parametrize("begins", [True, False])
 def test_a_folder_of_transformers_own_llama_class_keeps_its_ids(some_texts: list[str], tmp_path: Path, begins: bool) -> None:
     """Transformers builds LlamaTokenizer anew from vocabulary and merges; what is written is what it built."""
-    source, texts = tmp_path / "source", [*STRANGE, *POEMS, *some_texts]
+    source, texts = tmp_path / "source", [*STRANGE, *POEMS, *some_texts[::4]]
     fast = llama2_style(some_texts)
     if begins:
         fast.backend_tokenizer.post_processor = processors.TemplateProcessing(
