@@ -62,17 +62,17 @@ def hidden_states(network: PreTrainedModel, ids_1T: Tensor, segments: Segments) 
     positions_1T = segments.positions_1T.to(ids_1T.device)
     output = body(input_ids=ids_1T, position_ids=positions_1T, segments=segments, use_cache=False)
     hidden_1TD: Tensor = output.last_hidden_state
-    scale = _logit_scale(network)
-    return hidden_1TD[0] if scale == 1 else hidden_1TD[0] * scale
+    return scale_for_head(network, hidden_1TD[0])
 
 
-def _logit_scale(network: PreTrainedModel) -> float:
+def scale_for_head(network: PreTrainedModel, hidden_TD: Tensor) -> Tensor:
+    """The body's last hidden states, so scaled that the plain head gives the family's logits."""
     config = network.config.get_text_config()
     if config.model_type in ("granite", "granitemoe", "granitemoeshared"):
-        return 1 / float(config.logits_scaling)
+        return hidden_TD / float(config.logits_scaling)
     if config.model_type in ("cohere", "cohere2"):
-        return float(config.logit_scale)
-    return 1
+        return hidden_TD * float(config.logit_scale)
+    return hidden_TD
 
 
 def head_logits(network: PreTrainedModel, hidden_ND: Tensor) -> Tensor:
