@@ -31,6 +31,7 @@ from transformers import (
     Ministral3Config,
     MistralConfig,
     MixtralConfig,
+    NemotronConfig,
     Olmo2Config,
     Olmo3Config,
     Phi3Config,
@@ -235,6 +236,7 @@ REFUSED: dict[str, tuple[PreTrainedConfig, str]] = {
         Gemma3TextConfig(**SIZES, head_dim=16, use_bidirectional_attention=True),
         "gemma3_text.* other logits",
     ),
+    "nemotron": (NemotronConfig(**SIZES), "Nemotron.* not told where the segments"),
     "hyperclova-x": (HyperCLOVAXConfig(**SIZES, logits_scaling=0.25), "hyperclovax.* other logits"),
 }
 

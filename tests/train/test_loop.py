@@ -7,13 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
-
-from etymon.errors import EtymonError
-from etymon.recipe import Train
-from etymon.train.adapters import merge_adapter
-from etymon.train.examples import Examples
-from etymon.train.loop import StepMetrics, forward_backward, mean_loss
 from training import (
     EXECUTION,
     SETTINGS,
@@ -22,6 +15,13 @@ from training import (
     run_training,
     trainee_of,
 )
+from transformers import AutoModelForCausalLM
+
+from etymon.errors import EtymonError
+from etymon.recipe import Train
+from etymon.train.adapters import merge_adapter
+from etymon.train.examples import Examples
+from etymon.train.loop import StepMetrics, forward_backward, mean_loss
 
 
 @pytest.fixture(scope="module")
@@ -185,9 +185,7 @@ def test_training_lowers_the_loss(make_llama: Callable[..., Path], documents: Ex
     assert metrics[-1].loss < metrics[0].loss - 0.2
 
 
-def test_a_diverging_run_stops_and_keeps_the_last_good_state(
-    tiny_llama: Path, documents: Examples, tmp_path: Path
-) -> None:
+def test_a_diverging_run_stops_and_keeps_the_last_good_state(tiny_llama: Path, documents: Examples, tmp_path: Path) -> None:
     settings = with_settings(learning_rate=1e4, clip_norm=1e9, budget={"epochs": 20})
     execution = EXECUTION.model_copy(update={"checkpoint_minutes": 1e9})
     with pytest.raises(EtymonError, match=r"diverged at step \d+ of"):

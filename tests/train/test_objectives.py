@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from torch.nn.functional import logsigmoid
+from training import SETTINGS, lesson_of, random_pairs, run_training, trainee_of
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from etymon.recipe import Train
 from etymon.train.examples import Examples, ExamplesBuilder
 from etymon.train.loop import Lesson, forward_backward
-from training import SETTINGS, lesson_of, random_pairs, run_training, trainee_of
 
 
 def settings_of(objective: str, **changes: object) -> Train:
@@ -36,7 +36,9 @@ def plain_log_probabilities(network: PreTrainedModel, examples: Examples, exampl
     return found
 
 
-def plain_loss(settings: Train, policy: PreTrainedModel, reference: PreTrainedModel, pairs: Examples, step: list[int]) -> torch.Tensor:
+def plain_loss(
+    settings: Train, policy: PreTrainedModel, reference: PreTrainedModel, pairs: Examples, step: list[int]
+) -> torch.Tensor:
     total = torch.zeros(())
     tokens = sum(len(plain_log_probabilities(reference, pairs, i)[0]) for i in step)
     for i in step:

@@ -49,7 +49,7 @@ def packed_network(folder: Path) -> PreTrainedModel:
 
 
 def trainee_of(
-    folder: Path, settings: Train = SETTINGS, *, pack_tokens: int = 96, lora: bool = False, ranks: Ranks = Ranks()
+    folder: Path, settings: Train = SETTINGS, *, pack_tokens: int = 96, lora: bool = False, ranks: Ranks | None = None
 ) -> Trainee:
     torch.manual_seed(0)
     network = packed_network(folder)
@@ -57,7 +57,9 @@ def trainee_of(
         network = add_adapter(network, Lora(rank=4, dropout=0.1), seed=0)
     parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
     body = RowLoss(network, objective_of(settings))
-    return Trainee(network, body, parameters, make_optimizer(parameters, settings), ranks, False, torch.float32, pack_tokens)
+    return Trainee(
+        network, body, parameters, make_optimizer(parameters, settings), ranks or Ranks(), False, torch.float32, pack_tokens
+    )
 
 
 def lesson_of(examples: Examples, settings: Train, trainee: Trainee, mismatched: Examples | None = None) -> Lesson:

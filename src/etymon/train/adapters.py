@@ -12,17 +12,19 @@ from transformers import PreTrainedModel
 from etymon.errors import EtymonError
 from etymon.foundation.head import head_logits, hidden_states
 from etymon.foundation.segments import Segments
+from etymon.foundation.vocabulary import NewToken
 from etymon.recipe import Lora
+from etymon.train.vocabulary import adapter_rows
 
 LARGEST_MERGE_DIFFERENCE = {torch.float32: 1e-2, torch.bfloat16: 1.0, torch.float16: 0.25}
 """In logits, by the dtype the merged model is saved in: what rounding every weight to it does to a trained model, with room
 to spare. Measured on SmolLM2-135M: see ``docs/log.md``."""
 
 
-def add_adapter(network: PreTrainedModel, lora: Lora, seed: int, trained_in_full: Sequence[str] = ()) -> PeftModel:
+def add_adapter(network: PreTrainedModel, lora: Lora, seed: int, new_tokens: Sequence[NewToken] = ()) -> PeftModel:
     """Freeze the network and add trainable low-rank matrices (arXiv 2106.09685) to its linear layers.
 
-    ``trained_in_full`` names modules that are trained as they are, such as embeddings that have grown.
+    The embedding rows of new tokens are trained as they are.
     """
     torch.manual_seed(seed)
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
@@ -34,8 +36,7 @@ def add_adapter(network: PreTrainedModel, lora: Lora, seed: int, trained_in_full
         target_modules=targets,
         use_rslora=lora.rslora,
         use_dora=lora.dora,
-        modules_to_save=list(trained_in_full) or None,
-        ensure_weight_tying=bool(trained_in_full) and bool(network.config.tie_word_embeddings),
+        trainable_token_indices=adapter_rows(network, new_tokens) if new_tokens else None,
     )
     try:
         return get_peft_model(network, config)

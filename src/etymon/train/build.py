@@ -4,8 +4,8 @@ Under ``torchrun`` every rank goes through ``fit``; rank 0 alone writes.
 """
 
 import shutil
-import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,10 +29,12 @@ from etymon.foundation.vocabulary import extend_network, extend_tokenizer
 from etymon.progress import Clock
 from etymon.store import Artifact, Draft
 from etymon.store.artifact import load_artifact
+from etymon.train.account import Account, Hardware, Work, count_matrices, hardware, training_flop
 from etymon.train.adapters import add_adapter, merge_adapter
 from etymon.train.card import write_card
 from etymon.train.checkpoint import Checkpoints
 from etymon.train.doctor import examine, refuse
+from etymon.train.energy import Energy, open_meter
 from etymon.train.examples import Examples
 from etymon.train.loop import Lesson, RowLoss, StepMetrics, Trainee, log_probabilities, train
 from etymon.train.objectives import counted_tokens, objective_of
@@ -70,7 +72,6 @@ def build(draft: Draft[TrainMeaning, TrainExecution]) -> None:
     task = Task(foundation.folder, foundation.name, corpus.folder, draft.meaning, draft.execution, checkpoints, identity)
     ranks = join()
     ranks.tell(task)
-    begun = time.monotonic()
     with TemporaryDirectory(dir=draft.folder, prefix="work-") as work:
         fitted = fit(task, foundation, corpus, ranks, Path(work), draft.clock)
         draft.facts |= _save(fitted, draft)
@@ -78,7 +79,7 @@ def build(draft: Draft[TrainMeaning, TrainExecution]) -> None:
     draw_losses(fitted.metrics, draft.folder / "loss.svg")
     draft.logs |= {"metrics.jsonl", "loss.svg"}
     _write_rows(fitted.prepared, draft.folder / "rows.parquet")
-    draft.facts |= _facts(fitted, time.monotonic() - begun)
+    draft.facts |= _facts(fitted)
 
 
 def follow() -> None:
@@ -113,6 +114,7 @@ class Fitted:
     metrics: list[StepMetrics]
     weights: Mapping[str, Tensor] | None
     """Where ranks were sharded: every parameter whole, on rank 0."""
+    account: Account
     problems: list[str]
     """What trackers could not do."""
 
@@ -120,7 +122,8 @@ class Fitted:
 def fit(task: Task, foundation: Model, corpus: Artifact, ranks: Ranks, work: Path, clock_of: ClockOf) -> Fitted:
     """Train. Every rank computes the same plan and its own rows."""
     meaning, execution = task.meaning, task.execution
-    trackers = open_trackers(execution.track if ranks.first else (), task.name, task.checkpoints, meaning.model_dump(mode="json"))
+    config = meaning.model_dump(mode="json")
+    trackers = open_trackers(execution.track if ranks.first else (), task.name, task.checkpoints, config)
     prepared = prepare(foundation, corpus, meaning, work, clock_of)
     trainee = make_trainee(prepared, execution, ranks)
     clock_of("checking the first rows")
@@ -134,17 +137,25 @@ def fit(task: Task, foundation: Model, corpus: Artifact, ranks: Ranks, work: Pat
         doing = "training" if meaning.start == "foundation" else "training from a random start"
         clock = clock_of(doing, total=plan.tokens, unit="tokens", done_before=tokens_before)
 
+    meter = open_meter(execution.device, torch.get_num_threads() * ranks.size)
+
     def report(metrics: StepMetrics) -> None:
         assert clock is not None
+        meter.tick()
         clock(metrics.tokens, loss=f"{metrics.loss:.3f}", step=f"{metrics.step}/{len(plan.steps)}")
         shown = {"loss": metrics.loss, "learning_rate": metrics.learning_rate, "gradient_norm": metrics.gradient_norm}
         trackers.log(metrics.step, shown | metrics.extra)
 
     aside = np.flatnonzero(~prepared.trains).tolist()
-    with Checkpoints(task.checkpoints, task.identity, ranks, execution.keep_checkpoints, trainee.sharded) as checkpoints:
+    with (
+        closing(trackers),
+        Checkpoints(task.checkpoints, task.identity, ranks, execution.keep_checkpoints, trainee.sharded) as checkpoints,
+    ):
         metrics = train(trainee, lesson, plan, meaning.settings, execution, checkpoints, report, begin, aside)
-    trackers.close()
-    return Fitted(prepared, trainee, metrics, _whole(trainee) if trainee.sharded else None, trackers.problems)
+    account = _account(
+        prepared, trainee, metrics, meter.read(), hardware(execution.device, torch.get_num_threads() * ranks.size)
+    )
+    return Fitted(prepared, trainee, metrics, _whole(trainee) if trainee.sharded else None, account, trackers.problems)
 
 
 def make_trainee(prepared: Prepared, execution: TrainExecution, ranks: Ranks) -> Trainee:
@@ -201,8 +212,7 @@ def make_network(prepared: Prepared, execution: TrainExecution) -> PreTrainedMod
     if settings.method == "full":
         network.requires_grad_(True)
         return network
-    grown = ("embed_tokens", "lm_head") if prepared.new_tokens else ()
-    return add_adapter(network, settings.lora, settings.seed, grown)
+    return add_adapter(network, settings.lora, settings.seed, prepared.new_tokens)
 
 
 def lesson_of(prepared: Prepared, trainee: Trainee, folder: Path, clock_of: ClockOf) -> Lesson:
@@ -225,6 +235,17 @@ def lesson_of(prepared: Prepared, trainee: Trainee, folder: Path, clock_of: Cloc
 
     lesson = of(encoded.examples, "answers")
     return lesson if encoded.mismatched is None else replace(lesson, mismatched=of(encoded.mismatched, "answers of others"))
+
+
+def _account(prepared: Prepared, trainee: Trainee, metrics: list[StepMetrics], energy: Energy, machine: Hardware) -> Account:
+    """Tokens, arithmetic, time and energy of the steps. A reference pass and validations are not in the arithmetic."""
+    examples = prepared.encoded.examples
+    seen = np.bincount([example for step in prepared.plan.steps for example in step], minlength=len(examples))
+    tokens, supervised = prepared.plan.tokens, int((seen * examples.supervised_tokens).sum())
+    work = Work(tokens, supervised, float((seen * examples.attended).sum()) / tokens)
+    start = prepared.foundation.facts if prepared.meaning.start == "foundation" else None
+    flop = training_flop(work, count_matrices(trainee.network))
+    return Account(tokens, supervised, flop, sum(m.seconds for m in metrics), machine, energy, start)
 
 
 def _apart(network: PreTrainedModel, examples: Examples) -> NDArray[np.bool_]:
@@ -309,24 +330,21 @@ def _write_rows(prepared: Prepared, path: Path) -> None:
     parquet.write_table(pyarrow.Table.from_pylist(rows, schema), path)
 
 
-def _facts(fitted: Fitted, seconds: float) -> dict[str, Any]:
+def _facts(fitted: Fitted) -> dict[str, Any]:
     prepared, metrics, plan = fitted.prepared, fitted.metrics, fitted.prepared.plan
-    examples = prepared.encoded.examples
-    seen = np.bincount([example for step in plan.steps for example in step], minlength=len(examples))
-    stepping = sum(m.seconds for m in metrics)
+    documents = prepared.encoded.examples.documents
     facts: dict[str, Any] = {
         "objective": prepared.settings.objective,
         "steps": len(plan.steps),
         "tokens": plan.tokens,
-        "supervised_tokens": int((seen * examples.supervised_tokens).sum()),
         "epochs": round(plan.epochs, 4),
         "documents": len(prepared.encoded.names),
-        "documents_seen": len(set(examples.documents[seen > 0].tolist())),
+        "documents_seen": len({int(documents[example]) for step in plan.steps for example in step}),
         "rows": prepared.encoded.counts,
         "first_loss": metrics[0].loss,
         "final_loss": metrics[-1].loss,
-        "training_seconds": round(stepping, 1),
-        "tokens_per_second": round(plan.tokens / stepping, 1),
+        "tokens_per_second": round(plan.tokens / fitted.account.seconds, 1),
+        **fitted.account.facts(),
     }
     for name in metrics[-1].extra:
         facts[f"final_{name}"] = round(metrics[-1].extra[name], 5)

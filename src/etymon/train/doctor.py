@@ -129,7 +129,9 @@ def _bos(prepared: Prepared) -> Finding:
     if not adds:
         return Finding("start mark", "this model's tokenizer adds none")
     before = np.concatenate([[0], np.cumsum(examples.ids == bos)])
-    count_E = np.add.reduceat(before[examples.begins + examples.segment_lengths] - before[examples.begins], examples.firsts[:-1])
+    count_E = np.add.reduceat(
+        before[examples.begins + examples.segment_lengths] - before[examples.begins], examples.firsts[:-1]
+    )
     whole_E = np.diff(examples.documents, prepend=-1) != 0  # later pieces of a split document begin in its middle
     leads_E = examples.ids[examples.begins[examples.firsts[:-1]]] == bos
     wrong = np.flatnonzero((count_E != whole_E) | (leads_E != whole_E))
@@ -178,7 +180,9 @@ def _template(prepared: Prepared) -> list[Finding]:
     marks = ", ".join(str(tokenizer.convert_ids_to_tokens(end)) for end in sorted(ends))
     found = [Finding("end of turn", f"{marks} is learned after every answer")]
     if compared:
-        found.insert(0, Finding("chat template", f"{compared:,} rows rendered again: prompt and conversation have the same tokens"))
+        found.insert(
+            0, Finding("chat template", f"{compared:,} rows rendered again: prompt and conversation have the same tokens")
+        )
     return found
 
 
@@ -239,7 +243,9 @@ def _dry_step(prepared: Prepared, trainee: Trainee, row: list[int]) -> list[Find
     examples, objective = prepared.encoded.examples, objective_of(prepared.settings)
     lesson = Lesson(
         examples,
-        objective if not objective.needs_baseline else objective_of(prepared.settings.model_copy(update={"objective": "sft"})),
+        objective
+        if not objective.needs_baseline
+        else objective_of(prepared.settings.model_copy(update={"objective": "sft"})),
         counted_tokens(prepared.settings.objective, examples),
         reference_S=torch.zeros(len(examples.begins)),
     )

@@ -161,9 +161,7 @@ def _rows(
     return encoded
 
 
-def _judged(
-    rows: list[tuple[int, list[int], list[int], bool]], builder: ExamplesBuilder, settings: Train
-) -> Examples:
+def _judged(rows: list[tuple[int, list[int], list[int], bool]], builder: ExamplesBuilder, settings: Train) -> Examples:
     """Add the examples, and return those in which every prompt has the answer of another row, drawn by the seed."""
     others = ExamplesBuilder()
     order = np.random.default_rng([settings.seed, 1]).permutation(len(rows))
@@ -238,9 +236,7 @@ class _RowEncoder:
 
     def _tokens(self, text: str, spans: list[tuple[int, int]], plain: bool = False) -> _Sequence:
         """Tokenise the whole and find the spans in it; a token that reaches over the start of an answer is refused."""
-        found = self._tokenizer(
-            text, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=plain
-        )
+        found = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=plain)
         begins = [begin for begin, _ in found["offset_mapping"]]
         ends = [end for _, end in found["offset_mapping"]]
         places = []

@@ -42,11 +42,22 @@ class Examples:
         return np.add.reduceat(self.segment_lengths, self.firsts[:-1]) if len(self) else np.empty(0, np.int64)
 
     @cached_property
+    def _context_lengths(self) -> NDArray[np.int64]:
+        """[S] tokens before each segment's first one, in the segment it continues."""
+        first_S = np.repeat(self.firsts[:-1], np.diff(self.firsts))
+        return np.where(self.parents >= 0, self.segment_lengths[first_S + np.maximum(self.parents, 0)], 0)
+
+    @cached_property
+    def attended(self) -> NDArray[np.int64]:
+        """[E] keys that each example's tokens attend to, summed, each token itself included."""
+        keys = self.segment_lengths * (self.segment_lengths + 1) // 2 + self.segment_lengths * self._context_lengths
+        return np.add.reduceat(keys, self.firsts[:-1]) if len(self) else np.empty(0, np.int64)
+
+    @cached_property
     def longest(self) -> NDArray[np.int64]:
         """[E] tokens of each example's longest sequence, from its first token to the end of an answer."""
-        first_S = np.repeat(self.firsts[:-1], np.diff(self.firsts))
-        continued = np.where(self.parents >= 0, self.segment_lengths[first_S + np.maximum(self.parents, 0)], 0)
-        return np.maximum.reduceat(self.segment_lengths + continued, self.firsts[:-1]) if len(self) else np.empty(0, np.int64)
+        sequences = self.segment_lengths + self._context_lengths
+        return np.maximum.reduceat(sequences, self.firsts[:-1]) if len(self) else np.empty(0, np.int64)
 
     def segments_of(self, example: int) -> range:
         return range(int(self.firsts[example]), int(self.firsts[example + 1]))

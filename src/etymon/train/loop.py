@@ -141,7 +141,9 @@ def train(
             decay_share=settings.decay_share,
             kind=settings.schedule,
         )
-        loss, norm, extra = train_step(trainee, lesson, plan.steps[step], rate, settings.clip_norm, chance=[settings.seed, step])
+        loss, norm, extra = train_step(
+            trainee, lesson, plan.steps[step], rate, settings.clip_norm, chance=[settings.seed, step]
+        )
         if problem := watch.problem(loss, norm):
             checkpoints.save(Progress(step, tokens, steps, begin), state)
             checkpoints.finish()
@@ -268,9 +270,7 @@ def _rows(trainee: Trainee, lesson: Lesson, step: Sequence[int]) -> list[tuple[P
     return [(row, weight) for row, weight, _ in _rows_with_packs(trainee, lesson, step)]
 
 
-def _rows_with_packs(
-    trainee: Trainee, lesson: Lesson, step: Sequence[int]
-) -> list[tuple[PackedRow, float, list[int]]]:
+def _rows_with_packs(trainee: Trainee, lesson: Lesson, step: Sequence[int]) -> list[tuple[PackedRow, float, list[int]]]:
     """This rank's rows of a step. Sharded ranks call the network equally often, so one with less repeats a row at weight 0."""
     packs = lesson.packs(step, trainee.pack_tokens)
     lengths, ranks = lesson.examples.lengths, trainee.ranks
@@ -319,7 +319,9 @@ class _Divergence:
             return f"the loss is {loss:.3f}, the gradient norm {norm:.3f}"
         self._in_a_row = self._in_a_row + 1 if loss > self._hopeless else 0
         if self._in_a_row == _HOPELESS_STEPS:
-            return f"for {_HOPELESS_STEPS} steps the loss was above {self._hopeless:.1f}, worse than guessing (now {loss:.2f})"
+            return (
+                f"for {_HOPELESS_STEPS} steps the loss was above {self._hopeless:.1f}, worse than guessing (now {loss:.2f})"
+            )
         return None
 
 

@@ -22,6 +22,8 @@ from etymon.train.stage import TrainMeaning
 from etymon.train.vocabulary import learn_tokens
 
 Clock = Callable[..., Callable[[float], None]]
+_LEARNED_FROM = 10_000_000
+"""Characters; learning tokens takes about 130 bytes of memory for each."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,7 @@ def tokenizer_for(
     if not meaning.settings.vocabulary:
         return tokenizer, []
     tick = clock("learning new tokens", total=meaning.settings.vocabulary.tokens, unit="tokens")
-    texts = parquet.read_table(corpus.file("train.parquet"), columns=["text"])["text"].to_pylist()
-    new = learn_tokens(tokenizer, texts, meaning.settings.vocabulary.tokens)
+    new = learn_tokens(tokenizer, _sample(corpus, meaning.settings.seed), meaning.settings.vocabulary.tokens)
     tick(len(new))
     if not new:
         raise EtymonError(
@@ -86,6 +87,14 @@ def tokenizer_for(
             "Leave train.vocabulary out, or add documents.",
         )
     return extend_tokenizer(tokenizer, new, folder), new
+
+
+def _sample(corpus: Artifact, seed: int) -> list[str]:
+    """Training texts to learn tokens from, at most ``_LEARNED_FROM`` characters of them, drawn by the seed."""
+    texts = parquet.read_table(corpus.file("train.parquet"), columns=["id", "text"]).sort_by("id")["text"].to_pylist()
+    drawn = [texts[i] for i in np.random.default_rng([seed, 2]).permutation(len(texts))]
+    before = np.cumsum([0, *map(len, drawn[:-1])])
+    return [text for text, seen in zip(drawn, before.tolist(), strict=True) if seen < _LEARNED_FROM]
 
 
 def _plain(corpus: Artifact) -> bool:
@@ -99,7 +108,9 @@ def _trains(encoded: Encoded, settings: Train) -> NDArray[np.bool_]:
     if not settings.validation:
         return np.ones(len(encoded.examples), np.bool_)
     limit = int(settings.validation.share * 2**32)
-    aside = [int.from_bytes(sha256(f"{settings.seed}\0{name}".encode()).digest()[:4], "big") < limit for name in encoded.names]
+    aside = [
+        int.from_bytes(sha256(f"{settings.seed}\0{name}".encode()).digest()[:4], "big") < limit for name in encoded.names
+    ]
     trains = ~np.array(aside)[encoded.examples.documents]
     if trains.all() or not trains.any():
         raise EtymonError(
