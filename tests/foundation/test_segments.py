@@ -195,5 +195,5 @@ def test_layers_that_carry_state_are_refused() -> None:
 def test_attention_is_registered_with_transformers() -> None:
     network = network_of(LlamaConfig(**SIZES))
     network.set_attn_implementation(ATTENTION)
-    with pytest.raises(AssertionError, match="segments"):
+    with pytest.raises(EtymonError, match="LlamaAttention was not told where the segments"):
         network(torch.tensor([[3, 4]]))

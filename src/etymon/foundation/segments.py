@@ -175,7 +175,12 @@ def _transformers_attention(
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """The seam to Transformers: [1, H, T, D] in, [1, T, H, D] out."""
-    assert segments is not None, "pass segments= to the model's forward"
+    if segments is None:
+        raise EtymonError(
+            f"{type(module).__name__} was not told where the segments of its row begin: pass segments= to the model's forward; "
+            "some families do not hand it on.",
+            "Choose a foundation of the LLaMA, Mistral, Qwen, Gemma or Phi families.",
+        )
     assert query.shape[0] == 1, "a packed row has no batch dimension"
     if kwargs.get("s_aux") is not None:
         raise EtymonError(
