@@ -57,9 +57,8 @@ def trainee_of(
         network = add_adapter(network, Lora(rank=4, dropout=0.1), seed=0)
     parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
     body = RowLoss(network, objective_of(settings))
-    return Trainee(
-        network, body, parameters, make_optimizer(parameters, settings), ranks or Ranks(), False, torch.float32, pack_tokens
-    )
+    optimizer = make_optimizer(parameters, settings)
+    return Trainee(network, body, parameters, optimizer, ranks or Ranks(), False, torch.float32, pack_tokens)
 
 
 def lesson_of(examples: Examples, settings: Train, trainee: Trainee, mismatched: Examples | None = None) -> Lesson:

@@ -1,4 +1,4 @@
-"""The training loop. Read ``train`` and ``train_step``: that is all that happens, whatever the objective and however many ranks.
+"""The training loop. Read ``train`` and ``train_step``: that is all that happens, for every objective and number of ranks.
 
 The loss of a step is a mean over the whole step, so how the step is divided over rows and ranks changes nothing.
 """
@@ -115,8 +115,8 @@ def train(
 ) -> list[StepMetrics]:
     """Train in place and return the metrics of every step, those before a resume included.
 
-    ``on_begin`` is told the tokens done before this attempt; ``validation`` are examples to watch the loss on. Raises EtymonError where the run diverges; the checkpoint of
-    the last good step is kept.
+    ``on_begin`` is told the tokens done before this attempt; ``validation`` are examples to watch the loss on. Raises
+    EtymonError where the run diverges; the checkpoint of the last good step is kept.
     """
     steps = len(plan.steps)
     begin = decay_start(steps, settings.decay_share, kind=settings.schedule, warmup_steps=settings.warmup_steps)
@@ -271,7 +271,7 @@ def _rows(trainee: Trainee, lesson: Lesson, step: Sequence[int]) -> list[tuple[P
 
 
 def _rows_with_packs(trainee: Trainee, lesson: Lesson, step: Sequence[int]) -> list[tuple[PackedRow, float, list[int]]]:
-    """This rank's rows of a step. Sharded ranks call the network equally often, so one with less repeats a row at weight 0."""
+    """This rank's rows of a step. Sharded ranks call the network equally often: one with less repeats a row at weight 0."""
     packs = lesson.packs(step, trainee.pack_tokens)
     lengths, ranks = lesson.examples.lengths, trainee.ranks
     mine = share_of_rank(lengths, packs, ranks.rank, ranks.size)

@@ -71,7 +71,7 @@ def causal_loss(network: PreTrainedModel, row: PackedRow, step: Step) -> tuple[T
 
 def dpo_loss(dpo: Dpo, network: PreTrainedModel, row: PackedRow, step: Step) -> tuple[Tensor, Mapping[str, Tensor]]:
     """DPO (arXiv 2305.18290, eq. 7): −log σ(β·margin), the margin being how much more than the reference the policy prefers
-    the chosen answer. IPO (arXiv 2310.12036, eq. 17): (margin − 1/(2β))², on mean log-probabilities a token as its authors do.
+    the chosen answer. IPO (arXiv 2310.12036, eq. 17): (margin − 1/(2β))², on mean log-probabilities a token.
     """
     assert row.reference_S is not None
     ratio_S = segment_log_probabilities(network, row) - row.reference_S
@@ -79,11 +79,8 @@ def dpo_loss(dpo: Dpo, network: PreTrainedModel, row: PackedRow, step: Step) -> 
         ratio_S = ratio_S / _supervised_S(row).clamp(min=1)
     chosen_E, rejected_E = _sides(row, ratio_S)
     margin_E = chosen_E - rejected_E
-    if dpo.loss == "ipo":
-        loss = (margin_E - 1 / (2 * dpo.beta)).square().sum()
-    else:
-        loss = -logsigmoid(dpo.beta * margin_E).sum()
-    return loss / step.examples, _preferences(margin_E.detach(), step)
+    loss_E = (margin_E - 1 / (2 * dpo.beta)).square() if dpo.loss == "ipo" else -logsigmoid(dpo.beta * margin_E)
+    return loss_E.sum() / step.examples, _preferences(margin_E.detach(), step)
 
 
 def orpo_loss(orpo: Orpo, network: PreTrainedModel, row: PackedRow, step: Step) -> tuple[Tensor, Mapping[str, Tensor]]:

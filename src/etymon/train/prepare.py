@@ -73,7 +73,7 @@ def tokenizer_for(
         tokenizer.chat_template = meaning.chat_template
     if meaning.settings.objective != "pretrain" and not tokenizer.chat_template and not _plain(corpus):
         raise EtymonError(
-            f"{foundation.name} has no chat template, and objective {meaning.settings.objective} writes conversations with it.",
+            f"{foundation.name} has no chat template; objective {meaning.settings.objective} writes conversations with it.",
             "Set train.chat_template to a Jinja file, or give rows of plain `prompt` and `completion`.",
         )
     if not meaning.settings.vocabulary:
