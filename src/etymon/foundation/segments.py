@@ -177,8 +177,8 @@ def _transformers_attention(
     """The seam to Transformers: [1, H, T, D] in, [1, T, H, D] out."""
     if segments is None:
         raise EtymonError(
-            f"{type(module).__name__} was not told where the segments of its row begin: segments= was not given to the model's "
-            "forward, or its family does not hand it on.",
+            f"{type(module).__name__} was not told where the segments of its row begin: segments= was not given to the "
+            "model's forward, or its family does not hand it on.",
             "Choose a foundation of the LLaMA, Mistral, Qwen, Gemma or Phi families.",
         )
     assert query.shape[0] == 1, "a packed row has no batch dimension"
