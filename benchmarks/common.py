@@ -38,10 +38,20 @@ def peer_python(name: str, requirements: list[str]) -> Path:
 def run_json(python: Path | str, script: Path, *arguments: str) -> dict[str, Any]:
     """Run a script in a process of its own; the last line it prints is its result as JSON."""
     done = subprocess.run(
-        [str(python), str(script), *arguments], env={**os.environ, **QUIET}, stdout=subprocess.PIPE, text=True, check=True
+        [str(python), str(script), *arguments],
+        env={**os.environ, **QUIET, "PYTHONPATH": str(ROOT / "benchmarks")},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return result
+
+
+def peak_bytes() -> int:
+    """The most memory this process held (``ru_maxrss`` would begin with the parent's)."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
 
 
 def finish(figures: dict[str, Any], rows: list[tuple[str, ...]], path: Path | None) -> None:

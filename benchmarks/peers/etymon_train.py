@@ -1,44 +1,73 @@
-"""Etymon's training loop on given rows: every optimizer step is one pass over all rows.
+"""Etymon's training on given rows: every optimizer step is one pass over all rows.
 
-Arguments: model folder, rows (jsonl with `text`), float32|bfloat16, steps.
+Arguments: model folder, rows (json: see ``train.py``), float32|bfloat16, steps, full|lora|lora-qv, sft|dpo.
 """
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 
 import torch
 
+from common import peak_bytes
 from etymon.foundation.facts import describe_model
 from etymon.foundation.head import prepare_packed
-from etymon.foundation.network import load_network, load_tokenizer
-from etymon.train.build import encode_documents
-from etymon.train.loop import LoopSettings, make_optimizer, train_step
-from etymon.train.packing import cut_documents
+from etymon.foundation.network import load_network
+from etymon.recipe import Lora, Train
+from etymon.train.account import Work, count_matrices, training_flop
+from etymon.train.adapters import add_adapter
+from etymon.train.examples import ExamplesBuilder
+from etymon.train.loop import Lesson, RowLoss, Trainee, log_probabilities, train_step
+from etymon.train.objectives import counted_tokens, objective_of
+from etymon.train.optimizer import make_optimizer
+from etymon.train.parallel import Ranks
 
-folder, rows_path, dtype, steps = sys.argv[1:5]
-texts = [json.loads(line)["text"] for line in Path(rows_path).read_text("utf-8").splitlines()]
+folder, rows_path, dtype, steps, method, objective = sys.argv[1:7]
+rows = json.loads(Path(rows_path).read_text("utf-8"))
+settings = Train.model_validate({"budget": {"tokens": 1}, "objective": objective, "learning_rate": 1e-9, "warmup_steps": 0})
+builder = ExamplesBuilder()
+for number, row in enumerate(rows):
+    prompt = (row["prompt"], [False] * len(row["prompt"]))
+    answers = [(ids, [True] * len(ids)) for ids in row["answers"]]
+    if objective == "dpo":
+        builder.add(number, [prompt, *answers], (-1, 0, 0))
+    else:
+        builder.add(number, [(prompt[0] + answers[0][0], prompt[1] + answers[0][1])])
+examples = builder.done()
 model = describe_model(Path(folder), name="base", source=folder)
-documents = encode_documents(load_tokenizer(model), texts)
-pieces = cut_documents(documents, max(map(len, documents)))
-network = prepare_packed(load_network(model))
-network.requires_grad_(True)
+network = prepare_packed(load_network(model)).requires_grad_(True)
+if method != "full":
+    network = add_adapter(network, Lora(targets=("q_proj", "v_proj") if method == "lora-qv" else "all-linear"), 0)
 network.train()
-settings = LoopSettings(1e-9, 0, 0.0, 0.01, (0.9, 0.95), 1.0, getattr(torch, dtype), 2048, 1e9)
-optimizer = make_optimizer(dict(network.named_parameters()), settings)
+parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
+optimizer, aim = make_optimizer(parameters, settings), objective_of(settings)
+trainee = Trainee(network, RowLoss(network, aim), parameters, optimizer, Ranks(), False, getattr(torch, dtype), 2048)
+lesson = Lesson(examples, aim, counted_tokens(objective, examples))
+everything = list(range(len(examples)))
+begun = time.monotonic()
+if aim.needs_reference:
+    reference_S = log_probabilities(trainee, lesson, everything)
+    lesson = Lesson(examples, aim, lesson.counted_E, reference_S=reference_S)
+reference_seconds = time.monotonic() - begun
 seconds, losses = [], []
 for _ in range(int(steps)):
     begun = time.monotonic()
-    loss, _norm = train_step(network, pieces, list(range(len(pieces.lengths))), optimizer, 1e-9, settings)
+    loss, _norm, _extra = train_step(trainee, lesson, everything, 1e-9, 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
     seconds.append(time.monotonic() - begun)
     losses.append(loss)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-lengths = pieces.lengths.tolist()
-config = network.config
-body = sum(p.numel() for n, p in network.named_parameters() if p.ndim > 1 and "embed" not in n)
-attended = sum(n * (n + 1) / 2 for n in lengths) / sum(lengths)
-head = config.vocab_size * config.hidden_size * pieces.supervised / sum(lengths)
-flop = 6 * body + 6 * head + 6 * config.num_hidden_layers * config.hidden_size * attended
-print(json.dumps({"seconds": seconds, "losses": losses, "tokens": sum(lengths), "peak_bytes": peak, "flop_per_token": flop}))
+tokens = int(examples.lengths.sum())
+work = Work(tokens, int(examples.supervised_tokens.sum()), float(examples.attended.sum()) / tokens)
+found = {
+    "seconds": seconds,
+    "losses": losses,
+    "tokens": tokens,
+    "peak_bytes": peak_bytes(),
+    "flop": training_flop(work, count_matrices(network)),
+    "reference_seconds": reference_seconds,
+}
+if aim.needs_reference:
+    found["chosen_log_probability"] = float(reference_S[1::3].mean())
+print(json.dumps(found))

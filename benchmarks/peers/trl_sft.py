@@ -1,10 +1,9 @@
 """TRL's SFTTrainer on given rows: every optimizer step is one pass over all rows. Run in the peer's environment.
 
-Arguments: model folder, rows (jsonl with `text`), float32|bfloat16, padded|packed, steps.
+Arguments: model folder, rows (json: see ``train.py``), float32|bfloat16, padded|packed, steps.
 """
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -16,18 +15,18 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from common import peak_bytes
+
 folder, rows_path, dtype, layout, steps = sys.argv[1:6]
-texts = [json.loads(line)["text"] for line in Path(rows_path).read_text("utf-8").splitlines()]
-tokenizer = AutoTokenizer.from_pretrained(folder)
-tokenizer.pad_token = tokenizer.eos_token
-eos = tokenizer.convert_tokens_to_ids("<|endoftext|>")
-ids = [[eos, *tokenizer(text, add_special_tokens=False)["input_ids"], eos] for text in texts]
+rows = json.loads(Path(rows_path).read_text("utf-8"))
+ids = [row["prompt"] + row["answers"][0] for row in rows]
+masks = [[0] * len(row["prompt"]) + [1] * len(row["answers"][0]) for row in rows]
 model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
 batch = 8
+longest, total = max(map(len, ids)), sum(map(len, ids))
 packing = layout == "packed"
-longest = max(map(len, ids))
-total = sum(map(len, ids))
-batches = -(-len(ids) // batch) if not packing else max(1, -(-total // (batch * longest)))
+length = 4 * longest if packing else longest  # rows of about a thousand tokens, as a user would pack
+batches = max(1, round(total / length / 2)) if packing else -(-len(ids) // batch)
 
 
 class Times(TrainerCallback):
@@ -47,19 +46,23 @@ class Times(TrainerCallback):
 
 with tempfile.TemporaryDirectory() as output:
     settings = SFTConfig(
-        output_dir=output, max_length=longest, packing=packing, per_device_train_batch_size=batch,
+        output_dir=output, max_length=length, packing=packing, per_device_train_batch_size=2 if packing else batch,
         gradient_accumulation_steps=batches, max_steps=int(steps), learning_rate=1e-9, lr_scheduler_type="constant",
         logging_steps=1, save_strategy="no", report_to=[], bf16=dtype == "bfloat16", use_cpu=True, disable_tqdm=True,
-        gradient_checkpointing=False, dataloader_drop_last=False, shuffle_dataset=False,
+        gradient_checkpointing=False, dataloader_drop_last=False, shuffle_dataset=False, completion_only_loss=True,
     )  # fmt: skip
     trainer = SFTTrainer(
         model=model,
         args=settings,
-        train_dataset=Dataset.from_dict({"input_ids": ids}),
-        processing_class=tokenizer,
+        train_dataset=Dataset.from_dict({"input_ids": ids, "completion_mask": masks}),
+        processing_class=AutoTokenizer.from_pretrained(folder),
         callbacks=[Times()],
     )
+    packed_rows = len(trainer.train_dataset)
+    if packing:  # one step must be one pass over what the packing made
+        trainer.args.per_device_train_batch_size = 1
+        trainer.args.gradient_accumulation_steps = packed_rows
+        trainer._train_batch_size = 1
     fed = sum(len(each) for each in trainer.train_dataset["input_ids"])
     trainer.train()
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(json.dumps({"seconds": Times.seconds, "losses": Times.losses, "tokens": total, "fed": fed, "peak_bytes": peak}))
+print(json.dumps({"seconds": Times.seconds, "losses": Times.losses, "tokens": total, "fed": fed, "peak_bytes": peak_bytes()}))

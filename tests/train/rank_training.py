@@ -1,47 +1,53 @@
-"""A small training as every rank runs it, started by ``torchrun``; prints nothing, writes weights and losses.
+"""Small trainings as every rank runs them, started by ``torchrun``: one after the other, in one process group.
 
-Arguments: model folder, checkpoints folder, result file, replicate|shard, tokens, step to stop after (0: none), lora|full.
+Arguments: model folder, work folder, and a JSON list of jobs: ``name`` of the result, ``checkpoints`` folder, ``parallel``,
+``tokens``, ``stop`` (after which step; 0: never), ``lora``. A job writes ``NAME.pt`` (weights) and ``NAME.json`` (losses).
 """
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
-from training import SETTINGS, random_documents, run_training, trainee_of
 
 from etymon.recipe import Train
 from etymon.train.build import _layers, _whole
 from etymon.train.loop import StepMetrics
 from etymon.train.optimizer import make_optimizer
-from etymon.train.parallel import join, shard
-
-torch.set_num_threads(1)
-model, checkpoints, result, parallel, tokens, stop, method = sys.argv[1:8]
-settings = Train.model_validate(SETTINGS.model_dump(exclude_unset=True) | {"budget": {"tokens": int(tokens)}})
-ranks = join()
-trainee = trainee_of(Path(model), settings, ranks=ranks, lora=method == "lora")
-if parallel == "shard":
-    trainee.body = shard(trainee.body, _layers(trainee.network), ranks)
-    trainee.parameters = {name: p for name, p in trainee.network.named_parameters() if p.requires_grad}
-    trainee.optimizer = make_optimizer(trainee.parameters, settings)
-    trainee.sharded = True
+from etymon.train.parallel import Ranks, join, shard
+from training import SETTINGS, random_documents, run_training, trainee_of
 
 
 class Stopped(Exception):
     pass
 
 
-def on_step(metrics: StepMetrics) -> None:
-    if metrics.step == int(stop):
-        raise Stopped
+def run(job: dict[str, Any], model: Path, work: Path, ranks: Ranks) -> None:
+    settings = Train.model_validate(SETTINGS.model_dump(exclude_unset=True) | {"budget": {"tokens": job["tokens"]}})
+    trainee = trainee_of(model, settings, ranks=ranks, lora=job["lora"])
+    if job["parallel"] == "shard":
+        trainee.body = shard(trainee.body, _layers(trainee.network), ranks)
+        trainee.parameters = {name: p for name, p in trainee.network.named_parameters() if p.requires_grad}
+        trainee.optimizer = make_optimizer(trainee.parameters, settings)
+        trainee.sharded = True
+
+    def on_step(metrics: StepMetrics) -> None:
+        if metrics.step == job["stop"]:
+            raise Stopped
+
+    try:
+        metrics = run_training(trainee, random_documents(), work / job["checkpoints"], settings, on_step=on_step)
+    except Stopped:
+        return
+    weights = _whole(trainee) if trainee.sharded else dict(trainee.network.named_parameters())
+    if ranks.first:
+        torch.save({name: tensor.detach() for name, tensor in weights.items()}, work / f"{job['name']}.pt")
+        (work / f"{job['name']}.json").write_text(json.dumps([m.loss for m in metrics]))
 
 
-try:
-    metrics = run_training(trainee, random_documents(), Path(checkpoints), settings, on_step=on_step)
-except Stopped:
-    sys.exit(0)
-weights = _whole(trainee) if trainee.sharded else dict(trainee.network.named_parameters())
-if ranks.first:
-    torch.save({name: tensor.detach() for name, tensor in weights.items()}, result)
-    Path(result).with_suffix(".json").write_text(json.dumps([m.loss for m in metrics]))
+torch.set_num_threads(1)
+everyone = join()
+for each in json.loads(sys.argv[3]):
+    run(each, Path(sys.argv[1]), Path(sys.argv[2]), everyone)
+    everyone.wait()

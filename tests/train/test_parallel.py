@@ -1,10 +1,11 @@
-"""Two ranks over gloo: the loss curve of one rank, exact resume, sharded checkpoints on another number of ranks."""
+"""Ranks over gloo: the loss curve of one rank, exact resume, sharded checkpoints on another number of ranks."""
 
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,61 +14,53 @@ HERE = Path(__file__).parent
 pytestmark = pytest.mark.slow
 
 
-def run_ranks(
-    ranks: int, model: Path, folder: Path, name: str, parallel: str = "replicate", *, checkpoints: str = "", stop: int = 0,
-    tokens: int = 1200, method: str = "full",
-) -> Path:  # fmt: skip
-    """Train on so many ranks; returns the file with the weights (and, as .json, the losses)."""
-    result = folder / f"{name}.pt"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks), "--standalone"]
-    arguments = [model, folder / (checkpoints or name), result, parallel, tokens, stop, method]
-    subprocess.run(
-        [*launch, str(HERE / "rank_training.py"), *map(str, arguments)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=True,
-        timeout=120,
-    )
-    return result
+def job(name: str, parallel: str = "replicate", *, checkpoints: str = "", stop: int = 0, lora: bool = False) -> dict[str, Any]:
+    checkpoints = checkpoints or name
+    return {"name": name, "checkpoints": checkpoints, "parallel": parallel, "tokens": 900, "stop": stop, "lora": lora}
 
 
-def losses(result: Path) -> list[float]:
-    return list(json.loads(result.with_suffix(".json").read_text()))
+def cut_and_resumed(name: str, parallel: str = "replicate", *, lora: bool = False) -> list[dict[str, Any]]:
+    """A whole run; and one that is stopped after five steps, then taken up again."""
+    stopped = job("", parallel, checkpoints=f"{name}-cut", stop=5, lora=lora)
+    resumed = job(f"{name}-resumed", parallel, checkpoints=f"{name}-cut", lora=lora)
+    return [job(name, parallel, lora=lora), stopped, resumed]
 
 
-def assert_equal_weights(one: Path, other: Path) -> None:
-    theirs = torch.load(other)
-    for name, tensor in torch.load(one).items():
-        assert torch.equal(tensor, theirs[name]), name
+def launch(ranks: int, model: Path, work: Path, jobs: list[dict[str, Any]]) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks), "--standalone"]
+    arguments = [str(HERE / "rank_training.py"), str(model), str(work), json.dumps(jobs)]
+    subprocess.run([*command, *arguments], env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, timeout=200)
 
 
-@pytest.mark.parametrize("parallel", ["replicate", "shard"])
-def test_ranks_give_the_loss_curve_of_one(tiny_llama: Path, tmp_path: Path, parallel: str) -> None:
-    one = losses(run_ranks(1, tiny_llama, tmp_path, "one"))
-    two = losses(run_ranks(2, tiny_llama, tmp_path, "two", parallel))
-    assert two == pytest.approx(one, rel=1e-5)
+@pytest.fixture(scope="module")
+def work(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All trainings of this module, on one to four ranks."""
+    folder = tmp_path_factory.mktemp("ranks")
+    launch(1, tiny_llama, folder, [job("one"), job("lora-one", lora=True)])
+    stopped_shards = job("", "shard", checkpoints="moved", stop=5)
+    jobs = [*cut_and_resumed("two"), *cut_and_resumed("two-lora", lora=True), *cut_and_resumed("two-shard", "shard")]
+    launch(2, tiny_llama, folder, [*jobs, stopped_shards])
+    launch(3, tiny_llama, folder, [job("three-moved", "shard", checkpoints="moved"), *cut_and_resumed("three")])
+    launch(4, tiny_llama, folder, [job("four"), job("four-shard", "shard")])
+    return folder
 
 
-def test_a_rank_without_a_row_takes_part(tiny_llama: Path, tmp_path: Path) -> None:
-    """Steps of 128 tokens make one or two rows; the third and fourth rank often have none."""
-    one = losses(run_ranks(1, tiny_llama, tmp_path, "one", tokens=600))
-    for parallel in ("replicate", "shard"):
-        assert losses(run_ranks(4, tiny_llama, tmp_path, parallel, parallel, tokens=600)) == pytest.approx(one, rel=1e-5)
+def losses(work: Path, name: str) -> list[float]:
+    return list(json.loads((work / f"{name}.json").read_text()))
 
 
-@pytest.mark.parametrize(
-    ("ranks", "parallel", "method"),
-    [(2, "replicate", "full"), (2, "replicate", "lora"), (3, "replicate", "full"), (2, "shard", "full")],
-)
-def test_resume_is_exact_on_ranks(tiny_llama: Path, tmp_path: Path, ranks: int, parallel: str, method: str) -> None:
-    whole = run_ranks(ranks, tiny_llama, tmp_path, "whole", parallel, method=method)
-    run_ranks(ranks, tiny_llama, tmp_path, "stopped", parallel, checkpoints="cut", stop=5, method=method)
-    resumed = run_ranks(ranks, tiny_llama, tmp_path, "resumed", parallel, checkpoints="cut", method=method)
-    assert_equal_weights(whole, resumed)
+@pytest.mark.parametrize("name", ["two", "two-shard", "three", "four", "four-shard"])
+def test_ranks_give_the_loss_curve_of_one(work: Path, name: str) -> None:
+    """Steps of 128 tokens make one or two rows: the third and fourth rank have none, and still take part."""
+    assert losses(work, name) == pytest.approx(losses(work, "one"), rel=1e-5)
 
 
-def test_sharded_checkpoints_reload_on_another_number_of_ranks(tiny_llama: Path, tmp_path: Path) -> None:
-    whole = losses(run_ranks(2, tiny_llama, tmp_path, "whole", "shard"))
-    run_ranks(2, tiny_llama, tmp_path, "stopped", "shard", checkpoints="cut", stop=5)
-    for ranks, parallel in ((3, "shard"), (1, "replicate")):
-        resumed = run_ranks(ranks, tiny_llama, tmp_path, f"on-{ranks}", parallel, checkpoints="cut")
-        assert losses(resumed) == pytest.approx(whole, rel=1e-5)
+@pytest.mark.parametrize("name", ["two", "two-lora", "two-shard", "three"])
+def test_resume_is_exact_on_ranks(work: Path, name: str) -> None:
+    theirs = torch.load(work / f"{name}-resumed.pt")
+    for parameter, tensor in torch.load(work / f"{name}.pt").items():
+        assert torch.equal(tensor, theirs[parameter]), parameter
+
+
+def test_sharded_checkpoints_reload_on_another_number_of_ranks(work: Path) -> None:
+    assert losses(work, "three-moved") == pytest.approx(losses(work, "one"), rel=1e-5)
