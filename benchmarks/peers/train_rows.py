@@ -8,6 +8,7 @@ side; ``texts`` are the same as text, for trainers that tokenise themselves and 
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from etymon.foundation.facts import describe_model
@@ -22,7 +23,7 @@ tokenizer = load_tokenizer(describe_model(Path(folder), name="base", source=fold
 given = [json.loads(line) for line in Path(rows_path).read_text("utf-8").splitlines()][: int(count) + 1]
 encoder = RowEncoder(tokenizer, Train.model_validate({"budget": {"tokens": 1}, "objective": "dpo"}))
 rows = []
-for row, other in zip(given, given[1:], strict=False):
+for row, other in pairwise(given):
     prompt = (Message("user", row["question"]),)
     ids, answers = encoder.prompt_and_answers(Row(prompt, (row["answer"], other["answer"])))
     text = render(tokenizer, prompt, add_generation_prompt=True)

@@ -14,19 +14,22 @@ HERE = Path(__file__).parent
 pytestmark = pytest.mark.slow
 
 
-def job(name: str, parallel: str = "replicate", *, checkpoints: str = "", stop: int = 0, lora: bool = False) -> dict[str, Any]:
+Job = dict[str, Any]
+
+
+def job(name: str, parallel: str = "replicate", *, checkpoints: str = "", stop: int = 0, lora: bool = False) -> Job:
     checkpoints = checkpoints or name
     return {"name": name, "checkpoints": checkpoints, "parallel": parallel, "tokens": 900, "stop": stop, "lora": lora}
 
 
-def cut_and_resumed(name: str, parallel: str = "replicate", *, lora: bool = False) -> list[dict[str, Any]]:
+def cut_and_resumed(name: str, parallel: str = "replicate", *, lora: bool = False) -> list[Job]:
     """A whole run; and one that is stopped after five steps, then taken up again."""
     stopped = job("", parallel, checkpoints=f"{name}-cut", stop=5, lora=lora)
     resumed = job(f"{name}-resumed", parallel, checkpoints=f"{name}-cut", lora=lora)
     return [job(name, parallel, lora=lora), stopped, resumed]
 
 
-def launch(ranks: int, model: Path, work: Path, jobs: list[dict[str, Any]]) -> None:
+def launch(ranks: int, model: Path, work: Path, jobs: list[Job]) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks), "--standalone"]
     arguments = [str(HERE / "rank_training.py"), str(model), str(work), json.dumps(jobs)]
     subprocess.run([*command, *arguments], env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, timeout=200)

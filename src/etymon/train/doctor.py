@@ -6,7 +6,7 @@ every training asks it first and does not begin where one is a fault.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -243,9 +243,7 @@ def _dry_step(prepared: Prepared, trainee: Trainee, row: list[int]) -> list[Find
     examples, objective = prepared.encoded.examples, objective_of(prepared.settings)
     lesson = Lesson(
         examples,
-        objective
-        if not objective.needs_baseline
-        else objective_of(prepared.settings.model_copy(update={"objective": "sft"})),
+        replace(objective, needs_baseline=False),
         counted_tokens(prepared.settings.objective, examples),
         reference_S=torch.zeros(len(examples.begins)),
     )
