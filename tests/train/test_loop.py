@@ -226,3 +226,16 @@ def test_merged_adapter_gives_the_live_adapters_logits(tiny_llama: Path, documen
     base = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
     changed = [name for name, p in merged.named_parameters() if not torch.equal(p, dict(base.named_parameters())[name])]
     assert any("q_proj" in name for name in changed)
+
+
+def test_a_merge_that_loses_what_was_trained_is_refused(tiny_llama: Path, documents: Examples) -> None:
+    """Weights of a thousand and more have no room in bfloat16 for what an adapter adds to them."""
+    trainee = trainee_of(tiny_llama, lora=True)
+    with torch.no_grad():
+        for name, parameter in trainee.network.named_parameters():
+            if "base_layer" in name:
+                parameter.mul_(30)
+            if "lora_B" in name:
+                parameter.normal_(0, 0.5)
+    with pytest.raises(EtymonError, match="Saved as bfloat16|Merging the adapter"):
+        merge_adapter(trainee.network, torch.from_numpy(documents.segment(0)[0]).long(), torch.bfloat16)

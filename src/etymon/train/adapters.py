@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
+from torch.nn.functional import kl_div
 from transformers import PreTrainedModel
 
 from etymon.errors import EtymonError
@@ -16,9 +17,12 @@ from etymon.foundation.vocabulary import NewToken
 from etymon.recipe import Lora
 from etymon.train.vocabulary import adapter_rows
 
-LARGEST_MERGE_DIFFERENCE = {torch.float32: 1e-2, torch.bfloat16: 1.0, torch.float16: 0.25}
-"""In logits, by the dtype the merged model is saved in: what rounding every weight to it does to a trained model, with room
-to spare. Measured on SmolLM2-135M: see ``docs/log.md``."""
+LARGEST_MERGE_DIFFERENCE = 1e-2
+"""In logits, before rounding: adding the products in float32 instead of computing them apart stays under 7e-3."""
+LARGEST_SAVED_DIVERGENCE = 0.02
+"""Mean Kullback-Leibler divergence of the saved model from the live one, in nats a token. Rounding SmolLM2-135M to bfloat16
+costs 0.0002 without an adapter and 0.004 with one of noise at ten times a trained one's size (logits then move by up to 5.8,
+so their maximum says little)."""
 
 
 def add_adapter(network: PreTrainedModel, lora: Lora, seed: int, new_tokens: Sequence[NewToken] = ()) -> PeftModel:
@@ -52,7 +56,7 @@ def merge_adapter(adapted: PeftModel, ids_T: Tensor, dtype: torch.dtype) -> tupl
 
     The proof compares logits on ``ids_T``: of the live adapter in the dtype it was trained in, of the merged network before
     rounding, and of what is saved, computed in float32 from the rounded weights. Raises EtymonError above
-    ``LARGEST_MERGE_DIFFERENCE``: the merged model would not be the one that was trained.
+    either bound: the merged model would not be the one that was trained.
     """
     adapted.eval()
     live_TV = _logits(adapted.base_model.model, ids_T)
@@ -60,20 +64,26 @@ def merge_adapter(adapted: PeftModel, ids_T: Tensor, dtype: torch.dtype) -> tupl
     exact_TV = _logits(merged, ids_T)
     rounded = copy.deepcopy(merged).to(dtype).float() if dtype != torch.float32 else merged
     saved_TV = _logits(rounded, ids_T)
-    merging, saving = float((live_TV - exact_TV).abs().max()), float((live_TV - saved_TV).abs().max())
+    merging = float((live_TV - exact_TV).abs().max())
+    saving = float(kl_div(saved_TV.log_softmax(-1), live_TV.log_softmax(-1), reduction="batchmean", log_target=True))
     proof = {
         "merge_logit_difference": merging,
-        "merge_logit_difference_saved": saving,
+        "merge_logit_difference_saved": float((live_TV - saved_TV).abs().max()),
+        "merge_divergence_saved": saving,
         "merge_same_best_token": float((live_TV.argmax(-1) == saved_TV.argmax(-1)).float().mean()),
         "merge_dtype": str(dtype).removeprefix("torch."),
     }
-    limits = LARGEST_MERGE_DIFFERENCE[torch.float32], LARGEST_MERGE_DIFFERENCE[dtype]
-    for found, limit in zip((merging, saving), limits, strict=True):
-        if not found <= limit:
-            raise EtymonError(
-                f"Merging the adapter changed logits by {found:.2g}, more than {limit:g} (saved as {proof['merge_dtype']}).",
-                "Lower train.lora.alpha or train.learning_rate.",
-            )
+    if not merging <= LARGEST_MERGE_DIFFERENCE:
+        raise EtymonError(
+            f"Merging the adapter changed logits by {merging:.2g}, more than {LARGEST_MERGE_DIFFERENCE}.",
+            "Lower train.lora.alpha or train.learning_rate.",
+        )
+    if not saving <= LARGEST_SAVED_DIVERGENCE:
+        raise EtymonError(
+            f"Saved as {proof['merge_dtype']}, the merged model diverges from the trained one by {saving:.2g} nats a token, "
+            f"more than {LARGEST_SAVED_DIVERGENCE}.",
+            "Lower train.lora.alpha or train.learning_rate, or start from a foundation that is stored in float32.",
+        )
     return merged, proof
 
 
