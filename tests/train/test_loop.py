@@ -229,13 +229,9 @@ def test_merged_adapter_gives_the_live_adapters_logits(tiny_llama: Path, documen
 
 
 def test_a_merge_that_loses_what_was_trained_is_refused(tiny_llama: Path, documents: Examples) -> None:
-    """Weights of a thousand and more have no room in bfloat16 for what an adapter adds to them."""
+    """Where a model is very sure of its tokens, rounding its weights to bfloat16 changes its mind."""
     trainee = trainee_of(tiny_llama, lora=True)
     with torch.no_grad():
-        for name, parameter in trainee.network.named_parameters():
-            if "base_layer" in name:
-                parameter.mul_(30)
-            if "lora_B" in name:
-                parameter.normal_(0, 0.5)
-    with pytest.raises(EtymonError, match="Saved as bfloat16|Merging the adapter"):
+        trainee.network.get_output_embeddings().weight.mul_(300)
+    with pytest.raises(EtymonError, match="Saved as bfloat16"):
         merge_adapter(trainee.network, torch.from_numpy(documents.segment(0)[0]).long(), torch.bfloat16)

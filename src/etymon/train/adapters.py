@@ -55,8 +55,8 @@ def merge_adapter(adapted: PeftModel, ids_T: Tensor, dtype: torch.dtype) -> tupl
     """Add the adapter into the weights and round them to ``dtype``; returns the merged network and the proof.
 
     The proof compares logits on ``ids_T``: of the live adapter in the dtype it was trained in, of the merged network before
-    rounding, and of what is saved, computed in float32 from the rounded weights. Raises EtymonError above
-    either bound: the merged model would not be the one that was trained.
+    rounding, and of what is saved, computed in float32 from the rounded weights. Raises EtymonError above either
+    bound: the merged model would not be the one that was trained.
     """
     adapted.eval()
     live_TV = _logits(adapted.base_model.model, ids_T)
