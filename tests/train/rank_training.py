@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from training import SETTINGS, random_documents, run_training, trainee_of
 
 from etymon.recipe import Train
 from etymon.train.build import _layers, _whole
 from etymon.train.loop import StepMetrics
 from etymon.train.optimizer import make_optimizer
 from etymon.train.parallel import Ranks, join, shard
-from training import SETTINGS, random_documents, run_training, trainee_of
 
 
 class Stopped(Exception):

@@ -1,7 +1,7 @@
 """The train stage on a small model, from rows in files to a model folder that plain Transformers reads."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
