@@ -1,43 +1,39 @@
 """The doctor: what would go wrong in a training is found before its first step.
 
 ``examine`` looks at the rows as the model will see them and tries the largest one. ``etymon check`` shows its findings;
-every training asks it first and does not begin where one is a fault.
+every training asks it first and does not begin where one is a fault. All rows are looked at, in flat arrays; only what has
+to go through the chat template again is a sample.
 """
 
-import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
-import psutil
-import pyarrow.parquet as parquet
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from etymon.errors import EtymonError
 from etymon.foundation.documents import document_marks
-from etymon.foundation.template import TemplateFailure, render
-from etymon.text.rows import Message, Row
 from etymon.train.encode import Dropped
-from etymon.train.loop import Lesson, Trainee, forward_backward
-from etymon.train.objectives import counted_tokens, objective_of
+from etymon.train.finding import Finding
+from etymon.train.loop import Trainee
 from etymon.train.prepare import Prepared
+from etymon.train.row_tokens import APART
+from etymon.train.templates import examine_templates
+from etymon.train.trial import largest_row, trial_step
 
-_SAMPLE = 500
-"""Rows that are rendered a second time and compared, spread over the corpus."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    found: str
-    state: Literal["good", "note", "fault"] = "good"
-    remedy: str = ""
+_CHANGES = {
+    "shortened-after-an-answer": ("long conversations", "end earlier, after the last answer that fits"),
+    "earlier-answer-not-supervised": (
+        "earlier answers",
+        "have one that is not supervised: the template writes the turns before it otherwise once more follow",
+    ),
+    APART: (
+        "boundaries",
+        "would have a token that joins prompt and answer; each has its own tokens, as when the model serves",
+    ),
+}
 
 
 def examine(prepared: Prepared, trainee: Trainee, *, dry_step: bool | None = None) -> list[Finding]:
@@ -46,14 +42,15 @@ def examine(prepared: Prepared, trainee: Trainee, *, dry_step: bool | None = Non
     ``dry_step``: try the largest row (its loss and gradients, no update). By default it is tried where the first step does
     not hold it anyway.
     """
-    findings = [_rows(prepared), *_split(prepared), _supervised(prepared), _vocabulary(prepared, trainee), _bos(prepared)]
-    findings += [_ends(prepared)] if prepared.settings.objective == "pretrain" else _template(prepared)
-    findings += [_weights(trainee)]
+    findings = [_rows(prepared), *_changes(prepared), _supervised(prepared), *_vocabulary(prepared, trainee)]
+    findings += [_start_mark(prepared)]
+    findings += [_end_mark(prepared)] if prepared.settings.objective == "pretrain" else examine_templates(prepared)
+    findings += [_weights(trainee), *_optimizer(prepared, trainee)]
     if any(finding.state == "fault" for finding in findings):
         return findings
-    row, in_first_step = _largest_row(prepared, trainee)
+    row, in_first_step = largest_row(prepared, trainee)
     if dry_step or (dry_step is None and not in_first_step):
-        findings += _dry_step(prepared, trainee, row)
+        findings += trial_step(prepared, trainee, row)
     return findings
 
 
@@ -69,26 +66,27 @@ def _rows(prepared: Prepared) -> Finding:
     used = len(set(encoded.examples.documents.tolist()))
     if not encoded.dropped:
         return Finding("rows", f"all {used:,} are used")
-    reasons: dict[str, Dropped] = {}
-    for each in encoded.dropped:
-        reasons.setdefault(each.reason, each)
+    counted = Counter(each.reason for each in encoded.dropped)
     shown = "; ".join(
-        f"{sum(each.reason == reason for each in encoded.dropped):,} {reason} (such as {first.row}"
-        + (f": {first.detail})" if first.detail else ")")
-        for reason, first in reasons.items()
+        f"{count:,} {reason} (such as {_first(encoded.dropped, reason)})" for reason, count in counted.most_common()
     )
     return Finding("rows", f"{used:,} are used, {len(encoded.dropped):,} are not: {shown}", "note")
 
 
-def _split(prepared: Prepared) -> list[Finding]:
+def _first(dropped: Sequence[Dropped], reason: str) -> str:
+    first = next(each for each in dropped if each.reason == reason)
+    return f"{first.row}: {first.detail}" if first.detail else first.row
+
+
+def _changes(prepared: Prepared) -> list[Finding]:
     encoded, longest = prepared.encoded, prepared.settings.sequence_length
     findings = []
     if encoded.split:
         found = f"{encoded.split:,} are longer than {longest:,} tokens and are split; every token is still predicted once"
         findings.append(Finding("long documents", found))
-    for reason in dict.fromkeys(each.reason for each in encoded.shortened):
-        rows = [each.row for each in encoded.shortened if each.reason == reason]
-        findings.append(Finding("long conversations", f"{len(rows):,} {reason}, such as {rows[0]}", "note"))
+    for reason, count in Counter(each.reason for each in encoded.shortened).most_common():
+        what, how = _CHANGES[reason]
+        findings.append(Finding(what, f"{count:,} rows {how}; such as {_first(encoded.shortened, reason)}", "note"))
     return findings
 
 
@@ -97,119 +95,66 @@ def _supervised(prepared: Prepared) -> Finding:
     total, supervised = int(examples.lengths.sum()), int(examples.supervised_tokens.sum())
     none = np.flatnonzero(examples.supervised_tokens == 0)
     if len(none):
-        name = prepared.encoded.names[examples.documents[none[0]]]
-        return Finding("supervised tokens", f"{len(none)} rows have none, such as {name}", "fault", "Remove these rows.")
+        found = f"{len(none):,} rows have none, such as {_name(prepared, int(none[0]))}"
+        return Finding("supervised tokens", found, "fault", "Remove these rows.")
     return Finding("supervised tokens", f"{supervised:,} of {total:,} ({supervised / total:.0%}), some in every row")
 
 
-def _vocabulary(prepared: Prepared, trainee: Trainee) -> Finding:
-    examples = prepared.encoded.examples
+def _vocabulary(prepared: Prepared, trainee: Trainee) -> list[Finding]:
+    examples, tokenizer = prepared.encoded.examples, prepared.tokenizer
     rows = trainee.network.get_input_embeddings().weight.shape[0]
+    remedy = "The tokenizer belongs to another model; fetch the foundation again."
     largest = int(examples.ids.max())
     if largest >= rows:
-        place = int(np.flatnonzero(examples.ids == largest)[0])
-        segment = int(np.flatnonzero((examples.begins <= place) & (place < examples.begins + examples.segment_lengths))[0])
-        example = int(np.searchsorted(examples.firsts, segment, "right")) - 1
-        return Finding(
-            "vocabulary",
-            f"the tokenizer writes token {largest} ({prepared.tokenizer.convert_ids_to_tokens(largest)!r}) in "
-            f"{prepared.encoded.names[examples.documents[example]]}, but the model has rows for {rows} tokens only",
-            "fault",
-            "The tokenizer belongs to another model; fetch the foundation again.",
-        )
+        token = tokenizer.convert_ids_to_tokens(largest)
+        name = _name_at(prepared, int(np.argmax(examples.ids == largest)))
+        found = f"the tokenizer writes token {largest} ({token!r}) in {name}, but the model has rows for {rows:,} tokens only"
+        return [Finding("vocabulary", found, "fault", remedy)]
     new = f", {len(prepared.new_tokens):,} of them new" if prepared.new_tokens else ""
-    return Finding("vocabulary", f"every token is one of the model's {rows:,}{new}")
+    findings = [Finding("vocabulary", f"every token is one of the model's {rows:,}{new}")]
+    if beyond := sum(number >= rows for number in tokenizer.get_vocab().values()):
+        found = f"the tokenizer knows {beyond:,} tokens that the model has no row for; no training row has one of them"
+        findings.append(Finding("vocabulary", found, "note"))
+    return findings
 
 
-def _bos(prepared: Prepared) -> Finding:
+def _start_mark(prepared: Prepared) -> Finding:
     """Models that expect one start mark lose much with none or two (unsloth #10312)."""
     tokenizer, examples = prepared.tokenizer, prepared.encoded.examples
-    bos = tokenizer.bos_token_id
-    adds = bos is not None and tokenizer("a")["input_ids"][:1] == [bos]
-    if not adds:
-        return Finding("start mark", "this model's tokenizer adds none")
-    before = np.concatenate([[0], np.cumsum(examples.ids == bos)])
-    count_E = np.add.reduceat(
-        before[examples.begins + examples.segment_lengths] - before[examples.begins], examples.firsts[:-1]
-    )
+    mark, number = tokenizer.bos_token, tokenizer.bos_token_id
+    if number is None:
+        return Finding("start mark", "this model has none")
+    after = np.flatnonzero((examples.ids[:-1] == number) & (examples.ids[1:] == number)) + 1
+    twice = after[~np.isin(after, examples.begins)]
+    if len(twice):
+        found = f"{_name_at(prepared, int(twice[0]))} has two {mark} in a row"
+        return Finding("start mark", found, "fault", "Take one out of the chat template, and set train.chat_template to it.")
+    if tokenizer("a")["input_ids"][:1] != [number]:
+        return Finding("start mark", "this model's tokenizer adds none, and no row has two in a row")
     whole_E = np.diff(examples.documents, prepend=-1) != 0  # later pieces of a split document begin in its middle
-    leads_E = examples.ids[examples.begins[examples.firsts[:-1]]] == bos
-    wrong = np.flatnonzero((count_E != whole_E) | (leads_E != whole_E))
-    if len(wrong):
-        name = prepared.encoded.names[examples.documents[wrong[0]]]
-        return Finding(
-            "start mark",
-            f"{name} has {count_E[wrong[0]]} of {tokenizer.bos_token}; one, at its beginning, was expected",
-            "fault",
-            "The chat template and the tokenizer do not agree on who writes it; set train.chat_template.",
+    missing = np.flatnonzero(whole_E & (examples.ids[examples.begins[examples.firsts[:-1]]] != number))
+    if len(missing):
+        found = (
+            f"{_name(prepared, int(missing[0]))} does not begin with {mark}, with which this model's tokenizer begins a text"
         )
-    return Finding("start mark", f"exactly one {tokenizer.bos_token} in every row")
+        remedy = "Begin the chat template with {{ bos_token }}, and set train.chat_template to it."
+        return Finding("start mark", found, "fault", remedy)
+    return Finding("start mark", f"every row begins with one {mark}")
 
 
-def _ends(prepared: Prepared) -> Finding:
+def _end_mark(prepared: Prepared) -> Finding:
+    examples = prepared.encoded.examples
     _, end = document_marks(prepared.tokenizer)
     if end is None:
         return Finding("end mark", "the tokenizer has none, so the model will not learn where a document ends", "note")
-    return Finding("end mark", f"{prepared.tokenizer.convert_ids_to_tokens(end)} is learned after every document")
-
-
-def _template(prepared: Prepared) -> list[Finding]:
-    """Render rows again as a server would, and compare token by token with what is trained."""
-    tokenizer, examples = prepared.tokenizer, prepared.encoded.examples
-    table = parquet.read_table(prepared.corpus.file("train.parquet"), columns=["id", "row"]).sort_by("id")["row"]
-    sample = np.unique(np.linspace(0, len(examples) - 1, min(_SAMPLE, len(examples))).round().astype(int))
-    compared, ends = 0, set()
-    for example in sample.tolist():
-        document = int(examples.documents[example])
-        row = Row.from_json(table[document].as_py())
-        segments = [examples.segment(segment) for segment in examples.segments_of(example)]
-        for ids, supervised in segments:
-            if supervised.any():
-                ends.add(int(ids[np.flatnonzero(supervised)[-1]]))
-        if isinstance(row.prompt, str):
-            continue
-        compared += 1
-        trained = segments[0][0].tolist()
-        for side, answer in enumerate(row.answers, start=1):
-            whole = trained if len(segments) == 1 else trained + segments[side][0].tolist()
-            problem = _differs(prepared, (*row.prompt, Message("assistant", answer)), whole, segments[0][1])
-            if problem:
-                name = prepared.encoded.names[document]
-                remedy = "This template cannot be trained on as it is; set train.chat_template to one that can."
-                return [Finding("chat template", f"{name}: {problem}", "fault", remedy)]
-    marks = ", ".join(str(tokenizer.convert_ids_to_tokens(end)) for end in sorted(ends))
-    found = [Finding("end of turn", f"{marks} is learned after every answer")]
-    if compared:
-        found.insert(
-            0, Finding("chat template", f"{compared:,} rows rendered again: prompt and conversation have the same tokens")
-        )
-    return found
-
-
-def _differs(
-    prepared: Prepared, messages: tuple[Message, ...], trained: list[int], supervised: NDArray[np.bool_]
-) -> str | None:
-    """How the tokens that are trained differ from the template's, for the last prompt and for the whole conversation."""
-    tokenizer = prepared.tokenizer
-
-    def ids(messages: tuple[Message, ...], prompt: bool) -> list[int]:
-        text = render(tokenizer, messages, add_generation_prompt=prompt)
-        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    try:
-        whole, prompt = ids(messages, False), ids(messages[:-1], True)
-    except TemplateFailure as failure:
-        return failure.reason
-    if trained != whole[: len(trained)]:
-        return "the conversation's tokens are not the template's"
-    shortened = len(trained) < len(prompt)
-    if not shortened and trained[: len(prompt)] != prompt:
-        return "the prompt's tokens are not the template's"
-    if not shortened and supervised[: len(prompt)].any() and not supervised[len(prompt) :].all():
-        last = np.flatnonzero(~supervised)[-1]
-        if last >= len(prompt):
-            return "a part of the last answer is not supervised"
-    return None
+    mark = prepared.tokenizer.convert_ids_to_tokens(end)
+    last_E = np.diff(examples.documents, append=-1) != 0
+    ends_E = examples.ids[examples.begins[examples.firsts[1:] - 1] + examples.segment_lengths[examples.firsts[1:] - 1] - 1]
+    missing = np.flatnonzero(last_E & (ends_E != end))
+    if len(missing):
+        found = f"{_name(prepared, int(missing[0]))} does not end with {mark}"
+        return Finding("end mark", found, "fault", "This is a mistake in Etymon; please report it.")
+    return Finding("end mark", f"{mark} is learned after every document")
 
 
 def _weights(trainee: Trainee) -> Finding:
@@ -225,49 +170,20 @@ def _local(tensor: Tensor) -> Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def _largest_row(prepared: Prepared, trainee: Trainee) -> tuple[list[int], bool]:
-    """The fullest row of the plan, and whether the first step holds it."""
-    lengths = prepared.encoded.examples.lengths
-    tokens = [int(lengths[list(step)].sum()) for step in prepared.plan.steps]
-    lesson = Lesson(prepared.encoded.examples, objective_of(prepared.settings), np.empty(0, np.int64))
-    best: list[int] = []
-    for place in sorted(range(len(tokens)), key=lambda place: (-tokens[place], place))[:8]:
-        for pack in lesson.packs(prepared.plan.steps[place], trainee.pack_tokens):
-            if lengths[pack].sum() > (lengths[best].sum() if best else 0):
-                best = pack
-    return best, set(best) <= set(prepared.plan.steps[0])
+def _optimizer(prepared: Prepared, trainee: Trainee) -> list[Finding]:
+    if prepared.settings.optimizer != "muon" or trainee.network.device.type != "cpu":
+        return []
+    found = "muon is slow on a CPU: SmolLM2-135M took 47 s a step on one thread; train.optimizer: adamw is the quick one"
+    return [Finding("optimizer", found, "note")]
 
 
-def _dry_step(prepared: Prepared, trainee: Trainee, row: list[int]) -> list[Finding]:
-    """Loss and gradients of the largest row, with references of zero; nothing is updated."""
-    examples, objective = prepared.encoded.examples, objective_of(prepared.settings)
-    lesson = Lesson(
-        examples,
-        replace(objective, needs_baseline=False),
-        counted_tokens(prepared.settings.objective, examples),
-        reference_S=torch.zeros(len(examples.begins)),
-    )
-    state = torch.get_rng_state()
-    loss, _ = forward_backward(trainee, lesson, row)
-    torch.set_rng_state(state)
-    gradients = float(_local(nn.utils.get_total_norm([p.grad for p in trainee.parameters.values() if p.grad is not None])))
-    trainee.optimizer.zero_grad(set_to_none=True)
-    tokens = int(examples.lengths[row].sum())
-    if not math.isfinite(loss) or not math.isfinite(gradients):
-        remedy = "Set train.dtype: float32; if that does not help, the foundation itself gives no finite loss."
-        return [Finding("trial step", f"the loss of the largest row ({tokens:,} tokens) is {loss}", "fault", remedy)]
-    needed = _memory(trainee)
-    total = torch.cuda.mem_get_info()[1] if trainee.network.device.type == "cuda" else psutil.virtual_memory().total
-    memory = f"about {needed / 2**30:.1f} of {total / 2**30:.1f} GiB of memory"
-    trial = Finding("trial step", f"the largest row, {tokens:,} tokens, has a loss of {loss:.3f} and needs {memory}")
-    if needed > 0.9 * total:
-        return [trial, Finding("memory", memory, "note", "Lower execution.pack_tokens.")]
-    return [trial]
+def _name(prepared: Prepared, example: int) -> str:
+    """``source/file#line`` of an example."""
+    return prepared.encoded.names[int(prepared.encoded.examples.documents[example])]
 
 
-def _memory(trainee: Trainee) -> float:
-    """Peak so far, and the optimizer's moments that come with the first update, in bytes."""
-    moments = sum(2 * 4 * p.numel() for p in trainee.parameters.values())
-    if trainee.network.device.type == "cuda":
-        return float(torch.cuda.max_memory_allocated() + moments)
-    return float(psutil.Process().memory_info().rss + moments)
+def _name_at(prepared: Prepared, place: int) -> str:
+    """``source/file#line`` of the example that has a token at this place of all ids."""
+    examples = prepared.encoded.examples
+    segment = int(np.searchsorted(examples.begins, place, "right")) - 1
+    return _name(prepared, int(np.searchsorted(examples.firsts, segment, "right")) - 1)

@@ -14,20 +14,21 @@ from transformers import PreTrainedTokenizerBase
 
 from etymon.errors import EtymonError
 from etymon.foundation.documents import document_marks, text_ids
-from etymon.foundation.template import TemplateFailure, answer_spans
 from etymon.recipe import Train
 from etymon.store import Artifact
-from etymon.text.rows import Message, Row
+from etymon.text.rows import Row
 from etymon.train.examples import Examples, ExamplesBuilder, Ids
 from etymon.train.packing import split_points
+from etymon.train.row_tokens import RowTokens, UnusableRow, tokenize_rows
 
 _BATCH = 1024
 _KIND = {"sft": "conversation", "dpo": "pair", "orpo": "pair", "kto": "judged"}
+_TEMPLATES_FAULT = ("template-refuses", "template-rewrites-the-prompt", "no-end-of-turn")
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """A row that gave no example, or not its whole."""
+    """A row that gave no example, or one that is not the row as it is."""
 
     row: str
     """``source/file#line``."""
@@ -44,7 +45,8 @@ class Encoded:
     """Of each document of the corpus, in the order of their ids: ``source/unit``."""
     dropped: list[Dropped] = field(default_factory=list)
     shortened: list[Dropped] = field(default_factory=list)
-    """Conversations that end earlier than in the corpus, and answers that are not supervised."""
+    """Rows that are learned otherwise than they are in the corpus: conversations that end earlier, answers that are not
+    supervised or are tokenised by themselves."""
     split: int = 0
     """Documents cut into more than one piece."""
     mismatched: Examples | None = None
@@ -99,7 +101,9 @@ def _documents(
         for number, ids in enumerate(encode_documents(tokenizer, [each["text"] for each in batch]), start=begin):
             if documents[number]["row"] is not None:
                 dropped.append(Dropped(names[number], "row-not-a-document", "objective pretrain learns from documents"))
-            elif len(ids) > 1:  # one token alone has nothing to predict
+            elif len(ids) < 2:
+                dropped.append(Dropped(names[number], "shorter-than-two-tokens", "a first token cannot be predicted"))
+            else:
                 points = split_points(len(ids), longest)
                 split += len(points) > 1
                 builder.add_pieces(number, ids, points)
@@ -107,146 +111,107 @@ def _documents(
     return Encoded(builder.done(), names, dropped, split=split)
 
 
-@dataclass(frozen=True)
-class _Sequence:
-    """A tokenised conversation: its ids and, in tokens, where its answers are."""
-
-    ids: list[int]
-    spans: list[tuple[int, int]]
-
-
-class _Unusable(Exception):
-    """Why a row gives no example."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason)
-        self.reason, self.detail = reason, detail
-
-
 def _rows(
     documents: list[dict[str, str]], names: list[str], tokenizer: PreTrainedTokenizerBase, settings: Train, tick: Tick
 ) -> Encoded:
-    encoder = _RowEncoder(tokenizer, settings)
-    builder = ExamplesBuilder()
+    builder, judged = ExamplesBuilder(), list[_Judged]()
     encoded = Encoded(builder.done(), names)
-    judged: list[tuple[int, list[int], list[int], bool]] = []
-    wanted = _KIND[settings.objective]
-    for number, (document, name) in enumerate(zip(documents, names, strict=True)):
-        tick(number + 1)
-        try:
-            if document["row"] is None:
-                raise _Unusable("document-not-a-row", f"objective {settings.objective} learns from {wanted} rows")
-            row = Row.from_json(document["row"])
-            if row.kind != wanted:
-                raise _Unusable(f"{row.kind}-row", f"objective {settings.objective} learns from {wanted} rows")
-            if wanted == "conversation":
-                sequence, notes = encoder.conversation(row)
-                supervised = np.zeros(len(sequence.ids), np.bool_)
-                for begin, end in sequence.spans:
-                    supervised[begin:end] = True
-                builder.add(number, [(sequence.ids, supervised)])
-                encoded.shortened += [Dropped(name, note) for note in notes]
-            else:
-                prompt, answers = encoder.prompt_and_answers(row)
-                if wanted == "pair":
-                    parts = [(prompt, [False] * len(prompt)), *((ids, [True] * len(ids)) for ids in answers)]
-                    builder.add(number, parts, (-1, 0, 0))
-                else:
-                    judged.append((number, prompt, answers[0], bool(row.liked)))
-        except _Unusable as found:
-            encoded.dropped.append(Dropped(name, found.reason, found.detail))
-    if wanted == "judged":
-        encoded.mismatched = _judged(judged, builder, settings)
+    last_only = settings.objective != "sft" or settings.sft.supervise == "last"
+    for begin in range(0, len(documents), _BATCH):
+        rows = [_row(document, settings) for document in documents[begin : begin + _BATCH]]
+        tokenized = iter(tokenize_rows(tokenizer, [row for row in rows if isinstance(row, Row)], last_only=last_only))
+        for number, row in enumerate(rows, start=begin):
+            sides = next(tokenized) if isinstance(row, Row) else row
+            try:
+                if isinstance(row, UnusableRow):
+                    raise row
+                if isinstance(sides, UnusableRow):
+                    raise sides
+                notes = _add(row, sides, number, builder, judged, settings.sequence_length)
+                encoded.shortened += [Dropped(names[number], note) for note in notes]
+            except UnusableRow as unusable:
+                encoded.dropped.append(Dropped(names[number], unusable.reason, unusable.detail))
+        tick(begin + len(rows))
+    if judged:
+        encoded.mismatched = _add_judged(builder, judged, settings)
     encoded.examples = builder.done()
     return encoded
 
 
-def _judged(rows: list[tuple[int, list[int], list[int], bool]], builder: ExamplesBuilder, settings: Train) -> Examples:
+def _row(document: dict[str, str], settings: Train) -> Row | UnusableRow:
+    wanted = _KIND[settings.objective]
+    row = Row.from_json(document["row"]) if document["row"] is not None else None
+    if row is None or row.kind != wanted:
+        reason = "document-not-a-row" if row is None else f"{row.kind}-row"
+        return UnusableRow(reason, f"objective {settings.objective} learns from {wanted} rows")
+    return row
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A prompt with an answer that was liked or not, in token ids."""
+
+    number: int
+    prompt: list[int]
+    answer: list[int]
+    liked: bool
+
+
+def _add(
+    row: Row, sides: Sequence[RowTokens], number: int, builder: ExamplesBuilder, judged: list[_Judged], longest: int
+) -> Sequence[str]:
+    """Add a row's example, or keep it among ``judged``; returns what is not learned as the row has it."""
+    if row.kind == "conversation":
+        ids, supervised, notes = _conversation(sides[0], longest)
+        builder.add(number, [(ids, supervised)])
+        return notes
+    prompt, answers = _prompt_and_answers(sides, longest)
+    if row.kind == "pair":
+        builder.add(number, [(prompt, [False] * len(prompt)), *((ids, [True] * len(ids)) for ids in answers)], (-1, 0, 0))
+    else:
+        judged.append(_Judged(number, prompt, answers[0], bool(row.liked)))
+    return list(dict.fromkeys(note for side in sides for note in side.notes))
+
+
+def _conversation(tokens: RowTokens, longest: int) -> tuple[list[int], list[bool], Sequence[str]]:
+    """A conversation up to its last answer that fits: ids, which are supervised, and notes."""
+    ids: list[int] = []
+    supervised: list[bool] = []
+    for before, answer in tokens.turns:
+        end = len(ids) + len(before) + len(answer)
+        if end > longest:
+            if not ids:
+                raise UnusableRow("longer-than-sequence-length", f"its first answer ends at token {end}")
+            return ids, supervised, (*tokens.notes, "shortened-after-an-answer")
+        ids += before + answer
+        supervised += [False] * len(before) + [True] * len(answer)
+    return ids, supervised, tokens.notes
+
+
+def _prompt_and_answers(sides: Sequence[RowTokens], longest: int) -> tuple[list[int], list[list[int]]]:
+    """The ids of the prompt that all sides share, and of each side's answer."""
+    prompt, answers = sides[0].turns[0][0], [side.turns[0][1] for side in sides]
+    if any(side.turns[0][0] != prompt for side in sides):
+        raise UnusableRow("template-rewrites-the-prompt", "the prompt's tokens depend on the answer")
+    if len(answers) == 2 and answers[0] == answers[1]:
+        raise UnusableRow("equal-sides", "both answers have the same tokens")
+    tokens = len(prompt) + max(map(len, answers))
+    if tokens > longest:
+        raise UnusableRow("longer-than-sequence-length", f"prompt and longest answer have {tokens} tokens")
+    return prompt, answers
+
+
+def _add_judged(builder: ExamplesBuilder, rows: Sequence[_Judged], settings: Train) -> Examples:
     """Add the examples, and return those in which every prompt has the answer of another row, drawn by the seed."""
     others = ExamplesBuilder()
     order = np.random.default_rng([settings.seed, 1]).permutation(len(rows))
     partner = dict(zip(order.tolist(), np.roll(order, 1).tolist(), strict=True))
-    for index, (number, prompt, answer, liked) in enumerate(rows):
-        start = (prompt, [False] * len(prompt))
-        other = rows[partner[index]][2][: settings.sequence_length - len(prompt)]
-        builder.add(number, [start, (answer, [True] * len(answer))], (-1, 0), liked)
-        others.add(number, [start, (other, [True] * len(other))], (-1, 0), liked)
+    for index, row in enumerate(rows):
+        start = (row.prompt, [False] * len(row.prompt))
+        other = rows[partner[index]].answer[: settings.sequence_length - len(row.prompt)]
+        builder.add(row.number, [start, (row.answer, [True] * len(row.answer))], (-1, 0), row.liked)
+        others.add(row.number, [start, (other, [True] * len(other))], (-1, 0), row.liked)
     return others.done()
-
-
-class _RowEncoder:
-    """Rows as token ids, under one tokenizer and its template."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, settings: Train) -> None:
-        self._tokenizer, self._settings = tokenizer, settings
-        self._controls = sorted({str(each) for each in tokenizer.added_tokens_decoder.values() if each.special})
-
-    def conversation(self, row: Row) -> tuple[_Sequence, list[str]]:
-        """A whole conversation, cut after the last supervised answer that fits; and what was changed."""
-        sequence, notes = self._sequence(row.prompt, row.answers[0], last_only=self._settings.sft.supervise == "last")
-        longest = self._settings.sequence_length
-        fitting = [span for span in sequence.spans if span[1] <= longest]
-        if not fitting:
-            raise _Unusable("longer-than-sequence-length", f"its first answer ends at token {sequence.spans[0][1]}")
-        if len(fitting) < len(sequence.spans):
-            notes.append("shortened-after-an-answer")
-        return _Sequence(sequence.ids[: fitting[-1][1]], fitting), notes
-
-    def prompt_and_answers(self, row: Row) -> tuple[list[int], list[list[int]]]:
-        """The ids of a prompt, and of each answer after it."""
-        sequences = [self._sequence(row.prompt, answer, last_only=True)[0] for answer in row.answers]
-        begin = sequences[0].spans[0][0]
-        prompt = sequences[0].ids[:begin]
-        if any(each.ids[: each.spans[0][0]] != prompt for each in sequences):
-            raise _Unusable("template-rewrites-the-prompt", "the prompt's tokens depend on the answer")
-        answers = [each.ids[begin : each.spans[0][1]] for each in sequences]
-        if len(answers) == 2 and answers[0] == answers[1]:
-            raise _Unusable("equal-sides", "both answers have the same tokens")
-        longest = len(prompt) + max(map(len, answers))
-        if longest > self._settings.sequence_length:
-            raise _Unusable("longer-than-sequence-length", f"{longest} tokens")
-        return prompt, answers
-
-    def _sequence(self, prompt: tuple[Message, ...] | str, answer: str, last_only: bool) -> tuple[_Sequence, list[str]]:
-        """Token ids, and where the answers are. The prompt's tokens are those that the model is given when it serves."""
-        if isinstance(prompt, str):
-            return self._continued(prompt, answer), []
-        messages = (*prompt, Message("assistant", answer))
-        for message in messages:
-            if control := next((each for each in self._controls if each in message.content), None):
-                raise _Unusable("control-token-in-text", f"a message holds {control}")
-        try:
-            text, spans, unsupervisable, unended = answer_spans(self._tokenizer, messages, last_only=last_only)
-        except TemplateFailure as failure:
-            raise _Unusable("template-refuses", failure.reason) from None
-        if not spans:
-            raise _Unusable("template-rewrites-the-prompt", "the template writes the turns before an answer otherwise")
-        if unended:
-            raise _Unusable("no-end-of-turn", "the template writes no end mark after an answer")
-        notes = ["earlier-answer-not-supervised"] if unsupervisable else []
-        return self._tokens(text, spans), notes
-
-    def _continued(self, prompt: str, completion: str) -> _Sequence:
-        """Plain text: document start, prompt, completion, document end."""
-        head, tail = _marks(self._tokenizer)
-        inner = self._tokens(prompt + completion, [(len(prompt), len(prompt) + len(completion))], plain=True)
-        begin = len(head) + inner.spans[0][0]
-        ids = [*head, *inner.ids, *tail]
-        return _Sequence(ids, [(begin, len(ids))])
-
-    def _tokens(self, text: str, spans: list[tuple[int, int]], plain: bool = False) -> _Sequence:
-        """Tokenise the whole and find the spans in it; a token that reaches over the start of an answer is refused."""
-        found = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=plain)
-        begins = [begin for begin, _ in found["offset_mapping"]]
-        ends = [end for _, end in found["offset_mapping"]]
-        places = []
-        for begin, end in spans:
-            first = int(np.searchsorted(ends, begin, "right"))
-            last = int(np.searchsorted(begins, end, "left"))
-            if begins[first] < begin:
-                raise _Unusable("token-over-the-boundary", f"a token joins the prompt and {text[begin : begin + 20]!r}")
-            places.append((first, last))
-        return _Sequence(found["input_ids"], places)
 
 
 def _marks(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
@@ -255,13 +220,15 @@ def _marks(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
 
 
 def _nothing(corpus: Artifact, settings: Train, documents: Sequence[dict[str, str]], encoded: Encoded) -> EtymonError:
-    reasons = ", ".join(f"{reason} {count}" for reason, count in encoded.counts.items())
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in encoded.counts.items()) or "it is empty"
+    first = next((each for each in encoded.dropped if each.reason == next(iter(encoded.counts))), None)
+    if first:
+        reasons += f"; the first is {first.row}" + (f": {first.detail}" if first.detail else "")
+    problem = f"None of the {len(documents):,} training documents of {corpus.name} can be used ({reasons})."
+    if first and first.reason in _TEMPLATES_FAULT:
+        return EtymonError(problem, "Set train.chat_template to a Jinja file that writes such conversations.")
+    if first and first.reason == "longer-than-sequence-length":
+        return EtymonError(problem, f"Raise train.sequence_length (now {settings.sequence_length}).")
     needs = {"pretrain": "documents (sources of kind `files`)", "sft": "conversations (a source of kind `chat`)"}
-    remedy = f"train.objective {settings.objective} learns from "
-    remedy += needs.get(settings.objective, "preferences (a source of kind `preference`)") + "."
-    first = next(iter(encoded.dropped), None)
-    example = f"; the first is {first.row}: {first.detail}" if first and first.detail else ""
-    return EtymonError(
-        f"None of the {len(documents)} training documents of {corpus.name} can be used ({reasons or 'it is empty'}{example}).",
-        remedy,
-    )
+    source = needs.get(settings.objective, "preferences (a source of kind `preference`)")
+    return EtymonError(problem, f"train.objective {settings.objective} learns from {source}.")
