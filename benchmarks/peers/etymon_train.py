@@ -18,6 +18,7 @@ from etymon.recipe import Lora, Train
 from etymon.train.account import Work, count_matrices, training_flop
 from etymon.train.adapters import add_adapter
 from etymon.train.examples import ExamplesBuilder
+from etymon.train.fused_lora import fuse_adapters
 from etymon.train.loop import Lesson, RowLoss, Trainee, log_probabilities, train_step
 from etymon.train.objectives import counted_tokens, objective_of
 from etymon.train.optimizer import make_optimizer
@@ -39,6 +40,7 @@ model = describe_model(Path(folder), name="base", source=folder)
 network = prepare_packed(load_network(model)).requires_grad_(True)
 if method != "full":
     network = add_adapter(network, Lora(targets=("q_proj", "v_proj") if method == "lora-qv" else "all-linear"), 0)
+    fuse_adapters(network)
 network.train()
 parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
 optimizer, aim = make_optimizer(parameters, settings), objective_of(settings)

@@ -14,20 +14,20 @@ from pathlib import Path
 from etymon.foundation.facts import describe_model
 from etymon.foundation.network import load_tokenizer
 from etymon.foundation.template import render
-from etymon.recipe import Train
 from etymon.text.rows import Message, Row
-from etymon.train.encode import RowEncoder
+from etymon.train.row_tokens import tokenize_rows
 
 folder, rows_path, count, result = sys.argv[1:5]
 tokenizer = load_tokenizer(describe_model(Path(folder), name="base", source=folder))
 given = [json.loads(line) for line in Path(rows_path).read_text("utf-8").splitlines()][: int(count) + 1]
-encoder = RowEncoder(tokenizer, Train.model_validate({"budget": {"tokens": 1}, "objective": "dpo"}))
+pairs = list(pairwise(given))
+prompts = [(Message("user", row["question"]),) for row, _ in pairs]
+asked = [Row(prompt, (row["answer"], other["answer"])) for prompt, (row, other) in zip(prompts, pairs, strict=True)]
 rows = []
-for row, other in pairwise(given):
-    prompt = (Message("user", row["question"]),)
-    ids, answers = encoder.prompt_and_answers(Row(prompt, (row["answer"], other["answer"])))
-    text = render(tokenizer, prompt, add_generation_prompt=True)
-    texts = {"prompt": text, "chosen": row["answer"], "rejected": other["answer"]}
-    rows.append({"prompt": ids, "answers": answers, "texts": texts})
+for row, sides in zip(asked, tokenize_rows(tokenizer, asked, last_only=True), strict=True):
+    assert isinstance(sides, list), sides
+    texts = {"prompt": render(tokenizer, row.prompt, add_generation_prompt=True)}
+    texts |= {"chosen": row.answers[0], "rejected": row.answers[1]}
+    rows.append({"prompt": sides[0].turns[0][0], "answers": [side.turns[0][1] for side in sides], "texts": texts})
 Path(result).write_text(json.dumps(rows), "utf-8")
 print(json.dumps({"rows": len(rows)}))

@@ -229,10 +229,8 @@ def test_merged_adapter_gives_the_live_adapters_logits(tiny_llama: Path, documen
     assert any("q_proj" in name for name in changed)
 
 
-def test_a_merge_beyond_the_bound_is_refused(
-    tiny_llama: Path, documents: Examples, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_merge_beyond_the_bound_is_refused(tiny_llama: Path, documents: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapters, "LARGEST_SAVED_DIVERGENCE", 1e-9)  # what any rounding exceeds
+    adapted, ids = trainee_of(tiny_llama, lora=True).network, torch.from_numpy(documents.segment(0)[0]).long()
     with pytest.raises(EtymonError, match="Saved as bfloat16"):
-        ids = torch.from_numpy(documents.segment(0)[0]).long()
-        merge_adapter(trainee_of(tiny_llama, lora=True).network, ids, torch.bfloat16)
+        merge_adapter(adapted, ids, torch.bfloat16)

@@ -49,12 +49,18 @@ def packed_network(folder: Path) -> PreTrainedModel:
 
 
 def trainee_of(
-    folder: Path, settings: Train = SETTINGS, *, pack_tokens: int = 96, lora: bool = False, ranks: Ranks | None = None
+    folder: Path,
+    settings: Train = SETTINGS,
+    *,
+    pack_tokens: int = 96,
+    lora: bool = False,
+    dropout: float = 0.1,
+    ranks: Ranks | None = None,
 ) -> Trainee:
     torch.manual_seed(0)
     network = packed_network(folder)
     if lora:
-        network = add_adapter(network, Lora(rank=4, dropout=0.1), seed=0)
+        network = add_adapter(network, Lora(rank=4, dropout=dropout), seed=0)
     parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
     body = RowLoss(network, objective_of(settings))
     optimizer = make_optimizer(parameters, settings)

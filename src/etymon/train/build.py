@@ -37,6 +37,7 @@ from etymon.train.doctor import examine, refuse
 from etymon.train.energy import Energy, open_meter
 from etymon.train.examples import Examples
 from etymon.train.loop import Lesson, RowLoss, StepMetrics, Trainee, log_probabilities, train
+from etymon.train.fused_lora import fuse_adapters, unfuse_adapters
 from etymon.train.objectives import counted_tokens, objective_of
 from etymon.train.optimizer import make_optimizer
 from etymon.train.parallel import Ranks, join, shard
@@ -212,7 +213,10 @@ def make_network(prepared: Prepared, execution: TrainExecution) -> PreTrainedMod
     if settings.method == "full":
         network.requires_grad_(True)
         return network
-    return add_adapter(network, settings.lora, settings.seed, prepared.new_tokens)
+    adapted = add_adapter(network, settings.lora, settings.seed, prepared.new_tokens)
+    if execution.parallel == "replicate":
+        fuse_adapters(adapted)
+    return adapted
 
 
 def lesson_of(prepared: Prepared, trainee: Trainee, folder: Path, clock_of: ClockOf) -> Lesson:
@@ -281,6 +285,7 @@ def _save(fitted: Fitted, draft: Draft[TrainMeaning, TrainExecution]) -> dict[st
             network = on_full_precision(network, make_network(_unquantized(prepared), draft.execution))
         examples = prepared.encoded.examples
         ids_T = torch.from_numpy(examples.segment(int(np.argmax(examples.segment_lengths)))[0]).long()
+        unfuse_adapters(network)  # the proof is about PEFT's own adapter
         network, proof = merge_adapter(network, ids_T, dtype)
         facts |= proof
     folder = draft.folder / "model"
