@@ -59,7 +59,8 @@ def test_without_a_template_the_text_is_continued_and_that_is_said(
     conversation, notices = converse(model, temperature=0, tokens=12)
     said = "".join(conversation.say("Return the"))
     assert notices == ["plain has no chat template: it continues your text and does not know that it is asked something."]
-    ids = conversation.tokenizer("Return the")["input_ids"]
+    start = conversation.tokenizer.convert_tokens_to_ids("<|endoftext|>")  # as every document in training begins
+    ids = [start, *conversation.tokenizer("Return the")["input_ids"]]
     whole = conversation.network.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=12)[0][len(ids) :]
     assert said == conversation.tokenizer.decode(whole, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 

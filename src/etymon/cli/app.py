@@ -2,7 +2,7 @@
 
 import typer
 
-from etymon.cli import make, models, new, see
+from etymon.cli import check, make, models, new, see
 
 app = typer.Typer(
     name="etymon",
@@ -16,6 +16,7 @@ corpus = typer.Typer(help="Curate new data.", no_args_is_help=True)
 app.command("run")(make.run_recipe)
 app.command("new")(new.new_recipe)
 app.command("plan")(new.plan_recipe)
+app.command("check")(check.check_recipe)
 app.command("train")(make.train_recipe)
 app.add_typer(corpus, name="corpus")
 corpus.command("build")(make.build_recipe_corpus)

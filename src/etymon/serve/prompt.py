@@ -7,6 +7,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from etymon.errors import EtymonError
+from etymon.foundation.documents import document_marks, text_ids
 
 
 class Message(TypedDict):
@@ -20,12 +21,14 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) 
     """Token ids up to where the assistant's answer begins.
 
     Control tokens that someone wrote into a message are fed as the characters they are, so no message can end its own turn.
-    A model without a chat template is given the contents, one below the other, to continue. Raises EtymonError where the
-    template, a small program from the model's files, fails on these messages.
+    A model without a chat template is given the contents, one below the other, to continue, after the mark with which a
+    document begins in training. Raises EtymonError where the template, a small program from the model's files, fails on
+    these messages.
     """
     if not tokenizer.chat_template:
-        text = "\n".join(message["content"] for message in messages)
-        return list(tokenizer(text, split_special_tokens=True)["input_ids"])
+        start, _ = document_marks(tokenizer)
+        (ids,) = text_ids(tokenizer, ["\n".join(message["content"] for message in messages)])
+        return ids if start is None else [start, *ids]
     try:
         encoded = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, sanitize_control_tokens=True)
     except _TEMPLATE_FAILURES as error:

@@ -46,7 +46,7 @@ def tokenize_rows(
     ``template-rewrites-the-prompt``, ``no-end-of-turn``, ``token-over-the-boundary``, ``nothing-before-the-answer``. The
     tokenizer is called for all rows at once; one call a row takes three times as long.
     """
-    controls = sorted({str(each) for each in tokenizer.added_tokens_decoder.values() if each.special})
+    controls = _controls(tokenizer)
     texts_of: list[list[_RowText] | UnusableRow] = []
     for row in rows:
         try:
@@ -63,6 +63,23 @@ def tokenize_rows(
 
 
 @dataclass(frozen=True)
+class _Controls:
+    """Tokens that nobody may write into a message: a server feeds them as the characters they are."""
+
+    answers: list[str]
+    prompts: list[str]
+    """Also tokens that the template writes though they are not special, such as marks of thinking; answers may have them."""
+
+
+def _controls(tokenizer: PreTrainedTokenizerBase) -> _Controls:
+    added = list(tokenizer.added_tokens_decoder.values())
+    special = {each.content for each in added if each.special}
+    template = tokenizer.get_chat_template() if tokenizer.chat_template else ""
+    written = {each.content for each in added if each.content in template and not each.content.isspace()}
+    return _Controls(sorted(special), sorted(special | written))
+
+
+@dataclass(frozen=True)
 class _RowText:
     """A row's text, and where in it the answers are."""
 
@@ -76,13 +93,14 @@ class _RowText:
 
 
 def _text_of(
-    tokenizer: PreTrainedTokenizerBase, prompt: tuple[Message, ...] | str, answer: str, last_only: bool, controls: list[str]
+    tokenizer: PreTrainedTokenizerBase, prompt: tuple[Message, ...] | str, answer: str, last_only: bool, controls: "_Controls"
 ) -> _RowText:
     if isinstance(prompt, str):
         return _RowText(prompt + answer, ((len(prompt), len(prompt) + len(answer)),), plain=True)
     messages = (*prompt, Message("assistant", answer))
     for message in messages:
-        if control := next((each for each in controls if each in message.content), None):
+        forbidden = controls.answers if message.role == "assistant" else controls.prompts
+        if control := next((each for each in forbidden if each in message.content), None):
             raise UnusableRow("control-token-in-text", f"a message holds {control}")
     try:
         text, spans, unsupervisable, unended = answer_spans(tokenizer, messages, last_only=last_only)

@@ -4,6 +4,8 @@ from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from transformers import PreTrainedTokenizerBase
+
 from etymon.foundation.model import Model
 from etymon.progress import Clock, silent
 from etymon.store import Artifact
@@ -23,17 +25,28 @@ def rendered_rows(model: Model, corpus: Artifact, trained: Artifact, count: int)
 def render_example(prepared: Prepared, example: int) -> str:
     """Where an example comes from, its size, and its text; an answer that continues a shared prompt begins with ↳."""
     examples, tokenizer = prepared.encoded.examples, prepared.tokenizer
+    prompt: list[int] = []
     parts = []
     for segment in examples.segments_of(example):
-        ids, supervised = examples.segment(segment)
-        text = ""
-        for learned, group in groupby(zip(supervised.tolist(), ids.tolist(), strict=True), key=lambda pair: pair[0]):
-            words = tokenizer.decode([token for _, token in group])
-            text += words if learned else f"⟦{words}⟧"
-        parts.append(text if examples.parents[segment] < 0 else f"↳ {text}")
+        ids, supervised = (array.tolist() for array in examples.segment(segment))
+        continues = examples.parents[segment] >= 0
+        parts.append(("↳ " if continues else "") + _marked(tokenizer, prompt if continues else [], ids, supervised))
+        prompt = prompt or ids
     name = prepared.encoded.names[examples.documents[example]]
     sizes = f"{examples.lengths[example]} tokens, {examples.supervised_tokens[example]} supervised"
     return "\n".join([f"{name}: {sizes}", *parts])
+
+
+def _marked(tokenizer: PreTrainedTokenizerBase, before: list[int], ids: list[int], supervised: list[bool]) -> str:
+    """The text of ``ids`` as it continues ``before``; decoded alone, a token may lack the space that it begins with."""
+    shown, done = "", list(before)
+    text = tokenizer.decode(done, clean_up_tokenization_spaces=False)
+    for learned, group in groupby(zip(supervised, ids, strict=True), key=lambda pair: pair[0]):
+        done += [token for _, token in group]
+        longer = tokenizer.decode(done, clean_up_tokenization_spaces=False)
+        shown += longer[len(text) :] if learned else f"⟦{longer[len(text) :]}⟧"
+        text = longer
+    return shown
 
 
 def _quiet(doing: str, *, total: float = 0, unit: str = "") -> Clock:

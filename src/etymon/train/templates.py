@@ -4,7 +4,7 @@ This goes another way than the encoding that it checks: it renders each answer's
 tokens in what is trained.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,38 +156,26 @@ def _held_out(prepared: Prepared) -> list[Finding]:
     """A template that refuses a held-out row makes the scoring fail, after the training. What templates mind is the order of
     roles: one row of each order is rendered, and a sample of all."""
     table = parquet.read_table(prepared.corpus.file("heldout.parquet"), columns=["source", "unit", "row"]).to_pylist()
-    rows = [(f"{each['source']}/{each['unit']}", Row.from_json(each["row"])) for each in table if each["row"] is not None]
-    orders = {
-        tuple(message.role for message in row.prompt): (name, row) for name, row in rows if isinstance(row.prompt, tuple)
-    }
-    chosen = [*orders.values(), *(rows[place] for place in _spread(len(rows)))]
+    named = [(f"{each['source']}/{each['unit']}", Row.from_json(each["row"])) for each in table if each["row"] is not None]
+    conversations = [(name, row.prompt, row.answers[0]) for name, row in named if not isinstance(row.prompt, str)]
+    of_each_order = {tuple(turn.role for turn in each[1]): each for each in conversations}
+    tried = [*of_each_order.values(), *(conversations[place] for place in _spread(len(conversations)))]
     tokenizers = {"the chat template": prepared.tokenizer}
     if prepared.meaning.chat_template is not None:
         own = load_tokenizer(prepared.foundation)
         tokenizers |= {"the foundation's own chat template": own} if own.chat_template else {}
     for which, tokenizer in tokenizers.items():
-        if refused := _first_refused(tokenizer, chosen):
-            name, reason = refused
-            found = f"{which} refuses {name}, which is held out to be scored: {reason}"
-            remedy = "Take such rows out of the corpus, or choose a template that writes them."
-            return [Finding("held-out rows", found, "fault", remedy)]
-    return (
-        [Finding("held-out rows", f"{len(rows):,} can be written with the chat template, by {len(chosen):,} tried")]
-        if rows
-        else []
-    )
-
-
-def _first_refused(tokenizer: PreTrainedTokenizerBase, rows: Iterable[tuple[str, Row]]) -> tuple[str, str] | None:
-    for name, row in rows:
-        if isinstance(row.prompt, str):
-            continue
-        try:
-            render(tokenizer, row.prompt, add_generation_prompt=True)
-            render(tokenizer, (*row.prompt, Message("assistant", row.answers[0])), add_generation_prompt=False)
-        except TemplateFailure as failure:
-            return name, failure.reason
-    return None
+        for name, prompt, answer in tried:
+            try:
+                render(tokenizer, prompt, add_generation_prompt=True)
+                render(tokenizer, (*prompt, Message("assistant", answer)), add_generation_prompt=False)
+            except TemplateFailure as failure:
+                found = f"{which} refuses {name}, which is held out to be scored: {failure.reason}"
+                remedy = "Take such rows out of the corpus, or choose a template that writes them."
+                return [Finding("held-out rows", found, "fault", remedy)]
+    if not tried:
+        return []
+    return [Finding("held-out rows", f"the chat template writes them ({len(set(tried)):,} of {len(conversations):,} tried)")]
 
 
 def _train_rows(prepared: Prepared) -> Callable[[int], Row]:
