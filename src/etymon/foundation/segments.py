@@ -9,7 +9,7 @@ Shape suffixes: T tokens of the row, Q queries, K keys, H query heads, G key-val
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
@@ -127,9 +127,7 @@ def _attend(
     causal = all_in_window and queries == keys
     mask_QK = None
     if softcap is not None or not (causal or (all_in_window and queries == 1)):
-        mask_QK = torch.ones(queries, keys, dtype=torch.bool, device=q_1HQD.device).tril(keys - queries)
-        if window is not None:
-            mask_QK = mask_QK.triu(keys - queries - window + 1)
+        mask_QK = _mask(queries, keys, window, q_1HQD.device)
     if softcap is None:
         return F.scaled_dot_product_attention(
             q_1HQD, k_1GKD, v_1GKD, attn_mask=mask_QK, dropout_p=dropout, is_causal=causal, scale=scale,
@@ -142,6 +140,13 @@ def _attend(
     scores_1HQK = (softcap * torch.tanh(scores_1HQK / softcap)).masked_fill(~mask_QK, float("-inf"))
     weights_1HQK = F.dropout(scores_1HQK.float().softmax(-1).to(q_1HQD.dtype), dropout)
     return weights_1HQK @ v_1HKD
+
+
+@lru_cache(maxsize=64)  # every layer asks for the same ones
+def _mask(queries: int, keys: int, window: int | None, device: torch.device) -> Tensor:
+    """[Q, K] which of K positions each of the last Q sees."""
+    seen_QK = torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
+    return seen_QK if window is None else seen_QK.triu(keys - queries - window + 1)
 
 
 def _varlen_attention(
