@@ -95,8 +95,9 @@ def _serving(prepared: Prepared, trainee: Trainee) -> list[Finding]:
         if isinstance(row.prompt, str):
             same = prompt == prompt_ids(tokenizer, [{"role": "user", "content": row.prompt}])
         else:
-            turns = next((turns for turns in _prompts(row) if _rendered(tokenizer, turns) == prompt), None)
-            same = turns is not None and _rendered(undated, turns) == _served(undated, turns)
+            prompts = _prompts(row)
+            same = any(_rendered(tokenizer, turns) == prompt for turns in prompts)
+            same = same and all(_rendered(undated, turns) == _served(undated, turns) for turns in prompts)
         if not same:
             found = f"the prompt of {name} has other tokens in serving than in training"
             return [
@@ -143,6 +144,7 @@ def _prompts(row: Row) -> list[tuple[Message, ...]]:
 
 
 def _rendered(tokenizer: PreTrainedTokenizerBase, turns: tuple[Message, ...]) -> list[int] | None:
+    """As in training; None where the template refuses."""
     try:
         text = render(tokenizer, turns, add_generation_prompt=True)
     except EtymonError:
@@ -151,8 +153,11 @@ def _rendered(tokenizer: PreTrainedTokenizerBase, turns: tuple[Message, ...]) ->
     return ids
 
 
-def _served(tokenizer: PreTrainedTokenizerBase, turns: tuple[Message, ...]) -> list[int]:
-    return prompt_ids(tokenizer, [cast(ServedMessage, {"role": turn.role, "content": turn.content}) for turn in turns])
+def _served(tokenizer: PreTrainedTokenizerBase, turns: tuple[Message, ...]) -> list[int] | None:
+    try:
+        return prompt_ids(tokenizer, [cast(ServedMessage, {"role": turn.role, "content": turn.content}) for turn in turns])
+    except EtymonError:
+        return None
 
 
 def _undated(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:

@@ -21,6 +21,7 @@ from etymon.train.prepare import Prepared
 
 _SAMPLE = 200
 """Rows that are rendered again, spread over the corpus."""
+_LONGEST_BEGINNING = 64
 _ANOTHER = "Set train.chat_template to one that can be learned from."
 
 
@@ -138,7 +139,8 @@ def _compare(
         if not same or (last_only and same[-1] != len(turns) - 1):
             return "what stands before an answer has not the tokens of its prompt"
         content = messages[turns[same[-1]]].content.strip()
-        as_decoded = text_of(text_ids(tokenizer, [content])[0]).strip()
+        left = content[_already_there(prompts[same[-1]], content) :].strip()
+        as_decoded = text_of(text_ids(tokenizer, [left])[0]).strip()
         if content in text and as_decoded not in text_of(trained.ids[begin:end]):
             return "a part of an answer is not supervised"
     return apart
@@ -150,6 +152,11 @@ def _prompt(tokenizer: PreTrainedTokenizerBase, before: Sequence[Message]) -> st
         return render(tokenizer, before, add_generation_prompt=True)
     except TemplateFailure:
         return ""
+
+
+def _already_there(prompt: str, content: str) -> int:
+    """How many characters of an answer its prompt ends with: some templates begin the model's thinking for it."""
+    return max(size for size in range(min(len(content), _LONGEST_BEGINNING) + 1) if prompt.endswith(content[:size]))
 
 
 def _held_out(prepared: Prepared) -> list[Finding]:
