@@ -1,6 +1,7 @@
 """Low-rank adaptation through PEFT, and the merge with its proof."""
 
 import copy
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,7 +44,8 @@ def add_adapter(network: PreTrainedModel, lora: Lora, seed: int, new_tokens: Seq
         trainable_token_indices=adapter_rows(network, new_tokens) if new_tokens else None,
     )
     try:
-        return get_peft_model(network, config)
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # PEFT asks Transformers by an old name
+            return get_peft_model(network, config)
     except ValueError as error:
         linear = sorted({name.rpartition(".")[2] for name, m in network.named_modules() if isinstance(m, torch.nn.Linear)})
         raise EtymonError(
