@@ -78,7 +78,10 @@ def test_board_page_and_standings(finished: Path) -> None:
 
 def test_runs_show_verify_rebuild_clean(finished: Path) -> None:
     assert "small" in etymon(finished, "runs").stdout
-    assert "train-" in etymon(finished, "show", "small").stdout
+    shown = etymon(finished, "show", "small").stdout
+    assert "/model" in next(line for line in shown.splitlines() if line.startswith("model"))
+    assert "bits_per_byte" in next(line for line in shown.splitlines() if line.startswith("heldout of small "))
+    assert "from train scratch" in shown
     rows = etymon(finished, "show", "small", "--rows", "2").stdout
     assert rows.count("---") == 2
     assert "⟦<|endoftext|>⟧" in rows
@@ -143,6 +146,76 @@ def test_killed_five_times_the_run_ends_with_the_same_weights(project: Path, fin
     assert etymon(project, "verify", "-w", str(tmp_path / "cut")).returncode == 0
 
 
+@pytest.mark.slow
+def test_seeds_and_a_control_say_what_the_data_earned(project: Path, some_texts: list[str], tmp_path: Path) -> None:
+    (project / "unrelated").mkdir()
+    for number, text in enumerate(some_texts[120:]):
+        (project / "unrelated" / f"{number:03d}.txt").write_text(text, "utf-8")
+    other = "control_corpus={sources: [{name: other, kind: files, license: own, path: PATH}]}"
+    asked = [
+        "--set",
+        "baselines=[scratch, control]",
+        "--set",
+        "seeds=2",
+        "--set",
+        "train.budget={epochs: 0.2}",
+        "--set",
+        "train.tokens_per_step=256",
+    ]
+    run = lambda path, *more: etymon(  # noqa: E731
+        project, "run", "recipe.yaml", "-w", str(tmp_path / "w"), *asked, "--set", other.replace("PATH", path), *more
+    )
+    refused = run("documents")
+    assert refused.returncode == 2
+    assert "not unrelated" in refused.stderr
+    done = run("unrelated")
+    assert done.returncode == 0, done.stderr
+    assert "lineage and evidence are those of small, the first of 2 seeds" in " ".join(done.stdout.split())
+
+    trained = {}
+    for path in (tmp_path / "w" / "artifacts").glob("train-*/manifest.json"):
+        manifest = json.loads(path.read_text("utf-8"))
+        key = (manifest["inputs"]["corpus"]["label"], manifest["meaning"]["start"], manifest["meaning"]["settings"]["seed"])
+        trained[key] = manifest
+    assert len(trained) == 5, "two seeds of the derivative and of the control, one from a random start"
+    corpora = {corpus for corpus, start, _ in trained if start == "random"}
+    derivative = [manifest for (corpus, start, _), manifest in trained.items() if corpus in corpora and start == "foundation"]
+    control = [manifest for (corpus, _, _), manifest in trained.items() if corpus not in corpora]
+    grown = [*derivative, *control]
+    assert len({manifest["files"]["model/model.safetensors"]["sha256"] for manifest in grown}) == 4
+    assert "have the same weights" not in done.stdout
+    first = next(manifest for manifest in derivative if manifest["meaning"]["settings"]["seed"] == 0)
+    assert {m["meaning"]["settings"]["budget"]["tokens"] for m in control} == {first["facts"]["tokens"]}
+
+    standings = json.loads(etymon(project, "board", "--json", "-w", str(tmp_path / "w")).stdout)
+    rows = {row["name"]: row for row in standings["rows"]}
+    assert {name: row["seeds"] for name, row in rows.items() if name.startswith("small")} == {
+        "small": 2,
+        "small-control": 2,
+        "small-scratch": 1,
+    }
+    (cell,) = rows["small"]["cells"].values()
+    scores = [each["value"] for each in cell["training"]["scores"]]
+    assert cell["score"]["value"] == pytest.approx(sum(scores) / 2)
+    assert [each["name"] for each in cell["training"]["scores"]] == ["small", "small-seed1"]
+    assert cell["earned_lacks"] == "three seeds (2 so far)"
+    assert rows["small-control"]["lineage"] is not None
+    answer = etymon(
+        project, "chat", "small-control-seed1", "--prompt", "What is JSON?", "--tokens", "2", "-w", str(tmp_path / "w")
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert etymon(project, "verify", "-w", str(tmp_path / "w")).returncode == 0
+    cleaned = etymon(project, "clean", "--yes", "-w", str(tmp_path / "w")).stdout
+    assert cleaned.count("no run refers to it") == 1, "the corpus that was refused, and nothing of the run"
+
+    third = run("unrelated", "--set", "seeds=3", "--set", "baselines=[control]")
+    assert third.returncode == 0, third.stderr
+    standings = json.loads(etymon(project, "board", "--json", "-w", str(tmp_path / "w")).stdout)
+    (cell,) = next(row for row in standings["rows"] if row["name"] == "small")["cells"].values()
+    assert cell["earned"]["control"] == "small-control"
+    assert cell["earned"]["difference"]["low"] < cell["earned"]["difference"]["value"]
+
+
 def test_two_runs_at_once_share_their_artifacts(project: Path, finished: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "ETYMON_CACHE": str(project / "cache"), "OMP_NUM_THREADS": "1"}
     command = [ETYMON, "train", "recipe.yaml", "-w", str(tmp_path / "shared")]
@@ -164,6 +237,10 @@ BAD = {
     "unknown task": (["--set", "evaluate.tasks=[heldouts]"], "heldouts"),
     "no network": (["--set", "foundation=hf:nobody/nothing"], "nobody/nothing"),
     "empty corpus": (["--set", "corpus.sources.0.path=empty"], "empty"),
+    "control on its own data": (
+        ["--set", "baselines=[control]", "--set", "corpus.sources=[{name: own, kind: python-docs, license: PSF-2.0}]"],
+        "control_corpus",
+    ),
 }
 
 

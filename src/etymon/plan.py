@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from etymon.progress import Clock
-from etymon.run import Job, build_corpus, open_foundation, train_config
+from etymon.run import Job, build_corpus, open_foundation, train_config, trainings
 from etymon.train.build import lesson_of, make_trainee
 from etymon.train.loop import train_step
 from etymon.train.parallel import Ranks
@@ -30,14 +30,14 @@ class Estimate:
     steps: int
     tokens: int
     models: int
-    """Trainings: the derivative and its baselines."""
+    """Trainings: the derivative and its baselines, each with every seed it has."""
     corpus_tokens: int
     epochs: float
     tokens_per_second: float
     training_seconds: float
     """Of one model."""
     evaluation_seconds: float
-    """Of all models."""
+    """Of all models, the foundation too."""
     memory_bytes: int
     memory_total: int
     disk_bytes: int
@@ -69,7 +69,7 @@ def plan(job: Job) -> Estimate:
             trainee.optimizer.zero_grad(set_to_none=True)
             seconds.append(time.monotonic() - begun)
     per_second = float(lengths[list(fullest)].sum()) / min(seconds)
-    models = 1 + len(job.recipe.baselines)
+    models = len(trainings(job.recipe))
     trained = sum(p.numel() for p in trainee.parameters.values())
     weights = foundation.facts.parameters * 4
     scored = job.recipe.corpus.heldout.characters / _CHARACTERS_PER_TOKEN if "heldout" in job.recipe.evaluate.tasks else 0

@@ -12,13 +12,16 @@ from etymon.evaluate.plan import plan_task
 from etymon.evaluate.stage import evaluate_stage
 from etymon.foundation.model import Model
 from etymon.foundation.sources import open_model
+from etymon.job.job import StageLine
+from etymon.job.record import RunMeaning, run_stage
+from etymon.job.summaries import score_line
 from etymon.lineage.stage import Execution as LineageExecution
 from etymon.lineage.stage import Meaning as LineageMeaning
 from etymon.lineage.stage import lineage_stage
 from etymon.lineage.verdict import Lineage
 from etymon.progress import Listener, silent
 from etymon.recipe import Heldout
-from etymon.run import RunMeaning, StageLine, read_lineage, run_stage, score_line, trained_model
+from etymon.run import read_lineage, trained_model
 from etymon.store import Artifact, Store
 from etymon.train.stage import TrainMeaning, checkpoint_key, train_stage
 
@@ -44,16 +47,14 @@ def workspace_board(store: Store, listener: Listener = silent) -> Artifact:
     artifacts = {artifact.name: artifact for artifact in store.artifacts()}
     for record in runs(store):
         shown = RunMeaning.model_validate(record.manifest.meaning).entries
-        called = {entry.name: _free_name(entry, entries) for entry in shown}
+        called = {entry.name: names.get(entry.digest) or _free_name(entry, entries) for entry in shown}
         for entry in shown:
-            base = called.get(entry.derived_from or "", entry.derived_from)
-            before = entries[names[entry.digest]].evaluations if entry.digest in names else ()
-            name = names.setdefault(entry.digest, called[entry.name])
-            together = _one_each((*before, *entry.evaluations), artifacts)
-            entries[name] = entry.model_copy(update={"name": name, "derived_from": base, "evaluations": together})
+            names[entry.digest] = called[entry.name]
+            entries[called[entry.name]] = _joined(entries.get(called[entry.name]), entry, called, artifacts)
     if not entries:
         raise EtymonError(f"The workspace {store.root} has no finished run.", "`etymon run RECIPE` makes one.")
-    inputs = {role: artifacts[role] for entry in entries.values() for role in entry.evaluations}
+    roles = [role for entry in entries.values() for model in entry.models for role in model.evaluations]
+    inputs = {role: artifacts[role] for role in roles}
     meaning = BoardMeaning(title="Every model of this workspace", entries=tuple(entries.values()))
     board, _ = store.obtain(board_stage, inputs, meaning, BoardExecution(), listener)
     return board
@@ -63,6 +64,26 @@ def _free_name(entry: Entry, taken: dict[str, Entry]) -> str:
     """The entry's name, with its digest where another model has that name already."""
     other = taken.get(entry.name)
     return entry.name if other is None or other.digest == entry.digest else f"{entry.name} ({entry.digest[:8]})"
+
+
+def _joined(before: Entry | None, entry: Entry, called: dict[str, str], artifacts: dict[str, Artifact]) -> Entry:
+    """An entry under the names of this board, with what earlier runs know of the same model."""
+    known = before or entry
+    repeats = {repeat.seed: repeat for repeat in known.repeats}
+    for repeat in entry.repeats:
+        other = repeats.get(repeat.seed)
+        earlier = other.evaluations if other and other.digest == repeat.digest else ()
+        evaluations = _one_each((*earlier, *repeat.evaluations), artifacts)
+        repeats[repeat.seed] = repeat.model_copy(update={"evaluations": evaluations})
+    return entry.model_copy(
+        update={
+            "name": called[entry.name],
+            "derived_from": called.get(entry.derived_from or "", entry.derived_from),
+            "control": called.get(entry.control or "", known.control),
+            "repeats": tuple(repeats.values()),
+            "evaluations": _one_each((*known.evaluations, *entry.evaluations), artifacts),
+        }
+    )
 
 
 def _one_each(evaluations: tuple[str, ...], artifacts: dict[str, Artifact]) -> tuple[str, ...]:
@@ -91,14 +112,12 @@ def find_model(text: str, store: Store, listener: Listener = silent) -> Model:
 
 
 def _trained_models(store: Store) -> dict[str, Artifact]:
-    """Train artifacts by their own name and by the name their run gives them."""
+    """Train artifacts by their own name and by the name their run gives them (``Training.name``)."""
     models = {artifact.name: artifact for artifact in store.artifacts() if artifact.manifest.stage == train_stage.name}
     for record in runs(store):
         for role, name in record.facts["parts"].items():
             if role.split()[0] == "train" and name in models:
-                baseline = role.removeprefix("train").strip()
-                called = f"{record.facts['name']}-{baseline}" if baseline else record.facts["name"]
-                models[called] = models[name]
+                models["-".join([record.facts["name"], *role.split()[1:]])] = models[name]
     return models
 
 
@@ -116,6 +135,14 @@ def find_artifact(text: str, store: Store) -> Artifact:
     if matches:
         raise EtymonError(f"{text} could be {', '.join(each.name for each in matches[:5])}.", "Give more of the name.")
     raise EtymonError(f"The workspace {store.root} has no artifact {text}.", "`etymon runs` lists the runs.")
+
+
+def run_results(record: Artifact, store: Store) -> dict[str, str]:
+    """What a run is looked up for: the folder of its model, and every score that it took, by what it is."""
+    by_name = {each.name: each for each in store.artifacts()}
+    parts = {role: by_name[name] for role, name in record.facts["parts"].items() if name in by_name}
+    model = {"model": str(parts["train"].folder / "model")} if "train" in parts else {}
+    return model | {role: score_line(part) for role, part in parts.items() if part.manifest.stage == evaluate_stage.name}
 
 
 def evaluate_each(names: list[str], tasks: tuple[str, ...], store: Store, listener: Listener = silent) -> Iterator[StageLine]:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from etymon.board.entries import BoardMeaning, Entry, LineageLine
+from etymon.board.entries import BoardMeaning, Entry, LineageLine, Scored
 from etymon.board.evaluations import read_evaluation
 
 
@@ -109,5 +109,42 @@ def write_quickstart(folder: Path) -> dict[str, Path]:
     return folders
 
 
+CONTROL = "pydocs-135m-control"
+
+
+def write_seeded(folder: Path, seeds: int, control_seeds: int | None) -> tuple[BoardMeaning, dict[str, Path]]:
+    """A derivative of so many seeds, better than its control, which is better than the base; ``None``: no control."""
+    random = np.random.default_rng(12)
+    size = random.integers(120, 2400, 48)
+    bits = random.normal(1.31, 0.28, 48).clip(0.5)
+    right = random.uniform(size=282)
+    folders = {}
+
+    def trained(name: str, number: int, better: float, questions: float) -> Scored:
+        seeded = name if number == 0 else f"{name}-seed{number}"
+        luck = random.normal(0, 0.01)
+        values = bits * (1 - better) + luck + random.normal(0, 0.01, 48)
+        answers = right + random.normal(0, 0.02, 282) < questions
+        roles = (f"evaluation/{seeded}/heldout", f"evaluation/{seeded}/mmlu_dev")
+        folders[roles[0]] = write_evaluation(folder / seeded / "heldout", "heldout", {"bits_per_byte": (False, values, size)})
+        folders[roles[1]] = write_evaluation(folder / seeded / "mmlu_dev", "mmlu_dev", {"acc": (True, answers, None)})
+        return Scored(name=seeded, digest=f"{number:02d}" * 32, seed=number, evaluations=roles)
+
+    def entry(name: str, count: int, better: float, questions: float, **more) -> Entry:
+        first, *others = [trained(name, number, better, questions) for number in range(count)]
+        return Entry(**first.model_dump(), repeats=tuple(others), parameters=134_515_008, **more)
+
+    has_control = control_seeds is not None
+    control = CONTROL if has_control else None
+    entries = [
+        entry(DERIVATIVE, seeds, 0.2, 0.3, derived_from=BASE, control=control),
+        entry(BASE, 1, 0, 0.28),
+    ]
+    if has_control:
+        entries.append(entry(CONTROL, control_seeds, 0.08, 0.28, derived_from=BASE, is_baseline=True))
+    return BoardMeaning(title="seeds", entries=tuple(entries)), folders
+
+
 def read_all(meaning: BoardMeaning, folders: dict[str, Path]):
-    return {entry.name: [read_evaluation(folders[role]) for role in entry.evaluations] for entry in meaning.entries}
+    roles = [role for entry in meaning.entries for model in entry.models for role in model.evaluations]
+    return {role: read_evaluation(folders[role]) for role in roles}

@@ -59,7 +59,7 @@ def test_a_note_of_one_model_stays_with_it(tmp_path):
 
 
 def test_a_score_is_that_of_its_records(standings, evaluations):
-    records = evaluations[DERIVATIVE][0].metrics["bits_per_byte"]
+    records = evaluations[f"evaluation/{DERIVATIVE}/heldout"].metrics["bits_per_byte"]
     found = cell(standings, DERIVATIVE, "heldout", "bits_per_byte")
     expected = (records.value_I * records.weight_I).sum() / records.weight_I.sum()
     assert found.score.value == pytest.approx(expected)
@@ -122,14 +122,16 @@ def test_what_was_not_measured_is_not_there(standings, evaluations):
     further = Entry(name="later", digest="0", derived_from="elsewhere", parameters=5)
     found = assemble_standings(quickstart_meaning(further), evaluations)
     last = found.rows[-1]
-    assert (last.name, last.cells, last.earned) == ("later", {}, "not measured")
-    assert {row.name: row.earned for row in standings.rows} == {DERIVATIVE: "not measured", BASE: None, SCRATCH: None}
+    assert (last.name, last.cells) == ("later", {})
+    lacks = {row.name: {each.earned_lacks for each in row.cells.values()} for row in standings.rows}
+    assert lacks == {DERIVATIVE: {"a control and three seeds (1 so far)"}, BASE: {None}, SCRATCH: {None}}
     assert cell(standings, SCRATCH, "heldout", "bits_per_byte").change is None
 
 
 def test_one_evaluation_may_be_missing(evaluations):
-    partly = {**evaluations, BASE: evaluations[BASE][:1]}
-    found = assemble_standings(quickstart_meaning(), partly)
+    base, *others = quickstart_meaning().entries
+    entries = (base.model_copy(update={"evaluations": base.evaluations[:1]}), *others)
+    found = assemble_standings(BoardMeaning(title="t", entries=entries), evaluations)
     accuracy = cell(found, DERIVATIVE, "mmlu_dev", "acc")
     assert accuracy.change is None
     assert accuracy.rank.of == 2
@@ -159,17 +161,18 @@ def test_scores_of_different_identity_stand_apart(tmp_path):
 def test_one_identity_with_other_items_or_weights_is_refused(tmp_path):
     def read(name, items, weights):
         metrics = {"bits_per_byte": (False, [1.0, 2.0], weights)}
-        return [read_evaluation(write_evaluation(tmp_path / name, "heldout", metrics, items=items))]
+        return read_evaluation(write_evaluation(tmp_path / name, "heldout", metrics, items=items))
 
     first = read("a", ["x", "y"], [1, 2])
-    entries = (Entry(name="a", digest="0", parameters=1), Entry(name="b", digest="1", parameters=1))
+    entries = tuple(Entry(name=name, digest="0", parameters=1, evaluations=(name,)) for name in ("a", "b"))
     meaning = BoardMeaning(title="t", entries=entries)
     with pytest.raises(EtymonError, match=r"b and a were not scored on the same items of heldout.*such as 'y'"):
         assemble_standings(meaning, {"a": first, "b": read("b", ["x", "z"], [1, 2])})
     with pytest.raises(EtymonError, match="other weights or clusters for b than for a"):
         assemble_standings(meaning, {"a": first, "b": read("c", ["x", "y"], [1, 3])})
+    twice = BoardMeaning(title="t", entries=(Entry(name="a", digest="0", parameters=1, evaluations=("a", "b")),))
     with pytest.raises(EtymonError, match="a has two evaluations of heldout"):
-        assemble_standings(meaning, {"a": first * 2})
+        assemble_standings(twice, {"a": first, "b": first})
 
 
 def test_standings_survive_json_and_repeat(standings, evaluations):

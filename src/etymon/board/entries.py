@@ -21,24 +21,47 @@ class LineageLine(Config):
     """What the verdict rests on, one finding each."""
 
 
-class Entry(Config):
-    """One model on the board."""
+class Scored(Config):
+    """A model and its evaluations."""
 
     name: str = Field(min_length=1)
     digest: str
+    seed: int | None = Field(None, ge=0)
+    """Of its training; None where unknown, as for a base."""
+    evaluations: tuple[str, ...] = ()
+    """Roles of the stage's inputs that are evaluations of this model."""
+
+
+class Entry(Scored):
+    """One line of the board: a model, or one training with several seeds. Then all but its scores is the first model's."""
+
     derived_from: str | None = None
     """The name of its base, on this board or not; None for a base or a model from a random start."""
     relation: str | None = None
     """As Hugging Face's ``base_model_relation``: finetune, adapter, merge, quantized …"""
     is_baseline: bool = False
     """Trained only to be compared with, such as ``scratch``."""
+    control: str | None = None
+    """The name of this model's control on this board: its base, trained with the same budget on unrelated data."""
+    repeats: tuple[Scored, ...] = ()
+    """The same training with further seeds."""
     parameters: int = Field(gt=0)
     tokens_trained: int | None = Field(None, ge=0)
     """Tokens seen in the training this board is about; None where unknown, as for a base."""
     license: str | None = None
     lineage: LineageLine | None = None
-    evaluations: tuple[str, ...] = ()
-    """Roles of the stage's inputs that are evaluations of this model."""
+
+    @property
+    def models(self) -> tuple[Scored, ...]:
+        """The entry's models, one a seed."""
+        return (self, *self.repeats)
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> "Entry":
+        seeds = [model.seed for model in self.models]
+        if self.repeats and (None in seeds or len({*seeds}) < len(seeds) or len({m.name for m in self.models}) < len(seeds)):
+            raise ValueError(f"the trainings of {self.name} must differ in name and seed, found seeds {seeds}")
+        return self
 
 
 class BoardMeaning(Config):

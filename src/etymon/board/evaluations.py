@@ -2,7 +2,8 @@
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,18 @@ class MetricItems:
     weight_I: Vector
 
     @property
+    def score(self) -> float:
+        return float((self.value_I * self.weight_I).sum() / self.weight_I.sum())
+
+    @property
     def cluster_names(self) -> NDArray[Any] | None:
         """Clusters as the statistics take them: None where every item stands alone."""
         return None if len(set(self.clusters)) == len(self.clusters) else np.array(self.clusters)
+
+
+def mean_items(seeds: Sequence[MetricItems]) -> MetricItems:
+    """Every item's mean over several models that were scored on the same items."""
+    return replace(seeds[0], value_I=np.mean([each.value_I for each in seeds], axis=0))
 
 
 @dataclass(frozen=True)
@@ -107,13 +117,13 @@ def _metric_items(folder: Path, table: Any, name: str, described: _Metric) -> Me
     weight_I = _floats(path, rows, "weight", name)
     if not (weight_I > 0).all():
         raise EtymonError(f"{path}: item {items[int(np.argmin(weight_I))]!r} has no weight for {name!r}.", _REMEDY)
-    score = float((value_I * weight_I).sum() / weight_I.sum())
-    if described.score is not None and not math.isclose(score, described.score, rel_tol=1e-6, abs_tol=1e-9):
-        raise EtymonError(
-            f"{folder / 'task.json'} gives {described.score:g} for {name!r}, but its items give {score:g}.", _REMEDY
-        )
     clusters = tuple(cluster or item for cluster, item in zip(rows["cluster"].to_pylist(), items, strict=True))
-    return MetricItems(described.higher_is_better, items, clusters, value_I, weight_I)
+    found = MetricItems(described.higher_is_better, items, clusters, value_I, weight_I)
+    if described.score is not None and not math.isclose(found.score, described.score, rel_tol=1e-6, abs_tol=1e-9):
+        raise EtymonError(
+            f"{folder / 'task.json'} gives {described.score:g} for {name!r}, but its items give {found.score:g}.", _REMEDY
+        )
+    return found
 
 
 def _floats(path: Path, rows: Any, column: str, metric: str) -> Vector:

@@ -145,9 +145,13 @@ def _cell_view(look: Look, cell: Cell | None) -> dict[str, Any]:
         "cell": cell,
         "score": shown.score(cell.score.value),
         "interval": shown.interval(cell.score),
+        "seeds": words.seeds_in_words(shown, cell.training) if cell.training else "",
+        "each_seed": words.each_seed_in_words(shown, cell.training) if cell.training else "",
         "rank": words.rank_in_words(cell.rank),
         "bar": look.scale.bar(cell),
         "change": _change_view(shown, cell.change, cell.items) if cell.change else None,
+        "earned": words.earned_in_words(shown, cell),
+        "control": shown.score(cell.earned.control_score) if cell.earned else "",
     }
 
 

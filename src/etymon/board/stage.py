@@ -24,12 +24,18 @@ def build_board(draft: Draft[BoardMeaning, BoardExecution]) -> None:
     Inputs: the evaluation artifacts that the entries name by role. Further inputs (lineage artifacts, whose verdicts the
     entries carry) are recorded in the manifest and not read.
     """
+    given = [
+        (model.name, role)
+        for entry in draft.meaning.entries
+        for model in (entry, *entry.repeats)
+        for role in model.evaluations
+    ]
     evaluations = {}
-    clock = draft.clock("reading records", total=len(draft.meaning.entries), unit="models")
-    for done, entry in enumerate(draft.meaning.entries, start=1):
-        if unknown := [role for role in entry.evaluations if role not in draft.inputs]:
-            raise EtymonError(f"The board's entry {entry.name} names an evaluation {unknown[0]!r} that was not given.")
-        evaluations[entry.name] = [read_evaluation(Path(draft.inputs[role].folder)) for role in entry.evaluations]
+    clock = draft.clock("reading records", total=len(given), unit="evaluations")
+    for done, (name, role) in enumerate(given, start=1):
+        if role not in draft.inputs:
+            raise EtymonError(f"The board's entry {name} names an evaluation {role!r} that was not given.")
+        evaluations[role] = read_evaluation(Path(draft.inputs[role].folder))
         clock(done)
     standings = assemble_standings(draft.meaning, evaluations)
     (draft.folder / STANDINGS).write_text(standings.model_dump_json(indent=1) + "\n", "utf-8")
@@ -47,4 +53,4 @@ def read_standings(folder: Path) -> Standings:
     return Standings.model_validate_json((folder / STANDINGS).read_bytes())
 
 
-board_stage = Stage("board", 1, build_board, BoardMeaning, BoardExecution)
+board_stage = Stage("board", 2, build_board, BoardMeaning, BoardExecution)

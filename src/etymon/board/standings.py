@@ -3,6 +3,7 @@
 A cell that is not there was not measured; no figure stands in for it.
 """
 
+import math
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -23,6 +24,16 @@ class Score(_Value):
     high: float | None
 
 
+def score(value: float, stderr: float, low: float, high: float) -> Score:
+    """A score from figures of which some may be NaN: not known."""
+    return Score(value=value, stderr=defined(stderr), low=defined(low), high=defined(high))
+
+
+def defined(figure: float) -> float | None:
+    """A figure, or None where it is not known."""
+    return figure if math.isfinite(figure) else None
+
+
 class Rank(_Value):
     """From the best to the worst rank that cannot be excluded, all models of the column at once."""
 
@@ -32,7 +43,7 @@ class Rank(_Value):
 
 
 class Change(_Value):
-    """A derivative against its base on the same items."""
+    """A derivative against its base on the same items. Over several seeds it is the mean of these models that is compared."""
 
     base: str
     inherited: float
@@ -46,6 +57,7 @@ class Change(_Value):
     method: str
     """``mcnemar``, ``bootstrap`` or ``student``."""
     kept: int | None
+    """This and the next three: None where an item is not right or wrong, as in the mean over seeds."""
     gained: int | None
     lost: int | None
     neither: int | None
@@ -53,14 +65,50 @@ class Change(_Value):
     """The smallest true difference these items would show with a power of 80%."""
 
 
+class SeedScore(_Value):
+    """One of several trainings that differ in their seed alone."""
+
+    name: str
+    digest: str
+    seed: int | None
+    value: float
+
+
+class Training(_Value):
+    """How far the seed alone moves a score: nothing that more items would change."""
+
+    deviation: float
+    """Standard deviation of the scores over seeds (n − 1 in the denominator)."""
+    scores: tuple[SeedScore, ...]
+
+
+class Earned(_Value):
+    """What the new data itself brought: the mean over seeds minus the control's, on the same items."""
+
+    control: str
+    control_score: float
+    difference: Score
+    """Its error and interval include the training variance of both sides."""
+    sampling_stderr: float | None
+    """The part of the error that comes from the items."""
+    training_stderr: float
+    """The part of the error that comes from the seeds."""
+
+
 class Cell(_Value):
     """One model in one column."""
 
     score: Score
+    """Over several seeds the mean; its interval is of the items, and the spread over seeds stands in ``training``."""
+    training: Training | None
+    """None for a model that was trained once, or not by us."""
     rank: Rank
     items: int
     clusters: int
     change: Change | None
+    earned: Earned | None
+    earned_lacks: str | None
+    """What a derivative lacks for ``earned`` to be measured, such as "a control and three seeds (1 so far)"."""
     notes: tuple[str, ...]
     """What this model's evaluation noted and not every other's."""
 
@@ -93,8 +141,10 @@ class Row(_Value):
     tokens_trained: int | None
     license: str | None
     lineage: LineageLine | None
-    earned: Literal["not measured"] | None
-    """Derivative minus a control of equal compute on unrelated data, over seeds: not measured without them."""
+    control: str | None
+    """The name of the row that is this model's control."""
+    seeds: int
+    """Trainings that the row stands for; digest and lineage are those of the first."""
     cells: dict[str, Cell]
     """By column key."""
 
@@ -102,7 +152,7 @@ class Row(_Value):
 class Standings(_Value):
     """Every model of a board, ordered by the first column."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     title: str
     level: float
     """Of all intervals and tests."""

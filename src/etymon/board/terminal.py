@@ -23,6 +23,7 @@ from etymon.board.words import (
     other_metrics,
     plain,
     rank_in_words,
+    seeds_in_words,
     verdict_against_base,
 )
 
@@ -91,8 +92,10 @@ def _cell(standings: Standings, figures: Mapping[str, Figures], column: Column, 
     text = Text.assemble(
         (shown.score(cell.score.value), "bold"),
         (f"  {shown.interval(cell.score)}", "dim"),
-        f"\n{rank_in_words(cell.rank)}",
     )
+    if cell.training:
+        text.append(f"\n{seeds_in_words(shown, cell.training)}", "dim")
+    text.append(f"\n{rank_in_words(cell.rank)}")
     if change := cell.change:
         style = _VERDICT_STYLE[change.verdict]
         text.append(f"\n{shown.change(change.difference.value)}", style)
@@ -100,6 +103,9 @@ def _cell(standings: Standings, figures: Mapping[str, Figures], column: Column, 
         text.append(f"\n{verdict_against_base(change)}", style)
         if changed := items_in_words(change):
             text.append(f"\n{changed} of {cell.items}", "dim")
+    if cell.earned:
+        text.append(f"\nearned {shown.change(cell.earned.difference.value)}")
+        text.append(f" {shown.signed_interval(cell.earned.difference)}", "dim")
     for line in other_metrics(standings, figures, column, row):
         text.append(f"\n{line}", "dim")
     return text
@@ -107,7 +113,14 @@ def _cell(standings: Standings, figures: Mapping[str, Figures], column: Column, 
 
 def _closing(standings: Standings) -> Text:
     lines = [standings.order, f"Ranges are {standings.level:.0%} intervals; ranks span what the items cannot tell apart."]
-    if any(row.earned for row in standings.rows):
-        lines.append("Earned by the new data: not measured (it takes a control of equal compute and three seeds).")
+    cells = [cell for row in standings.rows for cell in row.cells.values()]
+    if any(cell.training for cell in cells):
+        lines.append("Of several seeds the mean is shown; sd is their standard deviation, beside what the interval covers.")
+    if any(cell.earned for cell in cells):
+        lines.append("Earned is the model minus its control; its interval covers items and seeds.")
+    lines += [
+        f"Earned by the new data: not measured (it takes {lacks})."
+        for lacks in dict.fromkeys(cell.earned_lacks for cell in cells if cell.earned_lacks)
+    ]
     lines += [f"{place}: {note}" if place else note for place, note in notes(standings)]
     return Text("\n".join(lines), style="dim")

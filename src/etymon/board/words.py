@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from etymon.board.entries import LineageLine
-from etymon.board.standings import Change, Column, Rank, Row, Score, Standings
+from etymon.board.standings import Cell, Change, Column, Rank, Row, Score, Standings, Training
 
 MISSING = "—"
 MINUS = "−"
@@ -52,6 +52,10 @@ class Figures:
     def change(self, value: float) -> str:
         """A difference with its sign; of shares in percentage points."""
         return ("+" if value > 0 else "") + self._number(value) + (" pp" if self.binary else "")
+
+    def deviation(self, value: float) -> str:
+        """A spread with two significant digits: ``0.0042``, ``1.3 pp``."""
+        return f"{100 * value:.2g} pp" if self.binary else f"{value:.2g}"
 
     def interval(self, score: Score) -> str:
         """``1.087 to 1.129``, without a unit; a dash where the interval is not known."""
@@ -103,6 +107,24 @@ def verdict_against_base(change: Change) -> str:
     )
 
 
+def seeds_in_words(shown: Figures, training: Training) -> str:
+    """``mean of 3 seeds, sd 0.0042``."""
+    return f"mean of {len(training.scores)} seeds, sd {shown.deviation(training.deviation)}"
+
+
+def each_seed_in_words(shown: Figures, training: Training) -> str:
+    """``1.087 (seed 0) · 1.092 (seed 1)``."""
+    return " · ".join(f"{shown.score(each.value)} (seed {each.seed})" for each in training.scores)
+
+
+def earned_in_words(shown: Figures, cell: Cell) -> str:
+    """``−0.041 (−0.066 to −0.017)``, or what it would take to measure it; empty where there is no base to compare with."""
+    if cell.earned:
+        difference = cell.earned.difference
+        return f"{shown.change(difference.value)} ({shown.signed_interval(difference)})"
+    return f"not measured (it takes {cell.earned_lacks})" if cell.earned_lacks else ""
+
+
 def other_metrics(standings: Standings, figures: Mapping[str, Figures], column: Column, row: Row) -> list[str]:
     """The model's other metrics of the column's task, each with its change from the base: ``logprob right −1.53 (+0.02)``."""
     lines = []
@@ -137,7 +159,7 @@ def count_in_words(count: int | None) -> str:
 
 def base_in_words(row: Row) -> str:
     if row.derived_from:
-        return f"from {plain(row.derived_from)}"
+        return f"from {plain(row.derived_from)}" + (", baseline" if row.is_baseline else "")
     return "baseline" if row.is_baseline else "base model"
 
 
@@ -167,10 +189,13 @@ def findings(standings: Standings) -> list[str]:
             if cell is None or cell.change is None or row.is_baseline:
                 continue
             change, shown = cell.change, figures[column.key]
+            seeds = f" ({seeds_in_words(shown, cell.training)})" if cell.training else ""
+            verdict = f"{verdict_in_words(change)}."
+            verdict += f" Earned by the new data: {earned_in_words(shown, cell)}." if cell.earned else ""
             sentences.append(
                 f"{plain(row.name)} on {column_name(column, standings.columns)}: {shown.score(cell.score.value)} "
-                f"{metric_name(column.metric)}, its base {shown.score(change.inherited)}. "
+                f"{metric_name(column.metric)}{seeds}, its base {shown.score(change.inherited)}. "
                 f"Difference {shown.change(change.difference.value)} "
-                f"({standings.level:.0%} interval {shown.signed_interval(change.difference)}), {verdict_in_words(change)}."
+                f"({standings.level:.0%} interval {shown.signed_interval(change.difference)}), {verdict}"
             )
     return sentences

@@ -1,6 +1,7 @@
 """Commands that show what is there: board, runs, show, verify, clean, rebuild-catalog."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -56,8 +57,8 @@ def show(
     rows: Annotated[int, typer.Option(help="Print so many training rows, with what is supervised marked.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
-    """What a run or an artifact is: its facts, inputs, files and settings."""
-    from etymon.workspace import find_artifact
+    """What a run or an artifact is: a run's model and scores; facts, inputs and files."""
+    from etymon.workspace import find_artifact, run_results
 
     store = open_store(workspace)
     artifact = find_artifact(name, store)
@@ -76,6 +77,8 @@ def show(
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
+    for what, result in (run_results(artifact, store) if manifest.stage == "run" else {}).items():
+        table.add_row(what, Text(shown_path(Path(result)) if what == "model" else result))
     for role, given in manifest.inputs.items():
         table.add_row(f"from {role}", Text(f"{given.label}  {given.digest[:16]}…"))
     for key, value in artifact.facts.items():

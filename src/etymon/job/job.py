@@ -1,0 +1,51 @@
+"""One run of the main job: where it keeps its artifacts, and who is told of its progress."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from etymon.progress import Listener, silent
+from etymon.recipe import Recipe
+from etymon.store import Artifact, Input, Stage, Store
+from etymon.store.stage import M, X
+
+
+@dataclass(frozen=True)
+class StageLine:
+    """What became of one stage."""
+
+    stage: str
+    summary: str
+    seconds: float
+    """What making it took, whenever that was."""
+    reused: bool
+
+
+@dataclass
+class Job:
+    """A recipe with all it takes to run it."""
+
+    recipe: Recipe
+    folder: Path
+    """The recipe's folder, which paths in it are relative to."""
+    store: Store
+    listener: Listener = silent
+    on_line: Callable[[StageLine], None] = lambda line: None
+    made: dict[str, Artifact] = field(default_factory=dict)
+    """Every artifact of the run, by what it is to the run."""
+
+    def obtain(
+        self,
+        role: str,
+        stage: Stage[M, X],
+        inputs: Mapping[str, Input],
+        meaning: M,
+        execution: X,
+        summary: Callable[[Artifact], str],
+    ) -> Artifact:
+        """The stage's artifact, made or found, under its role in this run."""
+        artifact, reused = self.store.obtain(stage, inputs, meaning, execution, self.listener)
+        self.made[role] = artifact
+        self.store.point(self.recipe.name, {role: made.name for role, made in self.made.items()})
+        self.on_line(StageLine(role, summary(artifact), artifact.manifest.seconds, reused))
+        return artifact

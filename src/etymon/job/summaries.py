@@ -1,0 +1,45 @@
+"""What a finished stage says of itself in one line."""
+
+from etymon.foundation.model import Model
+from etymon.store import Artifact
+
+
+def foundation_line(model: Model) -> str:
+    facts = model.facts
+    return f"{model.name}: {facts.architecture}, {facts.parameters / 1e6:,.0f}M parameters, {facts.license}"
+
+
+def corpus_line(corpus: Artifact) -> str:
+    facts = corpus.facts
+    dropped = sum(facts["drops"].values())
+    return (
+        f"{facts['documents_train']:,} documents to learn from, {facts['documents_heldout']:,} held out "
+        f"({facts['heldout_units']} of {facts['units']} units), {dropped:,} dropped"
+    )
+
+
+def training_line(trained: Artifact) -> str:
+    facts = trained.facts
+    return (
+        f"{facts['tokens']:,} tokens in {facts['steps']} steps, {facts['epochs']:.2f} passes; "
+        f"loss {facts['first_loss']:.2f} → {facts['final_loss']:.2f}, {facts['tokens_per_second']:,.0f} tokens/s"
+    )
+
+
+def score_line(evaluation: Artifact) -> str:
+    """The main metric with its interval."""
+    metric = evaluation.facts["main_metric"]
+    score = evaluation.facts["metrics"][metric]
+    known = score["low"] is not None and score["high"] is not None
+    interval = f"{score['low']:.3f} to {score['high']:.3f}" if known else "interval not known"
+    return f"{metric} {score['score']:.3f} ({interval}, n = {score['n']})"
+
+
+def evidence_line(evidence: Artifact) -> str:
+    facts = evidence.facts
+    to_do = facts["obligations_to_do"] + facts["obligations_unmet"]
+    return f"provenance (unsigned), model card; licence obligations: {facts['obligations_met']} met, {to_do} left to you"
+
+
+def board_line(board: Artifact) -> str:
+    return f"{len(board.facts['models'])} models, {len(board.facts['tasks'])} tasks"
