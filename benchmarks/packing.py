@@ -3,8 +3,8 @@
 The cost a token is that of whole training steps (planning, packing, forward, backward, update) over 64 to 4,096 rows with a
 small random LLaMA, so that what is not arithmetic of the network shows.
 
-Keys: seconds_million (a million documents into steps and rows), fill (tokens over capacity of the rows), cost_ratio (seconds a
-token with 4,096 rows over that with 64).
+Keys: seconds_million (a million documents into steps and rows), fill (tokens over capacity of the rows), cost_ratio
+(seconds a token with 4,096 rows over that with 64).
 """
 
 import time
@@ -17,11 +17,11 @@ from common import finish, median, options
 from etymon.foundation.head import prepare_packed
 from etymon.recipe import Train
 from etymon.train.examples import ExamplesBuilder
-from etymon.train.loop import Lesson, RowLoss, Trainee, train_step
 from etymon.train.objectives import objective_of
 from etymon.train.optimizer import make_optimizer
 from etymon.train.packing import packs_of_step, plan_steps
 from etymon.train.parallel import Ranks
+from etymon.train.step import Lesson, RowLoss, Trainee, train_step
 
 STEP_TOKENS = 65_536
 

@@ -4,7 +4,7 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("DO_NOT_TRACK", "true")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # beside other work, threads that spin make small models many times slower
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # beside other work, spinning threads make small models slow
 
 import inspect
 import json

@@ -12,9 +12,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("parallel", ["replicate", "shard"])
-def test_two_ranks_train_what_one_trains(
-    tiny_llama: Path, some_texts: list[str], tmp_path: Path, parallel: str
-) -> None:
+def test_two_ranks_train_what_one_trains(tiny_llama: Path, some_texts: list[str], tmp_path: Path, parallel: str) -> None:
     (tmp_path / "documents").mkdir()
     for number, text in enumerate(some_texts[:60]):
         (tmp_path / "documents" / f"{number:03d}.txt").write_text(text, "utf-8")

@@ -19,10 +19,10 @@ from etymon.train.account import Work, count_matrices, training_flop
 from etymon.train.adapters import add_adapter
 from etymon.train.examples import ExamplesBuilder
 from etymon.train.fused_lora import fuse_adapters
-from etymon.train.loop import Lesson, RowLoss, Trainee, log_probabilities, train_step
 from etymon.train.objectives import counted_tokens, objective_of
 from etymon.train.optimizer import make_optimizer
 from etymon.train.parallel import Ranks
+from etymon.train.step import Lesson, RowLoss, Trainee, log_probabilities, train_step
 
 folder, rows_path, dtype, steps, method, objective = sys.argv[1:7]
 rows = json.loads(Path(rows_path).read_text("utf-8"))

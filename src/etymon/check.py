@@ -19,13 +19,13 @@ from etymon.run import Job, build_corpus, open_foundation, train_config
 from etymon.serve.prompt import Message as ServedMessage
 from etymon.serve.prompt import end_ids, prompt_ids
 from etymon.text.rows import Message, Row
-from etymon.train.build import make_trainee
 from etymon.train.doctor import examine
 from etymon.train.finding import Finding
-from etymon.train.loop import Trainee
 from etymon.train.parallel import Ranks
 from etymon.train.prepare import Prepared, prepare
 from etymon.train.rows import render_example
+from etymon.train.step import Trainee
+from etymon.train.trainee import make_trainee
 
 _SHOWN = 2
 """Examples that are shown."""

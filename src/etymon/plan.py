@@ -11,10 +11,10 @@ import torch
 
 from etymon.progress import Clock
 from etymon.run import Job, build_corpus, open_foundation, train_config, trainings
-from etymon.train.build import lesson_of, make_trainee
-from etymon.train.loop import train_step
 from etymon.train.parallel import Ranks
 from etymon.train.prepare import prepare
+from etymon.train.step import train_step
+from etymon.train.trainee import lesson_of, make_trainee
 
 _FORWARD_SHARE = 1 / 3
 """A forward pass takes about a third of a training step's arithmetic."""

@@ -13,10 +13,10 @@ import torch
 from training import SETTINGS, random_documents, run_training, trainee_of
 
 from etymon.recipe import Train
-from etymon.train.build import _layers, _whole
 from etymon.train.loop import StepMetrics
 from etymon.train.optimizer import make_optimizer
 from etymon.train.parallel import Ranks, join, shard
+from etymon.train.trainee import decoder_layers, whole_parameters
 
 
 class Stopped(Exception):
@@ -27,7 +27,7 @@ def run(job: dict[str, Any], model: Path, work: Path, ranks: Ranks) -> None:
     settings = Train.model_validate(SETTINGS.model_dump(exclude_unset=True) | {"budget": {"tokens": job["tokens"]}})
     trainee = trainee_of(model, settings, ranks=ranks, lora=job["lora"])
     if job["parallel"] == "shard":
-        trainee.body = shard(trainee.body, _layers(trainee.network), ranks)
+        trainee.body = shard(trainee.body, decoder_layers(trainee.network), ranks)
         trainee.parameters = {name: p for name, p in trainee.network.named_parameters() if p.requires_grad}
         trainee.optimizer = make_optimizer(trainee.parameters, settings)
         trainee.sharded = True
@@ -40,7 +40,7 @@ def run(job: dict[str, Any], model: Path, work: Path, ranks: Ranks) -> None:
         metrics = run_training(trainee, random_documents(), work / job["checkpoints"], settings, on_step=on_step)
     except Stopped:
         return
-    weights = _whole(trainee) if trainee.sharded else dict(trainee.network.named_parameters())
+    weights = whole_parameters(trainee) if trainee.sharded else dict(trainee.network.named_parameters())
     if ranks.first:
         torch.save({name: tensor.detach() for name, tensor in weights.items()}, work / f"{job['name']}.pt")
         (work / f"{job['name']}.json").write_text(json.dumps([m.loss for m in metrics]))

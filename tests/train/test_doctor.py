@@ -1,5 +1,6 @@
 """The doctor passes what is sound in every family, and finds each fault that it looks for."""
 
+import copy
 import math
 import shutil
 from collections.abc import Callable
@@ -21,15 +22,15 @@ from etymon.foundation.facts import describe_model
 from etymon.foundation.model import Model
 from etymon.recipe import Train
 from etymon.store import Artifact
-from etymon.train.build import make_trainee
 from etymon.train.doctor import examine, refuse
 from etymon.train.examples import Examples
 from etymon.train.finding import Finding
-from etymon.train.loop import Trainee
 from etymon.train.packed import PackedRow
 from etymon.train.parallel import Ranks
 from etymon.train.prepare import Prepared, prepare
 from etymon.train.stage import TrainExecution, TrainMeaning
+from etymon.train.step import Trainee
+from etymon.train.trainee import make_trainee
 from etymon.train.trial import memory_finding, trial_step
 
 TRAIN = {"budget": {"epochs": 1}, "tokens_per_step": 300, "sequence_length": 256, "dtype": "float32"}
@@ -83,7 +84,7 @@ def with_examples(prepared: Prepared, **changed: Any) -> Prepared:
 def add_start_mark(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
     """A tokenizer that begins every text with BOS, as LLaMA's does."""
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A", special_tokens=[("<s>", tokenizer.bos_token_id)]
+        single=f"{tokenizer.bos_token} $A", special_tokens=[(tokenizer.bos_token, tokenizer.bos_token_id)]
     )
     return tokenizer
 
@@ -103,15 +104,24 @@ def test_every_family_is_sound(talks: Artifact, tiny_llama: Path, tmp_path: Path
     refuse(findings)
 
 
-def test_documents_are_sound(some_texts: list[str], tiny_llama: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("marks", ["one mark between documents", "a start mark of its own"])
+def test_documents_are_sound(
+    some_texts: list[str], tiny_tokenizer: PreTrainedTokenizerFast, tiny_llama: Path, tmp_path: Path, marks: str
+) -> None:
     corpus = corpus_of_documents(some_texts[:40], tmp_path)
-    model = describe_model(tiny_llama, name="tiny", source="tiny")
-    prepared, trainee = ready(model, corpus, tmp_path, objective="pretrain", sequence_length=64)
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    if marks == "one mark between documents":
+        tokenizer.bos_token = tokenizer.eos_token = "<|endoftext|>"
+    else:
+        add_start_mark(tokenizer)
+    prepared, trainee = ready(
+        model_with(tokenizer, tiny_llama, tmp_path / "model"), corpus, tmp_path, objective="pretrain", sequence_length=64
+    )
     findings = examine(prepared, trainee)
     assert not faults(findings)
     assert {finding.what for finding in findings} >= {"long documents", "end mark"}
     ids = prepared.encoded.examples.ids.copy()
-    ids[ids == prepared.tokenizer.convert_tokens_to_ids("<|endoftext|>")] = 5
+    ids[-1] = 5
     assert list(faults(examine(with_examples(prepared, ids=ids), trainee))) == ["end mark"]
 
 
@@ -205,6 +215,24 @@ def test_a_mask_that_is_not_the_answer_is_a_fault(sound: tuple[Prepared, Trainee
     assert "chat template" in faults(examine(with_examples(prepared, supervised=supervised), trainee))
 
 
+def test_an_answer_of_which_only_a_header_is_learned_is_a_fault(talks: Artifact, tiny_llama: Path, tmp_path: Path) -> None:
+    template = (
+        "{% for m in messages %}{% if m.role == 'user' %}<|user|>{{ m.content }}<|assistant|>"
+        "{% else %}<|start_header_id|>say<|end_header_id|>{{ m.content }}<|eot_id|>{% endif %}{% endfor %}"
+    )
+    tokenizer = tokenizer_with(template)
+    prepared, trainee = ready(model_with(tokenizer, tiny_llama, tmp_path / "model"), talks, tmp_path)
+    assert not faults(examine(prepared, trainee))
+    examples = prepared.encoded.examples
+    supervised = examples.supervised.copy()
+    header = np.flatnonzero(examples.ids == tokenizer.convert_tokens_to_ids("<|end_header_id|>"))[0]
+    end = np.flatnonzero(examples.ids == tokenizer.convert_tokens_to_ids("<|eot_id|>"))[0]
+    supervised[header + 1 : end + 1] = False
+    found = faults(examine(with_examples(prepared, supervised=supervised), trainee))
+    assert list(found) == ["chat template"]
+    assert "a part of an answer is not supervised" in found["chat template"]
+
+
 def test_only_one_answer_of_a_conversation_may_be_learned_where_that_is_asked(
     talks: Artifact, sound: tuple[Prepared, Trainee], tmp_path: Path
 ) -> None:
@@ -214,7 +242,11 @@ def test_only_one_answer_of_a_conversation_may_be_learned_where_that_is_asked(
     assert "chat template" in faults(examine(replace(prepared, meaning=last.meaning), trainee))
 
 
-def test_a_held_out_row_that_the_template_refuses_is_a_fault(tiny_llama: Path, tmp_path: Path) -> None:
+def test_a_held_out_row_that_the_template_refuses_is_a_fault(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is not in the sample: there is one row of every order of roles besides."""
+    monkeypatch.setattr("etymon.train.templates._SAMPLE", 1)
     rows = [turns(f"What is {n}?", f"It is {n}.", system="Be brief." if n % 2 else None) for n in NUMBERS]
     corpus = corpus_of(rows, "chat", tmp_path, heldout=0.5)
     model = model_with(tokenizer_with(GEMMA), tiny_llama, tmp_path / "model")
@@ -272,6 +304,8 @@ def test_the_trial_step_is_that_of_the_objective(
     prepared, trainee = ready(model, corpus_of(rows, "preference", tmp_path), tmp_path, objective=objective)
     findings = {finding.what: finding for finding in examine(prepared, trainee, dry_step=True)}
     assert not faults(list(findings.values()))
+    answers = len(prepared.encoded.examples) * (1 if objective == "kto" else 2)
+    assert f"<|im_end|> is learned after every answer ({answers})" in findings["end of turn"].found
     assert loss is None or f"has a loss of {loss:.3f}" in findings["trial step"].found
 
 

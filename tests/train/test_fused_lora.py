@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
+from training import packed_network, random_documents, run_training, trainee_of
 
 from etymon.recipe import Lora
 from etymon.train.adapters import add_adapter
 from etymon.train.fused_lora import fuse_adapters, unfuse_adapters
-from training import packed_network, random_documents, run_training, trainee_of
 
 
 def adapted(folder: Path, **settings: object) -> PeftModel:

@@ -22,7 +22,8 @@ from etymon.recipe import Train
 from etymon.train import adapters
 from etymon.train.adapters import merge_adapter
 from etymon.train.examples import Examples
-from etymon.train.loop import StepMetrics, forward_backward, mean_loss
+from etymon.train.loop import StepMetrics
+from etymon.train.step import forward_backward, mean_loss
 
 
 @pytest.fixture(scope="module")

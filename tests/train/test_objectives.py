@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from etymon.recipe import Train
 from etymon.train.examples import Examples, ExamplesBuilder
-from etymon.train.loop import Lesson, forward_backward
+from etymon.train.step import Lesson, forward_backward
 
 
 def settings_of(objective: str, **changes: object) -> Train:

@@ -12,12 +12,13 @@ from etymon.recipe import Lora, Train
 from etymon.train.adapters import add_adapter
 from etymon.train.checkpoint import Checkpoints
 from etymon.train.examples import Examples, ExamplesBuilder
-from etymon.train.loop import Lesson, RowLoss, StepMetrics, Trainee, log_probabilities, train
+from etymon.train.loop import StepMetrics, train
 from etymon.train.objectives import counted_tokens, objective_of
 from etymon.train.optimizer import make_optimizer
 from etymon.train.packing import plan_steps, split_points
 from etymon.train.parallel import Ranks
 from etymon.train.stage import TrainExecution
+from etymon.train.step import Lesson, RowLoss, Trainee, log_probabilities
 
 SETTINGS = Train.model_validate(
     {"budget": {"tokens": 1200}, "learning_rate": 1e-2, "tokens_per_step": 128, "dtype": "float32", "sequence_length": 64}

@@ -17,9 +17,9 @@ from etymon.errors import EtymonError
 from etymon.foundation.documents import document_marks
 from etymon.train.encode import Dropped
 from etymon.train.finding import Finding
-from etymon.train.loop import Trainee
 from etymon.train.prepare import Prepared
 from etymon.train.row_tokens import APART
+from etymon.train.step import Trainee
 from etymon.train.templates import examine_templates
 from etymon.train.trial import largest_row, trial_step
 

@@ -21,7 +21,7 @@ from etymon.train.packing import Plan, plan_steps
 from etymon.train.stage import TrainMeaning
 from etymon.train.vocabulary import learn_tokens
 
-Clock = Callable[..., Callable[[float], None]]
+ClockOf = Callable[..., Callable[[float], None]]
 _LEARNED_FROM = 10_000_000
 """Characters; learning tokens takes about 130 bytes of memory for each."""
 
@@ -45,7 +45,7 @@ class Prepared:
         return self.meaning.settings
 
 
-def prepare(foundation: Model, corpus: Artifact, meaning: TrainMeaning, folder: Path, clock: Clock) -> Prepared:
+def prepare(foundation: Model, corpus: Artifact, meaning: TrainMeaning, folder: Path, clock: ClockOf) -> Prepared:
     """Tokenizer, examples and plan. ``folder`` is where a tokenizer that grows is written."""
     settings = meaning.settings
     tokenizer, new = tokenizer_for(foundation, corpus, meaning, folder, clock)
@@ -65,7 +65,7 @@ def prepare(foundation: Model, corpus: Artifact, meaning: TrainMeaning, folder: 
 
 
 def tokenizer_for(
-    foundation: Model, corpus: Artifact, meaning: TrainMeaning, folder: Path, clock: Clock
+    foundation: Model, corpus: Artifact, meaning: TrainMeaning, folder: Path, clock: ClockOf
 ) -> tuple[PreTrainedTokenizerBase, list[NewToken]]:
     """The foundation's tokenizer with the recipe's template and new tokens."""
     tokenizer = load_tokenizer(foundation)

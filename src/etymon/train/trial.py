@@ -11,9 +11,9 @@ import torch
 from etymon.errors import EtymonError
 from etymon.foundation.segments import rope_threshold
 from etymon.train.finding import Finding
-from etymon.train.loop import Lesson, Trainee, log_probabilities, train_step
 from etymon.train.objectives import counted_tokens, objective_of
 from etymon.train.prepare import Prepared
+from etymon.train.step import Lesson, Trainee, log_probabilities, train_step
 
 _FULLEST_STEPS = 8
 _MUCH = 0.9
