@@ -199,7 +199,7 @@ class Train(_Part):
     def _no_section_in_vain(self) -> "Train":
         used = {self.objective} | ({"lora"} if self.method != "full" else set())
         for section in ("sft", "dpo", "orpo", "kto", "lora"):
-            if section in self.model_fields_set and section not in used:
+            if section not in used and getattr(self, section) != type(self).model_fields[section].default:
                 reason = f"method is {self.method}" if section == "lora" else f"objective is {self.objective}"
                 raise ValueError(f"the section `{section}` would do nothing: {reason}")
         return self
