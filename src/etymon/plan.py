@@ -61,6 +61,7 @@ def plan(job: Job) -> Estimate:
         fullest = max(steps.steps, key=lambda step: int(lengths[list(step)].sum()))
         measured = replace(prepared, plan=replace(steps, steps=(fullest,)))
         lesson = lesson_of(measured, trainee, Path(work), clock)
+        trainee.network.train()
         seconds = []
         for _ in range(2):  # the first also pays for memory and kernels
             begun = time.monotonic()

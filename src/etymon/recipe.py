@@ -198,6 +198,8 @@ class Train(_Part):
     @model_validator(mode="after")
     def _no_section_in_vain(self) -> "Train":
         used = {self.objective} | ({"lora"} if self.method != "full" else set())
+        if self.schedule != "wsd" and self.decay_share != type(self).model_fields["decay_share"].default:
+            raise ValueError(f"`decay_share` would do nothing: schedule {self.schedule} decays from the warm-up on")
         for section in ("sft", "dpo", "orpo", "kto", "lora"):
             if section not in used and getattr(self, section) != type(self).model_fields[section].default:
                 reason = f"method is {self.method}" if section == "lora" else f"objective is {self.objective}"
@@ -212,7 +214,8 @@ class Evaluate(_Part):
 
 
 class Execution(_Part):
-    """How the work is done; nothing here changes what comes out."""
+    """How the work is done; nothing here changes what comes out beyond rounding (and which activations are dropped, where
+    ``lora.dropout`` is set: they are drawn row by row)."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     pack_tokens: int = Field(2048, gt=1)
@@ -248,6 +251,12 @@ class Recipe(_Part):
     """Train so many times, with the seeds ``train.seed``, ``train.seed`` + 1 …; scores then show the training variance."""
     evaluate: Evaluate = Evaluate()
     execution: Execution = Execution()
+
+    @model_validator(mode="after")
+    def _no_control_in_vain(self) -> "Recipe":
+        if self.control_corpus is not None and "control" not in self.baselines:
+            raise ValueError("`control_corpus` would do nothing: `control` is not among the baselines")
+        return self
 
 
 def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:

@@ -12,6 +12,7 @@ from training import (
     SETTINGS,
     lesson_of,
     random_documents,
+    random_pairs,
     run_training,
     trainee_of,
 )
@@ -235,3 +236,43 @@ def test_a_merge_beyond_the_bound_is_refused(tiny_llama: Path, documents: Exampl
     adapted, ids = trainee_of(tiny_llama, lora=True).network, torch.from_numpy(documents.segment(0)[0]).long()
     with pytest.raises(EtymonError, match="Saved as bfloat16"):
         merge_adapter(adapted, ids, torch.bfloat16)
+
+
+def test_runs_of_other_lengths_do_not_disturb_each_other(tiny_llama: Path, documents: Examples, tmp_path: Path) -> None:
+    """A long run ends, a short one is killed in its decay and goes on, then a longer one continues the first."""
+    run_training(trainee_of(tiny_llama), documents, tmp_path / "c", tokens(1200))
+    with pytest.raises(Killed):
+        run_training(trainee_of(tiny_llama), documents, tmp_path / "c", tokens(600), on_step=killed_after(5))
+    assert (tmp_path / "c" / "step-000005").is_dir() or (tmp_path / "c" / "step-000004").is_dir()
+    short, alone = trainee_of(tiny_llama), trainee_of(tiny_llama)
+    run_training(short, documents, tmp_path / "c", tokens(600))
+    run_training(alone, documents, tmp_path / "alone", tokens(600))
+    assert_same_weights(short.network, alone.network)
+    metrics = run_training(trainee_of(tiny_llama), documents, tmp_path / "c", tokens(2400))
+    expected = run_training(trainee_of(tiny_llama), documents, tmp_path / "long", tokens(2400))
+    assert [(m.step, m.loss, m.learning_rate) for m in metrics] == [(m.step, m.loss, m.learning_rate) for m in expected]
+
+
+def test_the_best_model_of_an_extended_run_is_that_of_a_long_one(tiny_llama: Path, tmp_path: Path) -> None:
+    documents, changes = random_documents(12), {"validation": {"every": 4, "keep": "best"}}
+    learned, aside = list(range(6)), list(range(6, len(documents)))
+
+    def trained(count: int, folder: str) -> torch.nn.Module:
+        settings = with_settings(budget={"tokens": count}, **changes)
+        trainee = trainee_of(tiny_llama, settings)
+        run_training(trainee, documents, tmp_path / folder, settings, validation=aside, learned=learned)
+        return trainee.network
+
+    trained(3000, "extended")
+    assert_same_weights(trained(6000, "extended"), trained(6000, "long"))
+
+
+def test_a_killed_preference_run_ends_with_the_same_bits(tiny_llama: Path, tmp_path: Path) -> None:
+    """The reference is the model that training started from, also after a resume."""
+    settings = with_settings(objective="dpo", budget={"epochs": 3})
+    whole, cut, resumed = (trainee_of(tiny_llama, settings) for _ in range(3))
+    run_training(whole, random_pairs(), tmp_path / "whole", settings)
+    with pytest.raises(Killed):
+        run_training(cut, random_pairs(), tmp_path / "cut", settings, on_step=killed_after(4))
+    run_training(resumed, random_pairs(), tmp_path / "cut", settings)
+    assert_same_weights(whole.network, resumed.network)

@@ -142,7 +142,7 @@ def _attend(
     return weights_1HQK @ v_1HKD
 
 
-@lru_cache(maxsize=64)  # every layer asks for the same ones
+@lru_cache(maxsize=32)  # every layer asks for the same ones
 def _mask(queries: int, keys: int, window: int | None, device: torch.device) -> Tensor:
     """[Q, K] which of K positions each of the last Q sees."""
     seen_QK = torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)

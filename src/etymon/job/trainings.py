@@ -6,7 +6,7 @@ from typing import Any, Literal
 from etymon.errors import EtymonError
 from etymon.job.control import control_settings
 from etymon.job.job import Job
-from etymon.recipe import Recipe
+from etymon.recipe import Lora, Recipe
 from etymon.train.device import resolve_device, resolve_dtype
 from etymon.train.stage import TrainExecution, TrainMeaning
 
@@ -53,7 +53,7 @@ def train_config(job: Job, training: Training | None = None) -> tuple[TrainMeani
         settings = control_settings(recipe, job.made.get(Training().role))
     update: dict[str, Any] = {"dtype": resolve_dtype(settings.dtype, device), "chat_template": None}
     if training.baseline == "scratch":
-        update["method"] = "full"
+        update |= {"method": "full", "lora": Lora()}
     if training.further_seed is not None:
         update["seed"] = training.further_seed
     meaning = TrainMeaning(

@@ -1,6 +1,10 @@
-"""The parameters with the lowest validation loss so far, kept beside the checkpoints."""
+"""The parameters with the lowest validation loss so far, kept beside the checkpoints.
+
+The best of the constant part serves runs of any length, so it stays beside the best of a decay.
+"""
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,7 +20,7 @@ from etymon.train.parallel import Ranks
 
 
 class BestModel:
-    """One folder ``best-000020`` a run; a run of another length keeps its own."""
+    """Folders ``best-000020`` (of a constant part) and ``best-000020-of-30-21`` (of the decay of one run)."""
 
     def __init__(self, folder: Path, ranks: Ranks) -> None:
         self._folder, self._ranks = folder, ranks
@@ -26,9 +30,11 @@ class BestModel:
         if not self._ranks.first:
             return
         kept = self._kept(progress.steps_planned, progress.decay_start)
-        if kept and kept[1] <= loss:
+        if not math.isfinite(loss) or (kept and kept[0][1] <= loss):
             return
-        making, final = self._folder / ".best", self._folder / f"best-{progress.step:06d}"
+        name = f"best-{progress.step:06d}"
+        name += "" if progress.constant else f"-of-{progress.steps_planned}-{progress.decay_start}"
+        making, final = self._folder / ".best", self._folder / name
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir(parents=True)
         save_file({name: p.detach().cpu().contiguous() for name, p in parameters.items()}, making / "parameters.safetensors")
@@ -36,25 +42,30 @@ class BestModel:
         sync_folder(making)
         shutil.rmtree(final, ignore_errors=True)
         making.rename(final)
-        if kept and kept[0] != final:
-            shutil.rmtree(kept[0], ignore_errors=True)
+        for path, _, constant in kept:
+            if path != final and constant == progress.constant:
+                shutil.rmtree(path, ignore_errors=True)
 
     def restore(self, steps_planned: int, decay_start: int, parameters: Mapping[str, nn.Parameter]) -> int:
-        """Put the best parameters back; returns their step."""
+        """Put the best parameters back; returns their step. Where no loss was finite, the last ones stay: returns 0."""
         self._ranks.wait()
         kept = self._kept(steps_planned, decay_start)
-        assert kept is not None, "the last step is always validated"
-        saved = load_file(kept[0] / "parameters.safetensors")
+        if not kept:
+            return 0
+        path, *_ = kept[0]
+        saved = load_file(path / "parameters.safetensors")
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(saved[name])
-        return int(kept[0].name.rpartition("-")[2])
+        return int(path.name.split("-")[1])
 
-    def _kept(self, steps_planned: int, decay_start: int) -> tuple[Path, float] | None:
+    def _kept(self, steps_planned: int, decay_start: int) -> list[tuple[Path, float, bool]]:
+        """What serves a run of this length, the best first: folder, loss, whether it is of a constant part."""
         found = []
         for path in self._folder.glob("best-*"):
             content = json.loads((path / "best.json").read_text("utf-8"))
             loss = content.pop("loss")
-            if Progress(**content).serves(steps_planned, decay_start):
-                found.append((path, loss))
-        return min(found, key=lambda each: each[1], default=None)
+            progress = Progress(**content)
+            if progress.serves(steps_planned, decay_start):
+                found.append((path, loss, progress.constant))
+        return sorted(found, key=lambda each: each[1])

@@ -3,6 +3,7 @@
 Under ``torchrun`` every rank goes through ``fit``; rank 0 alone writes.
 """
 
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -177,6 +178,10 @@ def _facts(fitted: Fitted) -> dict[str, Any]:
     }
     for name in metrics[-1].extra:
         facts[f"final_{name}"] = round(metrics[-1].extra[name], 5)
+    if prepared.settings.validation and prepared.settings.validation.keep == "best":
+        watched = [m for m in metrics if math.isfinite(m.extra.get("validation_loss", math.inf))]
+        best = min(watched, key=lambda m: m.extra["validation_loss"], default=metrics[-1])
+        facts |= {"kept_step": best.step, "kept_validation_loss": best.extra["validation_loss"]}
     if fitted.problems:
         facts["tracking_problems"] = fitted.problems
     return facts

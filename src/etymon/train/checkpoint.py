@@ -11,7 +11,7 @@ can read.
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,20 +80,23 @@ class Checkpoints:
         self._thread = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
 
-    def save(self, progress: Progress, state: State) -> None:
-        """Copy the state and write it in the background, after the one before; its failure shows at the next call."""
+    def save(self, progress: Progress, state: State, metrics: Sequence[Any] = ()) -> None:
+        """Copy the state and write it in the background, after the one before; its failure shows at the next call.
+
+        ``metrics`` are the steps so far, as plain values: another run that shares this folder has a curve of its own.
+        """
         self.finish()
         if self._sharded:  # collective: all ranks write their part, now
             making = self._begin()
             self._ranks.wait()
             save(state.tensors(), checkpoint_id=making)
             if self._ranks.first:
-                self._publish(making, progress)
+                self._publish(making, progress, metrics)
             self._ranks.wait()
             return
         if self._ranks.first:
             copies = {name: _copy(tensor) for name, tensor in state.tensors().items()}
-            self._writing = self._thread.submit(self._write, progress, copies)
+            self._writing = self._thread.submit(self._write, progress, copies, list(metrics))
 
     def finish(self) -> None:
         """Wait until what is being written is there."""
@@ -108,10 +111,10 @@ class Checkpoints:
         self._thread.shutdown()
         self.finish()
 
-    def _write(self, progress: Progress, tensors: dict[str, Tensor]) -> None:
+    def _write(self, progress: Progress, tensors: dict[str, Tensor], metrics: Sequence[Any]) -> None:
         making = self._begin()
         save_file(tensors, making / _TENSORS)
-        self._publish(making, progress)
+        self._publish(making, progress, metrics)
 
     def _begin(self) -> Path:
         making = self.folder / ".making"
@@ -120,18 +123,18 @@ class Checkpoints:
             making.mkdir(parents=True)
         return making
 
-    def _publish(self, making: Path, progress: Progress) -> None:
+    def _publish(self, making: Path, progress: Progress, metrics: Sequence[Any]) -> None:
         files = {path.name: file_digest(path) for path in sorted(making.iterdir())}
-        content = asdict(progress) | {"files": files, "identity": dict(self._identity)}
+        content = asdict(progress) | {"files": files, "identity": dict(self._identity), "metrics": list(metrics)}
         (making / "state.json").write_text(json.dumps(content), "utf-8")
         sync_folder(making)
         final = self.folder / f"step-{progress.step:06d}"
         shutil.rmtree(final, ignore_errors=True)
         making.rename(final)
-        prune_checkpoints(self.folder, self._keep_last)
+        prune_checkpoints(self.folder, self._keep_last, progress)
 
-    def load(self, steps_planned: int, decay_start: int, state: State) -> Progress | None:
-        """Put the furthest intact checkpoint that serves a run of this length into ``state``; None where there is none.
+    def load(self, steps_planned: int, decay_start: int, state: State) -> tuple[Progress, list[Any]] | None:
+        """Put the furthest intact checkpoint that serves a run of this length into ``state``; returns it with its metrics.
 
         Raises EtymonError for one of another training (settings, data or version), with the difference.
         """
@@ -142,8 +145,11 @@ class Checkpoints:
         if found is None:
             return None
         path, progress = found
-        state.load(load_file(path / _TENSORS) if (path / _TENSORS).exists() else _load_sharded(path, state))
-        return progress
+        whole = (path / _TENSORS).exists()
+        if whole and self._sharded:
+            raise EtymonError(f"{path} was written by ranks that held the whole model.", "Set execution.parallel: replicate.")
+        state.load(load_file(path / _TENSORS) if whole else _load_sharded(path, state))
+        return progress, json.loads((path / "state.json").read_text("utf-8"))["metrics"]
 
 
 def _load_sharded(path: Path, state: State) -> dict[str, Tensor]:
@@ -163,7 +169,7 @@ def find_checkpoint(
     for path in sorted(folder.glob("step-*"), reverse=True):
         try:
             content: dict[str, Any] = json.loads((path / "state.json").read_text("utf-8"))
-            files, written_for = content.pop("files"), content.pop("identity")
+            files, written_for, _ = content.pop("files"), content.pop("identity"), content.pop("metrics")
             progress = Progress(**content)
         except (OSError, ValueError, KeyError, TypeError):
             continue
@@ -191,20 +197,24 @@ def _intact(path: Path, files: dict[str, str]) -> bool:
     return all((path / name).is_file() and file_digest(path / name) == digest for name, digest in files.items())
 
 
-def prune_checkpoints(folder: Path, keep_last: int, *, keep_constant: bool = True) -> None:
-    """Keep the ``keep_last`` furthest checkpoints and, if asked, the furthest of the constant part."""
-    known: list[tuple[Path, bool]] = []
+def prune_checkpoints(folder: Path, keep_last: int, newest: Progress) -> None:
+    """Keep the ``keep_last`` furthest checkpoints of the run that wrote ``newest``, and the furthest of any constant part,
+    from which a run of another length may continue."""
+    own: list[Path] = []
+    constant: list[Path] = []
     for path in sorted(folder.glob("step-*")):
         try:
             content = json.loads((path / "state.json").read_text("utf-8"))
-            known.append((path, content["step"] <= content["decay_start"]))
+            progress = Progress(**{name: content[name] for name in asdict(newest)})
         except (OSError, ValueError, KeyError, TypeError):
             shutil.rmtree(path, ignore_errors=True)
-    kept = {path for path, _ in known[max(0, len(known) - keep_last) :]}
-    constant = [path for path, is_constant in known if is_constant]
-    if keep_constant and constant:
-        kept.add(constant[-1])
-    for path, _ in known:
+            continue
+        if progress.serves(newest.steps_planned, newest.decay_start) and progress.step <= newest.step:
+            own.append(path)
+        if progress.constant:
+            constant.append(path)
+    kept = {*own[-keep_last:], *constant[-1:]}
+    for path in folder.glob("step-*"):
         if path not in kept:
             shutil.rmtree(path, ignore_errors=True)
 

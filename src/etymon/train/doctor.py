@@ -19,6 +19,7 @@ from etymon.train.encode import Dropped
 from etymon.train.finding import Finding
 from etymon.train.prepare import Prepared
 from etymon.train.row_tokens import APART
+from etymon.train.schedule import decay_start
 from etymon.train.step import Trainee
 from etymon.train.templates import examine_templates
 from etymon.train.trial import largest_row, trial_step
@@ -45,13 +46,22 @@ def examine(prepared: Prepared, trainee: Trainee, *, dry_step: bool | None = Non
     findings = [_rows(prepared), *_changes(prepared), _supervised(prepared), *_vocabulary(prepared, trainee)]
     findings += [_start_mark(prepared)]
     findings += [_end_mark(prepared)] if prepared.settings.objective == "pretrain" else examine_templates(prepared)
-    findings += [_weights(trainee), *_optimizer(prepared, trainee)]
+    findings += [_weights(trainee), *_optimizer(prepared, trainee), *_warmup(prepared)]
     if any(finding.state == "fault" for finding in findings):
         return findings
     row, in_first_step = largest_row(prepared, trainee)
     if dry_step or (dry_step is None and not in_first_step):
         findings += trial_step(prepared, trainee, row)
     return findings
+
+
+def _warmup(prepared: Prepared) -> list[Finding]:
+    settings, steps = prepared.settings, len(prepared.plan.steps)
+    begin = decay_start(steps, settings.decay_share) if settings.schedule == "wsd" else steps
+    if settings.warmup_steps < begin:
+        return []
+    found = f"the warm-up takes {settings.warmup_steps} of {steps} steps, so the learning rate never reaches its peak"
+    return [Finding("learning rate", found, "note", "Lower train.warmup_steps or raise train.budget.")]
 
 
 def refuse(findings: Sequence[Finding]) -> None:

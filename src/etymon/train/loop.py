@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from etymon.errors import EtymonError
 from etymon.recipe import Train
@@ -59,9 +60,9 @@ def train(
     steps = len(plan.steps)
     begin = decay_start(steps, settings.decay_share, kind=settings.schedule, warmup_steps=settings.warmup_steps)
     state = State(trainee.parameters, trainee.optimizer)
-    found = checkpoints.load(steps, begin, state) or Progress(0, 0, steps, begin)
+    found, earlier = checkpoints.load(steps, begin, state) or (Progress(0, 0, steps, begin), [])
     done, tokens = found.step, found.tokens
-    history = _History(checkpoints.folder / "metrics.jsonl", keep=done, writes=trainee.ranks.first)
+    history = _History(checkpoints.folder / "metrics.jsonl", earlier, writes=trainee.ranks.first)
     best = BestModel(checkpoints.folder, trainee.ranks)
     watch = _Divergence(trainee, lesson)
     on_begin(tokens)
@@ -83,12 +84,12 @@ def train(
             trainee, lesson, plan.steps[step], rate, settings.clip_norm, chance=[settings.seed, step]
         )
         if problem := watch.problem(loss, norm):
-            checkpoints.save(Progress(step, tokens, steps, begin), state)
+            checkpoints.save(Progress(step, tokens, steps, begin), state, history.plain)
             checkpoints.finish()
             raise EtymonError(
                 f"Training diverged at step {step + 1} of {steps}: {problem}.",
                 f"Lower train.learning_rate (now {settings.learning_rate:g}) or raise train.warmup_steps. The state "
-                f"before that step is kept in {checkpoints.folder}.",
+                f"before that step is kept in {checkpoints.folder}; with other settings training begins anew.",
             )
         trainee.optimizer.step()
         trainee.optimizer.zero_grad(set_to_none=True)
@@ -104,7 +105,7 @@ def train(
         on_step(metrics)
         due = trainee.ranks.tell(time.monotonic() - saved > 60 * execution.checkpoint_minutes)
         if end_of_constant or (not last and due):
-            checkpoints.save(progress, state)
+            checkpoints.save(progress, state, history.plain)
             saved = time.monotonic()
     checkpoints.finish()
     if settings.validation and settings.validation.keep == "best":
@@ -135,18 +136,19 @@ class _Divergence:
 class _History:
     """The metrics of every step, on disk as they come, so that a resumed run shows its whole curve."""
 
-    def __init__(self, path: Path, keep: int, writes: bool) -> None:
-        """Keep the first ``keep`` steps of an earlier attempt and forget what came after its checkpoint."""
+    def __init__(self, path: Path, earlier: Sequence[Any], writes: bool) -> None:
+        """``earlier`` are those of the checkpoint; what came after it in the attempt that wrote it is forgotten."""
         self._path, self._writes = path, writes
-        self.metrics: list[StepMetrics] = []
-        if path.exists():
-            lines = path.read_text("utf-8").splitlines()[:keep]
-            self.metrics = [StepMetrics(**json.loads(line)) for line in lines]
+        self.metrics = [StepMetrics(**each) for each in earlier]
         if writes:
             path.parent.mkdir(parents=True, exist_ok=True)
             making = path.with_suffix(".making")
             making.write_text("".join(_line(m) for m in self.metrics), "utf-8")
             making.replace(path)
+
+    @property
+    def plain(self) -> list[dict[str, Any]]:
+        return [vars(metrics) for metrics in self.metrics]
 
     def add(self, metrics: StepMetrics) -> None:
         self.metrics.append(metrics)
@@ -156,4 +158,4 @@ class _History:
 
 
 def _line(metrics: StepMetrics) -> str:
-    return json.dumps(metrics.__dict__) + "\n"
+    return json.dumps(vars(metrics)) + "\n"

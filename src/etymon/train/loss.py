@@ -67,6 +67,8 @@ def summed_cross_entropy(
 
     Matrix products run in ``hidden_ND``'s dtype, or autocast's; the softmax in fp32. ``softcap`` as Gemma-2's final logits.
     """
+    if not torch.is_grad_enabled():
+        return -token_log_probabilities(hidden_ND, weight_VD, bias_V, targets_N, softcap).sum()
     if torch.is_autocast_enabled(hidden_ND.device.type):  # final norms often return float32 in the middle of bfloat16
         hidden_ND = hidden_ND.to(torch.get_autocast_dtype(hidden_ND.device.type))
     loss: Tensor = _SummedCrossEntropy.apply(hidden_ND, weight_VD, bias_V, targets_N, softcap)  # type: ignore[no-untyped-call]
@@ -116,6 +118,7 @@ class _TokenLogProbabilities(torch.autograd.Function):
 
 
 def _logits(hidden_CD: Tensor, weight_VD: Tensor, bias_V: Tensor | None, softcap: float | None) -> Tensor:
+    bias_V = None if bias_V is None else bias_V.to(hidden_CD.dtype)
     logits_CV = torch.nn.functional.linear(hidden_CD, weight_VD, bias_V).float()
     return logits_CV if softcap is None else softcap * torch.tanh(logits_CV / softcap)
 

@@ -16,6 +16,8 @@ from etymon.train.stage import TrainMeaning
 def rendered_rows(model: Model, corpus: Artifact, trained: Artifact, count: int) -> list[str]:
     """The first ``count`` examples that the training saw. Tokens that are not supervised stand between ⟦ and ⟧."""
     meaning = TrainMeaning.model_validate(trained.manifest.meaning)
+    known = meaning.settings.model_copy(update={"vocabulary": None})  # the trained model's tokenizer has the new tokens
+    meaning = meaning.model_copy(update={"settings": known})
     with TemporaryDirectory() as work:
         prepared = prepare(model, corpus, meaning, Path(work), _quiet)
     seen = [(number, example) for number, step in enumerate(prepared.plan.steps, start=1) for example in step]

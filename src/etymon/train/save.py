@@ -40,7 +40,7 @@ def save_model(
     clock = draft.clock("saving the model")
     if weights is not None:
         network = make_network(prepared, draft.execution)
-        network.load_state_dict(weights, strict=False)
+        assert not network.load_state_dict(weights, strict=False).unexpected_keys
     network = network.to("cpu")
     dtype = _saved_dtype(foundation)
     facts: dict[str, Any] = {"model_dtype": str(dtype).removeprefix("torch.")}

@@ -3,14 +3,16 @@
 A row gives its part of the step's loss; the parts of all rows on all ranks add up to the loss of the step.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from etymon.errors import EtymonError
@@ -20,6 +22,8 @@ from etymon.train.optimizer import Optimizer
 from etymon.train.packed import PackedRow, pack_row, segment_log_probabilities
 from etymon.train.packing import packs_of_step, share_of_rank
 from etymon.train.parallel import Ranks
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -83,15 +87,7 @@ def train_step(
     seed = np.random.SeedSequence([*chance, trainee.ranks.rank]).generate_state(1, np.uint64)[0]
     while True:
         torch.manual_seed(int(seed >> np.uint64(1)))
-        try:
-            found = forward_backward(trainee, lesson, step)
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
-                raise
-            found = None
-        if not trainee.sharded:  # what another rank could not hold is computed again by all
-            failed = torch.tensor(float(found is None))
-            found = None if trainee.ranks.sum(failed) else found
+        found = forward_backward(trainee, lesson, step)
         if found is not None:
             break
         _split_rows(trainee, lesson, step)
@@ -101,31 +97,67 @@ def train_step(
     norm = nn.utils.clip_grad_norm_(trained, clip_norm)
     trainee.optimizer.set_learning_rate(rate)
     loss, extra = found
-    return loss, float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm), extra
+    return loss, float(norm.full_tensor() if isinstance(norm, DTensor) else norm), extra
 
 
-def forward_backward(trainee: Trainee, lesson: Lesson, step: Sequence[int]) -> tuple[float, dict[str, float]]:
-    """Add the gradients of the step's loss, this rank's share of them; returns the whole loss and other metrics."""
-    counts = _counts(trainee, lesson, step)
-    totals = dict.fromkeys(("loss", *lesson.objective.metrics), 0.0)
-    for row, weight in _rows(trainee, lesson, step):
-        with _autocast(trainee):
-            loss, extra = trainee.body(row.to(trainee.network.device), counts)
-        (loss * weight).backward()
-        for name, value in {"loss": loss, **extra}.items():
-            totals[name] += weight * float(value.detach())
+def forward_backward(trainee: Trainee, lesson: Lesson, step: Sequence[int]) -> tuple[float, dict[str, float]] | None:
+    """Add the gradients of the step's loss, this rank's share of them; returns the whole loss and other metrics.
+
+    None where a row did not fit into some rank's memory: then gradients are incomplete on all of them.
+    """
+    baseline = 0.0
+    if lesson.mismatched is not None:
+        ratio = _agreed(trainee, lambda: _mismatched_ratio(trainee, lesson, step))
+        if ratio is None:
+            return None
+        baseline = float(trainee.ranks.sum(torch.tensor(ratio, dtype=torch.float64))) / len(step)
+    counts = Step(int(lesson.counted_E[list(step)].sum()), len(step), baseline)
+    totals = _agreed(trainee, lambda: _share(trainee, lesson, step, counts))
+    if totals is None:
+        return None
     summed = trainee.ranks.sum(torch.tensor(list(totals.values()), dtype=torch.float64)).tolist()
     found = dict(zip(totals, summed, strict=True))
     return found.pop("loss"), found
 
 
+def _share(trainee: Trainee, lesson: Lesson, step: Sequence[int], counts: Step) -> dict[str, float]:
+    """Forward and backward of this rank's rows: their part of the loss and of the other metrics."""
+    totals = dict.fromkeys(("loss", *lesson.objective.metrics), 0.0)
+    for row, weight, _ in _rows(trainee, lesson, step):
+        with _autocast(trainee):
+            loss, extra = trainee.body(row.to(trainee.network.device), counts)
+        (loss * weight).backward()
+        for name, value in {"loss": loss, **extra}.items():
+            totals[name] += weight * float(value.detach())
+    return totals
+
+
+def _agreed(trainee: Trainee, compute: Callable[[], Result]) -> Result | None:
+    """The result where every rank's memory held out, else None on all: none may wait for one that gave up.
+
+    ``compute`` must not talk to other ranks. Sharded ranks talk in every layer, so there memory that runs out is the end.
+    """
+    found = None
+    try:
+        found = compute()
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not _out_of_memory(error) or trainee.sharded:
+            raise
+    if trainee.ranks.size > 1 and not trainee.sharded and trainee.ranks.sum(torch.tensor(float(found is None))):
+        return None
+    return found
+
+
 def mean_loss(trainee: Trainee, lesson: Lesson, examples: Sequence[int]) -> float:
     """The objective's loss over some examples, without dropout and gradients."""
     trainee.network.eval()
-    counts = _counts(trainee, lesson, examples)
-    total = 0.0
+    total, baseline = 0.0, 0.0
     with torch.no_grad():
-        for row, weight in _rows(trainee, lesson, examples):
+        if lesson.mismatched is not None:
+            ratio = torch.tensor(_mismatched_ratio(trainee, lesson, examples), dtype=torch.float64)
+            baseline = float(trainee.ranks.sum(ratio)) / len(examples)
+        counts = Step(int(lesson.counted_E[list(examples)].sum()), len(examples), baseline)
+        for row, weight, _ in _rows(trainee, lesson, examples):
             with _autocast(trainee):
                 total += weight * float(trainee.body(row.to(trainee.network.device), counts)[0])
     trainee.network.train()
@@ -138,47 +170,49 @@ def log_probabilities(
     """[S] log-probability of every segment of the given examples under the network as it is; 0 for the others' segments."""
     found_S = torch.zeros(len(lesson.examples.begins), dtype=torch.float32)
     done = 0
-    with torch.no_grad():
-        for row, weight, pack in _rows_with_packs(trainee, lesson, examples):
-            with _autocast(trainee):
-                of_row = trainee.body(row.to(trainee.network.device), None)[0].cpu()
-            segments = [segment for example in pack for segment in lesson.examples.segments_of(example)]
-            found_S[segments] += weight * of_row
-            done += len(pack)
-            tick(done * trainee.ranks.size)
+    for segments, of_row, weight in _log_probabilities_by_row(trainee, lesson, examples):
+        found_S[segments] += weight * of_row
+        done += len(segments)
+        tick(min(len(examples), len(examples) * done * trainee.ranks.size / max(1, len(found_S))))
     return trainee.ranks.sum(found_S)
 
 
-def _counts(trainee: Trainee, lesson: Lesson, step: Sequence[int]) -> Step:
-    baseline = _baseline(trainee, lesson, step) if lesson.objective.needs_baseline else 0.0
-    return Step(tokens=int(lesson.counted_E[list(step)].sum()), examples=len(step), baseline=baseline)
+def _log_probabilities_by_row(
+    trainee: Trainee, lesson: Lesson, examples: Sequence[int]
+) -> Iterator[tuple[list[int], Tensor, float]]:
+    """Of each of this rank's rows: its segments, their log-probabilities, and the row's weight."""
+    for row, weight, pack in _rows(trainee, lesson, examples):
+        with torch.no_grad(), _autocast(trainee):
+            of_row = trainee.body(row.to(trainee.network.device), None)[0].cpu()
+        yield [segment for example in pack for segment in lesson.examples.segments_of(example)], of_row, weight
 
 
-def _baseline(trainee: Trainee, lesson: Lesson, step: Sequence[int]) -> float:
-    """Mean log-ratio to the reference over the step's prompts with answers of others, in nats (KTO's z₀)."""
+def _mismatched_ratio(trainee: Trainee, lesson: Lesson, step: Sequence[int]) -> float:
+    """Summed log-ratio to the reference of this rank's prompts with answers of others, in nats (for KTO's z₀)."""
     others = lesson.mismatched
     assert others is not None
     assert others.reference_S is not None
-    found_S = log_probabilities(trainee, others, step)
-    segments = [segment for example in step for segment in others.examples.segments_of(example)]
-    return float((found_S - others.reference_S)[segments].sum()) / len(step)
+    total = 0.0
+    for segments, of_row, weight in _log_probabilities_by_row(trainee, others, step):
+        total += weight * float((of_row - others.reference_S[segments]).sum())
+    return total
 
 
-def _rows(trainee: Trainee, lesson: Lesson, step: Sequence[int]) -> list[tuple[PackedRow, float]]:
-    return [(row, weight) for row, weight, _ in _rows_with_packs(trainee, lesson, step)]
+def _rows(trainee: Trainee, lesson: Lesson, step: Sequence[int]) -> Iterator[tuple[PackedRow, float, list[int]]]:
+    """This rank's rows of a step, with their weight and their examples.
 
-
-def _rows_with_packs(trainee: Trainee, lesson: Lesson, step: Sequence[int]) -> list[tuple[PackedRow, float, list[int]]]:
-    """This rank's rows of a step. Sharded ranks call the network equally often: one with less repeats a row at weight 0."""
+    Sharded ranks must call the network equally often: one with fewer rows repeats the shortest at weight 0.
+    """
     packs = lesson.packs(step, trainee.pack_tokens)
     lengths, ranks = lesson.examples.lengths, trainee.ranks
     mine = share_of_rank(lengths, packs, ranks.rank, ranks.size)
-    rows = [(lesson.row(pack), 1.0, pack) for pack in mine]
+    for pack in mine:
+        yield lesson.row(pack), 1.0, pack
     if trainee.sharded:
         most = max(len(share_of_rank(lengths, packs, rank, ranks.size)) for rank in range(ranks.size))
         shortest = min(packs, key=lambda pack: sum(lengths[i] for i in pack))
-        rows += [(lesson.row(shortest), 0.0, shortest)] * (most - len(rows))
-    return rows
+        for _ in range(most - len(mine)):
+            yield lesson.row(shortest), 0.0, shortest
 
 
 def _split_rows(trainee: Trainee, lesson: Lesson, step: Sequence[int]) -> None:

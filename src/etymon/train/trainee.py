@@ -45,7 +45,9 @@ def make_trainee(prepared: Prepared, execution: TrainExecution, ranks: Ranks) ->
                 "execution.parallel: shard trains with the optimizer adamw and keeps the last model.",
                 "Set train.optimizer: adamw and train.validation.keep: last, or execution.parallel: replicate.",
             )
-        body = shard(body, layers, ranks)
+        body = shard(body, layers, ranks)  # which moves each part to its device
+    elif settings.method != "qlora":
+        network.to(execution.device)
     parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
     return Trainee(
         network,
@@ -75,8 +77,6 @@ def make_network(prepared: Prepared, execution: TrainExecution) -> PreTrainedMod
     for side in (~apart, apart):
         if side.any():
             check_packable(network.config, int(longest[side].min()), int(longest[side].max()))
-    if settings.method != "qlora":
-        network.to(execution.device)
     prepare_packed(network)
     if settings.method == "full":
         network.requires_grad_(True)
