@@ -33,7 +33,7 @@ from etymon.train.prepare import Prepared, prepare
 from etymon.train.save import save_model, write_rows
 from etymon.train.stage import TrainExecution, TrainMeaning, checkpoint_key, training_identity
 from etymon.train.step import Trainee
-from etymon.train.track import open_trackers
+from etymon.train.track import Trackers, open_trackers
 from etymon.train.trainee import lesson_of, make_trainee, whole_parameters
 
 ClockOf = Callable[..., Clock]
@@ -110,9 +110,17 @@ class Fitted:
 
 def fit(task: Task, foundation: Model, corpus: Artifact, ranks: Ranks, work: Path, clock_of: ClockOf) -> Fitted:
     """Train. Every rank computes the same plan and its own rows."""
+    meaning, settings = task.meaning, task.meaning.settings
+    label = f"{task.name}-{settings.objective}-{meaning.start}-seed{settings.seed}"
+    trackers = task.execution.track if ranks.first else ()
+    with closing(open_trackers(trackers, label, task.checkpoints, meaning.model_dump(mode="json"))) as opened:
+        return _fit(task, foundation, corpus, ranks, work, clock_of, opened)
+
+
+def _fit(
+    task: Task, foundation: Model, corpus: Artifact, ranks: Ranks, work: Path, clock_of: ClockOf, trackers: Trackers
+) -> Fitted:
     meaning, execution = task.meaning, task.execution
-    config = meaning.model_dump(mode="json")
-    trackers = open_trackers(execution.track if ranks.first else (), task.name, task.checkpoints, config)
     prepared = prepare(foundation, corpus, meaning, work, clock_of)
     trainee = make_trainee(prepared, execution, ranks)
     clock_of("checking the first rows")
@@ -136,10 +144,7 @@ def fit(task: Task, foundation: Model, corpus: Artifact, ranks: Ranks, work: Pat
         trackers.log(metrics.step, shown | metrics.extra)
 
     aside = np.flatnonzero(~prepared.trains).tolist()
-    with (
-        closing(trackers),
-        Checkpoints(task.checkpoints, task.identity, ranks, execution.keep_checkpoints, trainee.sharded) as checkpoints,
-    ):
+    with Checkpoints(task.checkpoints, task.identity, ranks, execution.keep_checkpoints, trainee.sharded) as checkpoints:
         metrics = train(trainee, lesson, plan, meaning.settings, execution, checkpoints, report, begin, aside)
     account = _account(
         prepared, trainee, metrics, meter.read(), hardware(execution.device, torch.get_num_threads() * ranks.size)

@@ -44,8 +44,6 @@ class Objective:
     loss: Loss
     needs_reference: bool = False
     """Log-probabilities under the model that training starts from."""
-    needs_baseline: bool = False
-    """``Step.baseline``, from answers that belong to other prompts."""
     is_likelihood: bool = False
     """The loss is in nats a token, so that of guessing is known."""
     metrics: tuple[str, ...] = ()
@@ -60,7 +58,7 @@ def objective_of(settings: Train) -> Objective:
         return Objective(partial(orpo_loss, settings.orpo), metrics=("accuracy", "margin"))
     if settings.objective == "kto":
         loss = partial(kto_loss, settings.kto)
-        return Objective(loss, needs_reference=True, needs_baseline=True, metrics=("accuracy",))
+        return Objective(loss, needs_reference=True, metrics=("accuracy",))
     return Objective(causal_loss, is_likelihood=True)
 
 

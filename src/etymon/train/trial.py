@@ -73,7 +73,7 @@ def _lesson(prepared: Prepared, trainee: Trainee) -> Lesson:
     threshold = rope_threshold(trainee.network.config)
     return Lesson(
         examples,
-        replace(objective, needs_baseline=False),
+        objective,
         counted_tokens(prepared.settings.objective, examples),
         examples.longest > threshold if threshold is not None else np.zeros(len(examples), np.bool_),
     )
