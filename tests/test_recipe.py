@@ -79,7 +79,7 @@ def test_an_unknown_key_without_a_neighbour_lists_what_is_known(recipe_file: Pat
 def test_every_problem_is_said_at_once(recipe_file: Path) -> None:
     said = problem(recipe_file, "train.method=half", "corpus.seed=x", "nonsense=1")
     assert len(said.splitlines()) == 3
-    assert "`train.method`: Input should be 'full' or 'lora' (found 'half')" in said
+    assert "`train.method`: Input should be 'full', 'lora' or 'qlora' (found 'half')" in said
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_every_problem_is_said_at_once(recipe_file: Path) -> None:
         ("{tokens: 40_000}", "{tokens: -1}", "greater than 0"),
         ("{tokens: 40_000}", "{epochs: .inf}", "finite number"),
         ("{tokens: 40_000}", "{epochs: .nan}", "finite number"),
-        (", path: docs", "", "`path`; other kinds have none"),
-        ("kind: python-docs", "kind: python-docs, path: x", "`path`; other kinds have none"),
+        (", path: docs", "", "only the kind 'python-docs' has none"),
+        ("kind: python-docs", "kind: python-docs, path: x", "only the kind 'python-docs' has none"),
         ("name: python", "name: docs", "two sources are named 'docs'"),
-        ("kind: files", "kind: rss", "'files' or 'python-docs'"),
+        ("kind: files", "kind: rss", "'files', 'python-docs', 'chat' or 'preference'"),
         ("name: mine", "1: mine", "`1`: Keys should be strings"),
         ("name: mine", "name: mine\ntrain: {budget: {tokens: 1}}", "the key `train` is there twice"),
         ("license: own", "license: own, license: MIT", "the key `license` is there twice"),
@@ -136,7 +136,7 @@ def test_overrides_are_applied_in_order(recipe_file: Path) -> None:
         recipe_file,
         (
             "train.seed=1", "train.seed=7", "train.learning_rate=1e-5", "train.budget={epochs: 2}", "train.lora.rank=4",
-            "evaluate.tasks=[heldout]", "corpus.sources.1.license=own", "baselines=[scratch]", "foundation=hf:a/b@c",
+            "train.method=lora", "evaluate.tasks=[heldout]", "corpus.sources.1.license=own", "baselines=[scratch]", "foundation=hf:a/b@c",
         ),
     )  # fmt: skip
     assert recipe.train.seed == 7
@@ -191,7 +191,7 @@ RECIPES = st.builds(
     ),
     train=st.builds(
         Train,
-        method=st.sampled_from(["full", "lora"]),
+        method=st.just("lora"),
         budget=st.builds(Budget, tokens=COUNTS) | st.builds(Budget, epochs=POSITIVE),
         learning_rate=POSITIVE,
         betas=st.tuples(SHARE, SHARE),
@@ -232,3 +232,17 @@ def test_any_value_anywhere_is_taken_or_refused_in_words(
     else:
         said = "taken"
     assert said == "taken" or str(path) in said
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train.dpo.beta=0.3", "the section `dpo` would do nothing: objective is pretrain"),
+        ("train.lora.rank=4", "the section `lora` would do nothing: method is full"),
+        ("train={budget: {tokens: 9}, schedule: cosine, decay_share: 0.5}", "`decay_share` would do nothing"),
+        ("control_corpus={sources: [{name: a, kind: python-docs, license: PSF-2.0}]}", "`control_corpus` would do nothing"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(recipe_file: Path, override: str, words: str) -> None:
+    with pytest.raises(EtymonError, match=words):
+        load_recipe(recipe_file, (override,))

@@ -32,7 +32,7 @@ def test_the_statement_names_what_was_made_and_from_what(run: Run, evidence: Art
     assert foundation["digest"] == {"sha256": run.foundation.digest}
     assert corpus["digest"] == {"sha256": run.corpus.digest}
     details = statement["predicate"]["runDetails"]
-    assert {each["name"] for each in details["byproducts"]} == {"metrics.jsonl", "loss.svg"}
+    assert {each["name"] for each in details["byproducts"]} == {"metrics.jsonl", "loss.svg", "rows.parquet"}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", details["metadata"]["finishedOn"])
 
 
