@@ -136,7 +136,8 @@ def test_overrides_are_applied_in_order(recipe_file: Path) -> None:
         recipe_file,
         (
             "train.seed=1", "train.seed=7", "train.learning_rate=1e-5", "train.budget={epochs: 2}", "train.lora.rank=4",
-            "train.method=lora", "evaluate.tasks=[heldout]", "corpus.sources.1.license=own", "baselines=[scratch]", "foundation=hf:a/b@c",
+            "train.method=lora", "evaluate.tasks=[heldout]", "corpus.sources.1.license=own", "baselines=[scratch]",
+            "foundation=hf:a/b@c",
         ),
     )  # fmt: skip
     assert recipe.train.seed == 7
