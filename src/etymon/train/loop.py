@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch.distributed.tensor import DTensor
+
 from etymon.errors import EtymonError
 from etymon.recipe import Train
 from etymon.train.best import BestModel
@@ -84,12 +87,15 @@ def train(
             trainee, lesson, plan.steps[step], rate, settings.clip_norm, chance=[settings.seed, step]
         )
         if problem := watch.problem(loss, norm):
-            checkpoints.save(Progress(step, tokens, steps, begin), state, history.plain)
+            if (
+                step > done and not math.isfinite(loss + norm) and _finite(trainee)
+            ):  # else the last checkpoint is the good one
+                checkpoints.save(Progress(step, tokens, steps, begin), state, history.plain)
             checkpoints.finish()
             raise EtymonError(
                 f"Training diverged at step {step + 1} of {steps}: {problem}.",
-                f"Lower train.learning_rate (now {settings.learning_rate:g}) or raise train.warmup_steps. The state "
-                f"before that step is kept in {checkpoints.folder}; with other settings training begins anew.",
+                f"Lower train.learning_rate (now {settings.learning_rate:g}) or raise train.warmup_steps. The last "
+                f"good state is kept in {checkpoints.folder}; with other settings training begins anew.",
             )
         trainee.optimizer.step()
         trainee.optimizer.zero_grad(set_to_none=True)
@@ -112,6 +118,12 @@ def train(
         best.restore(steps, begin, trainee.parameters)
     trainee.network.eval()
     return history.metrics
+
+
+def _finite(trainee: Trainee) -> bool:
+    """Whether every parameter, this rank's part of it, is finite; the same answer on all ranks."""
+    parts = (p.to_local() if isinstance(p, DTensor) else p for p in trainee.parameters.values())
+    return not trainee.ranks.sum(torch.tensor(float(not all(bool(torch.isfinite(part).all()) for part in parts))))
 
 
 class _Divergence:
