@@ -1,7 +1,8 @@
 """Small trainings as every rank runs them, started by ``torchrun``: one after the other, in one process group.
 
 Arguments: model folder, work folder, and a JSON list of jobs: ``name`` of the result, ``checkpoints`` folder, ``parallel``,
-``tokens``, ``stop`` (after which step; 0: never), ``lora``. A job writes ``NAME.pt`` (weights) and ``NAME.json`` (losses).
+``tokens``, ``objective``, ``stop`` (after which step; 0: never), ``lora``.
+A job writes ``NAME.pt`` (weights) and ``NAME.json`` (losses).
 """
 
 import json
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from training import SETTINGS, random_documents, run_training, trainee_of
+from training import SETTINGS, random_documents, random_pairs, run_training, trainee_of
 
 from etymon.recipe import Train
 from etymon.train.loop import StepMetrics
@@ -24,7 +25,8 @@ class Stopped(Exception):
 
 
 def run(job: dict[str, Any], model: Path, work: Path, ranks: Ranks) -> None:
-    settings = Train.model_validate(SETTINGS.model_dump(exclude_unset=True) | {"budget": {"tokens": job["tokens"]}})
+    changes = {"budget": {"tokens": job["tokens"]}, "objective": job["objective"]}
+    settings = Train.model_validate(SETTINGS.model_dump(exclude_unset=True) | changes)
     trainee = trainee_of(model, settings, ranks=ranks, lora=job["lora"])
     if job["parallel"] == "shard":
         trainee.body = shard(trainee.body, decoder_layers(trainee.network), ranks)
@@ -37,7 +39,8 @@ def run(job: dict[str, Any], model: Path, work: Path, ranks: Ranks) -> None:
             raise Stopped
 
     try:
-        metrics = run_training(trainee, random_documents(), work / job["checkpoints"], settings, on_step=on_step)
+        examples = random_pairs() if job["objective"] == "dpo" else random_documents()
+        metrics = run_training(trainee, examples, work / job["checkpoints"], settings, on_step=on_step)
     except Stopped:
         return
     weights = whole_parameters(trainee) if trainee.sharded else dict(trainee.network.named_parameters())

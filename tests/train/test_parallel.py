@@ -19,7 +19,9 @@ Job = dict[str, Any]
 
 def job(name: str, parallel: str = "replicate", *, checkpoints: str = "", stop: int = 0, lora: bool = False) -> Job:
     checkpoints = checkpoints or name
-    return {"name": name, "checkpoints": checkpoints, "parallel": parallel, "tokens": 900, "stop": stop, "lora": lora}
+    objective = "dpo" if name.startswith("dpo") else "pretrain"
+    asked: Job = {"name": name, "checkpoints": checkpoints, "parallel": parallel, "tokens": 900, "stop": stop, "lora": lora}
+    return asked | {"objective": objective}
 
 
 def cut_and_resumed(name: str, parallel: str = "replicate", *, lora: bool = False) -> list[Job]:
@@ -39,10 +41,10 @@ def launch(ranks: int, model: Path, work: Path, jobs: list[Job]) -> None:
 def work(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All trainings of this module, on one to four ranks."""
     folder = tmp_path_factory.mktemp("ranks")
-    launch(1, tiny_llama, folder, [job("one"), job("lora-one", lora=True)])
+    launch(1, tiny_llama, folder, [job("one"), job("dpo-one")])
     stopped_shards = job("", "shard", checkpoints="moved", stop=5)
     jobs = [*cut_and_resumed("two"), *cut_and_resumed("two-lora", lora=True), *cut_and_resumed("two-shard", "shard")]
-    launch(2, tiny_llama, folder, [*jobs, stopped_shards])
+    launch(2, tiny_llama, folder, [*jobs, stopped_shards, job("dpo-two"), job("dpo-shard", "shard")])
     launch(3, tiny_llama, folder, [job("three-moved", "shard", checkpoints="moved"), *cut_and_resumed("three")])
     launch(4, tiny_llama, folder, [job("four"), job("four-shard", "shard")])
     return folder
@@ -56,6 +58,11 @@ def losses(work: Path, name: str) -> list[float]:
 def test_ranks_give_the_loss_curve_of_one(work: Path, name: str) -> None:
     """Steps of 128 tokens make one or two rows: the third and fourth rank have none, and still take part."""
     assert losses(work, name) == pytest.approx(losses(work, "one"), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["dpo-two", "dpo-shard"])
+def test_preferences_on_ranks_give_the_loss_curve_of_one(work: Path, name: str) -> None:
+    assert losses(work, name) == pytest.approx(losses(work, "dpo-one"), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["two", "two-lora", "two-shard", "three"])
