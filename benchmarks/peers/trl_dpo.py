@@ -6,14 +6,13 @@ Arguments: model folder, rows (json: see ``train.py``), float32|bfloat16, steps.
 import json
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import DPOConfig, DPOTrainer
+from trl_times import Times
 
 from common import peak_bytes
 
@@ -21,25 +20,7 @@ folder, rows_path, dtype, steps = sys.argv[1:5]
 rows = json.loads(Path(rows_path).read_text("utf-8"))
 model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
 batch = 4
-
-
-class Times(TrainerCallback):
-    seconds: ClassVar[list[float]] = []
-    losses: ClassVar[list[float]] = []
-    chosen: ClassVar[list[float]] = []
-
-    def on_step_begin(self, *args, **kwargs):
-        self.begun = time.monotonic()
-
-    def on_step_end(self, *args, **kwargs):
-        self.seconds.append(time.monotonic() - self.begun)
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        if "loss" in (logs or {}):
-            self.losses.append(logs["loss"])
-            self.chosen.append(logs["logps/chosen"])
-
-
+times = Times()
 texts = {side: [row["texts"][side] for row in rows] for side in ("prompt", "chosen", "rejected")}
 with tempfile.TemporaryDirectory() as output:
     settings = DPOConfig(
@@ -53,7 +34,7 @@ with tempfile.TemporaryDirectory() as output:
         args=settings,
         train_dataset=Dataset.from_dict(texts),
         processing_class=AutoTokenizer.from_pretrained(folder),
-        callbacks=[Times()],
+        callbacks=[times],
     )
     first = trainer.train_dataset[0]
     same = first["prompt_ids"] == rows[0]["prompt"] and first["chosen_ids"] == rows[0]["answers"][0]
@@ -61,7 +42,7 @@ with tempfile.TemporaryDirectory() as output:
 print(
     json.dumps(
         {
-            "seconds": Times.seconds, "losses": Times.losses, "chosen_log_probability": Times.chosen[0],
+            "seconds": times.seconds, "losses": times.losses, "chosen_log_probability": times.logs[0]["logps/chosen"],
             "same_ids": same, "peak_bytes": peak_bytes(),
         }
     )

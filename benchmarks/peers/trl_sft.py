@@ -6,14 +6,13 @@ Arguments: model folder, rows (json: see ``train.py``), float32|bfloat16, padded
 import json
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
+from trl_times import Times
 
 from common import peak_bytes
 
@@ -27,23 +26,7 @@ longest, total = max(map(len, ids)), sum(map(len, ids))
 packing = layout == "packed"
 length = 4 * longest if packing else longest  # rows of about a thousand tokens, as a user would pack
 batches = max(1, round(total / length / 2)) if packing else -(-len(ids) // batch)
-
-
-class Times(TrainerCallback):
-    seconds: ClassVar[list[float]] = []
-    losses: ClassVar[list[float]] = []
-
-    def on_step_begin(self, *args, **kwargs):
-        self.begun = time.monotonic()
-
-    def on_step_end(self, *args, **kwargs):
-        self.seconds.append(time.monotonic() - self.begun)
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        if "loss" in (logs or {}):
-            self.losses.append(logs["loss"])
-
-
+times = Times()
 with tempfile.TemporaryDirectory() as output:
     settings = SFTConfig(
         output_dir=output, max_length=length, packing=packing, per_device_train_batch_size=2 if packing else batch,
@@ -56,7 +39,7 @@ with tempfile.TemporaryDirectory() as output:
         args=settings,
         train_dataset=Dataset.from_dict({"input_ids": ids, "completion_mask": masks}),
         processing_class=AutoTokenizer.from_pretrained(folder),
-        callbacks=[Times()],
+        callbacks=[times],
     )
     packed_rows = len(trainer.train_dataset)
     if packing:  # one step must be one pass over what the packing made
@@ -65,4 +48,14 @@ with tempfile.TemporaryDirectory() as output:
         trainer._train_batch_size = 1
     fed = sum(len(each) for each in trainer.train_dataset["input_ids"])
     trainer.train()
-print(json.dumps({"seconds": Times.seconds, "losses": Times.losses, "tokens": total, "fed": fed, "peak_bytes": peak_bytes()}))
+print(
+    json.dumps(
+        {
+            "seconds": times.seconds,
+            "losses": times.losses,
+            "tokens": total,
+            "fed": fed,
+            "peak_bytes": peak_bytes(),
+        }
+    )
+)

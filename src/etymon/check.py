@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from etymon.errors import EtymonError
 from etymon.foundation.probe import Probe, probe_contamination
 from etymon.foundation.template import render
-from etymon.progress import Clock
+from etymon.progress import clocks
 from etymon.run import Job, build_corpus, open_foundation, train_config
 from etymon.serve.prompt import Message as ServedMessage
 from etymon.serve.prompt import end_ids, prompt_ids
@@ -60,10 +60,7 @@ def check(job: Job, *, probe: bool = False) -> Checked:
     """
     foundation, corpus = open_foundation(job), build_corpus(job)
     meaning, execution = train_config(job)
-
-    def clock(doing: str, *, total: float = 0, unit: str = "", done_before: float = 0) -> Clock:
-        return Clock(job.listener, "check", doing, total=total, unit=unit, done_before=done_before)
-
+    clock = clocks(job.listener, "check")
     with TemporaryDirectory() as work:
         prepared = prepare(foundation, corpus, meaning, Path(work), clock)
         clock("loading the model")

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import psutil
 import torch
 
-from etymon.progress import Clock
+from etymon.progress import clocks
 from etymon.run import Job, build_corpus, open_foundation, train_config, trainings
 from etymon.train.parallel import Ranks
 from etymon.train.prepare import prepare
@@ -49,10 +49,7 @@ def plan(job: Job) -> Estimate:
     """Measure one step at the fullest rows; foundation and corpus are made if they are not there yet."""
     foundation, corpus = open_foundation(job), build_corpus(job)
     meaning, execution = train_config(job)
-
-    def clock(doing: str, *, total: float = 0, unit: str = "", done_before: float = 0) -> Clock:
-        return Clock(job.listener, "plan", doing, total=total, unit=unit, done_before=done_before)
-
+    clock = clocks(job.listener, "plan")
     with TemporaryDirectory() as work:
         prepared = prepare(foundation, corpus, meaning, Path(work), clock)
         clock("measuring one training step")

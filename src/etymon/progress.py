@@ -63,3 +63,18 @@ class Clock:
         if self._before and done > self._before:  # scale, so that rate and time left speak of this attempt
             seconds *= done / (done - self._before)
         self._listener(Report(self._stage, self._doing, done, self._total, self._unit, seconds, facts))
+
+
+class Clocks(Protocol):
+    """Starts the clock of one activity."""
+
+    def __call__(self, doing: str, *, total: float = 0, unit: str = "", done_before: float = 0) -> Clock: ...
+
+
+def clocks(listener: Listener, stage: str) -> Clocks:
+    """The clocks of one stage's activities."""
+
+    def clock(doing: str, *, total: float = 0, unit: str = "", done_before: float = 0) -> Clock:
+        return Clock(listener, stage, doing, total=total, unit=unit, done_before=done_before)
+
+    return clock

@@ -13,22 +13,13 @@ from transformers import (
     PreTrainedModel,
 )
 
+import family_sizes
 from etymon.errors import EtymonError
 from etymon.foundation.head import prepare_packed
 from etymon.foundation.probe import probe_contamination
 from etymon.foundation.segments import ATTENTION
 
-SIZES = {
-    "vocab_size": 128,
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
+SIZES = family_sizes.SIZES
 DOCUMENTS = [list(range(3, 25)), list(range(40, 70)), list(range(80, 99))]
 PACKABLE = [
     LlamaConfig(**SIZES),

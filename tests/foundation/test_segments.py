@@ -1,5 +1,7 @@
 """Packed attention against Transformers' own, family by family."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,22 +19,12 @@ from transformers import (
     Qwen3Config,
 )
 
+import family_sizes
 from etymon.errors import EtymonError
 from etymon.foundation.head import head_logits, hidden_states, prepare_packed
 from etymon.foundation.segments import ATTENTION, Segments, check_packable, rope_threshold, segment_attention
 
-SIZES = {
-    "vocab_size": 128,
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 256,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
+SIZES: dict[str, Any] = family_sizes.SIZES | {"num_hidden_layers": 4}
 WINDOW = 8
 FAMILIES = [
     LlamaConfig(**SIZES),

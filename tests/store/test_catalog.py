@@ -115,7 +115,7 @@ def test_many_may_open_a_new_catalog_at_once(tmp_path: Path) -> None:
         "print(len(Catalog(sys.argv[1]).rows()))"
     )
     command, pipe = [sys.executable, "-c", program, url], subprocess.PIPE
-    children = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(4)]
+    children = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(8)]
     for child in children:
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
@@ -124,7 +124,7 @@ def test_many_may_open_a_new_catalog_at_once(tmp_path: Path) -> None:
         child.stdin.write("go\n")
         child.stdin.flush()
     printed = [child.communicate(timeout=60) for child in children]
-    assert [child.returncode for child in children] == [0] * 4, printed
+    assert [child.returncode for child in children] == [0] * 8, printed
 
 
 @pytest.mark.parametrize(

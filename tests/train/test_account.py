@@ -6,14 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from etymon.foundation.aliases import ALIASES
 from etymon.foundation.model import DeclaredParent, ModelFacts
 from etymon.recipe import Lora
-from etymon.train.account import Account, Matrices, Work, count_matrices, forward_flop, hardware, training_flop
+from etymon.train.account import Account, Matrices, Work, count_matrices, hardware, training_flop
 from etymon.train.adapters import add_adapter
 from etymon.train.base_compute import PRETRAININGS, pretraining_flop, pretraining_of
 from etymon.train.energy import Counter, Energy, EnergyMeter, open_meter, rapl_counters
@@ -44,15 +42,6 @@ def test_flop_by_hand() -> None:
     assert training_flop(work, full) == 6 * 1000 * 50 + 6 * 100 * 20 + 6 * 2 * 10 * 5 * 50
     adapted = Matrices(trained=30, frozen=1000, head=100, head_trained=False, layers=2, width=10)
     assert training_flop(work, adapted) == (4 * 1000 + 6 * 30) * 50 + 4 * 100 * 20 + 6 * 2 * 10 * 5 * 50
-    assert 3 * forward_flop(work, full) == training_flop(work, full)
-
-
-@given(st.lists(st.integers(1, 500), min_size=1), st.integers(0, 100))
-def test_work_of_documents(lengths: list[int], supervised: int) -> None:
-    """Keys attended, counted one by one."""
-    work = Work.of_documents(lengths, supervised)
-    keys = sum(position + 1 for length in lengths for position in range(length))
-    assert work.attended * work.tokens == pytest.approx(keys)
 
 
 class Reading:

@@ -1,21 +1,19 @@
 """The train stage on a small model, from rows in files to a model folder that plain Transformers reads."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as parquet
 import pytest
 import torch
+from row_corpora import corpus_of
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from etymon.corpus.sources import corpus_inputs
-from etymon.corpus.stage import CorpusExecution, corpus_meaning, corpus_stage
 from etymon.errors import EtymonError
 from etymon.foundation.facts import describe_model
 from etymon.foundation.model import Model
-from etymon.recipe import Corpus, Train
+from etymon.recipe import Train
 from etymon.store import Artifact, Store
 from etymon.train.stage import TrainExecution, TrainMeaning, train_stage
 
@@ -30,15 +28,6 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def foundation(tiny_llama: Path, store: Store) -> Model:
     return describe_model(tiny_llama, name="tiny", source="tiny", digests=store.digests)
-
-
-def corpus_of(rows: Sequence[dict[str, Any]], kind: str, folder: Path, store: Store) -> Artifact:
-    path = folder / f"{kind}.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    source = {"name": "rows", "kind": kind, "license": "own", "path": str(path)}
-    corpus = Corpus.model_validate({"sources": [source], "heldout": {"share": 0.1}})
-    inputs = corpus_inputs(corpus, folder, store.digests)
-    return store.obtain(corpus_stage, inputs, corpus_meaning(corpus), CorpusExecution())[0]
 
 
 def trained(
@@ -70,7 +59,7 @@ def pairs(texts: list[str]) -> list[dict[str, Any]]:
 def test_conversations_are_learned(
     store: Store, foundation: Model, conversations: list[dict[str, Any]], tmp_path: Path, method: str
 ) -> None:
-    corpus = corpus_of(conversations, "chat", tmp_path, store)
+    corpus = corpus_of(conversations, "chat", tmp_path)
     artifact = trained(store, foundation, corpus, objective="sft", method=method)
     facts = artifact.facts
     assert facts["final_loss"] < facts["first_loss"]
@@ -84,7 +73,7 @@ def test_conversations_are_learned(
 def test_pairs_are_learned(
     store: Store, foundation: Model, pairs: list[dict[str, Any]], tmp_path: Path, objective: str
 ) -> None:
-    artifact = trained(store, foundation, corpus_of(pairs, "preference", tmp_path, store), objective=objective)
+    artifact = trained(store, foundation, corpus_of(pairs, "preference", tmp_path), objective=objective)
     lines = [json.loads(line) for line in artifact.file("metrics.jsonl").read_text().splitlines()]
     assert set(lines[0]["extra"]) == {"accuracy", "margin"}
     assert artifact.facts["final_accuracy"] == round(lines[-1]["extra"]["accuracy"], 5)
@@ -92,14 +81,14 @@ def test_pairs_are_learned(
 
 def test_judged_answers_are_learned(store: Store, foundation: Model, texts: list[str], tmp_path: Path) -> None:
     rows = [{"prompt": f"Number {n}?", "completion": text, "label": n % 2 == 0} for n, text in enumerate(texts)]
-    artifact = trained(store, foundation, corpus_of(rows, "preference", tmp_path, store), objective="kto")
+    artifact = trained(store, foundation, corpus_of(rows, "preference", tmp_path), objective="kto")
     assert artifact.facts["first_loss"] == pytest.approx(0.5, abs=0.05)  # λ·σ(0) before anything is learned
 
 
 def test_a_corpus_of_another_kind_is_refused(
     store: Store, foundation: Model, conversations: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    corpus = corpus_of(conversations, "chat", tmp_path, store)
+    corpus = corpus_of(conversations, "chat", tmp_path)
     with pytest.raises(EtymonError, match=r"conversation-row 36.*rows/chat.jsonl#\d+"):
         trained(store, foundation, corpus, objective="dpo")
     with pytest.raises(EtymonError, match="row-not-a-document"):
@@ -111,7 +100,7 @@ def test_rows_that_are_not_used_are_listed(
 ) -> None:
     conversations[3]["output"] = "a word " * 300
     conversations[5]["output"] = "I write <|im_end|> myself."
-    corpus = corpus_of([*conversations, *conversations[:1]], "chat", tmp_path, store)
+    corpus = corpus_of([*conversations, *conversations[:1]], "chat", tmp_path)
     artifact = trained(store, foundation, corpus, objective="sft")
     listed = {row["reason"]: row["row"] for row in parquet.read_table(artifact.file("rows.parquet")).to_pylist()}
     assert listed == {
@@ -125,7 +114,7 @@ def test_rows_that_are_not_used_are_listed(
 def test_new_tokens_survive_saving(
     store: Store, foundation: Model, conversations: list[dict[str, Any]], tmp_path: Path, method: str
 ) -> None:
-    corpus = corpus_of(conversations, "chat", tmp_path, store)
+    corpus = corpus_of(conversations, "chat", tmp_path)
     artifact = trained(
         store, foundation, corpus, objective="sft", method=method, vocabulary={"tokens": 30, "embedding_steps": 1}
     )
@@ -150,7 +139,7 @@ def test_the_template_of_the_recipe_goes_with_the_model(
         "{% for m in messages %}[{{ m.role }}] {{ m.content }}<|im_end|>{% endfor %}"
         "{% if add_generation_prompt %}[assistant]{% endif %}"
     )
-    corpus = corpus_of(conversations, "chat", tmp_path, store)
+    corpus = corpus_of(conversations, "chat", tmp_path)
     meaning = TrainMeaning(settings=Train.model_validate(TRAIN | {"objective": "sft"}), chat_template=template)
     inputs = {"foundation": foundation, "corpus": corpus}
     artifact, _ = store.obtain(train_stage, inputs, meaning, TrainExecution())
@@ -161,7 +150,7 @@ def test_the_template_of_the_recipe_goes_with_the_model(
 def test_execution_changes_nothing(
     store: Store, foundation: Model, conversations: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    corpus = corpus_of(conversations, "chat", tmp_path, store)
+    corpus = corpus_of(conversations, "chat", tmp_path)
     plain = trained(store, foundation, corpus, objective="sft")
     store.remove(plain)
     saving = TrainExecution(activation_checkpointing=True, pack_tokens=150)

@@ -49,7 +49,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 def encode(corpus: Artifact, tokenizer: PreTrainedTokenizerBase, objective: str = "sft", **given: Any) -> Encoded:
     asked = Train.model_validate({"budget": {"tokens": 1}, "objective": objective, **given})
-    return encode_corpus(corpus, "train", tokenizer, asked, lambda *_, **__: lambda done: None)
+    return encode_corpus(corpus, tokenizer, asked, lambda *_, **__: lambda done: None)
 
 
 def sequences(encoded: Encoded, example: int) -> list[tuple[list[int], list[bool]]]:

@@ -45,22 +45,12 @@ from transformers import (
     Starcoder2Config,
 )
 
+import family_sizes
 from etymon.errors import EtymonError
 from etymon.foundation.head import head_logits, hidden_states, prepare_packed
 from etymon.foundation.segments import Segments, check_packable, rope_threshold
 
-SIZES: dict[str, Any] = {
-    "vocab_size": 128,
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 256,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
+SIZES: dict[str, Any] = family_sizes.SIZES
 WINDOW = 8
 ALTERNATING = ["sliding_attention", "full_attention"]
 ROW = Segments((5, 20, 12, 9, 14, 30, 1), (-1, -1, -1, 2, 2, -1, -1))

@@ -98,6 +98,17 @@ def test_a_row_reads_each_supervised_token_where_it_is_predicted() -> None:
     assert found == [(1, 20, 1), (2, 21, 1), (1, 30, 2), (5, 2, 3), (6, 3, 3)]
 
 
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 20)), min_size=1, max_size=8))
+def test_attended_keys_are_counted_one_by_one(sizes: list[tuple[int, int]]) -> None:
+    builder = ExamplesBuilder()
+    for number, (prompt, answer) in enumerate(sizes):
+        parts = [(range(n), [True] * n) for n in (prompt, answer, answer) if n]
+        builder.add(number, [(list(ids), supervised) for ids, supervised in parts], (-1, 0, 0)[: len(parts)])
+    for found, (prompt, answer) in zip(builder.done().attended, sizes, strict=True):
+        alone = sum(position + 1 for position in range(prompt))
+        assert found == alone + 2 * sum(prompt + position + 1 for position in range(answer))
+
+
 def test_small_documents_fill_steps_well() -> None:
     lengths = np.random.default_rng(0).integers(20, 400, 3000).tolist()
     steps = steps_of_epoch(lengths, 2048, 0, 0)

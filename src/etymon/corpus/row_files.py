@@ -12,8 +12,8 @@ import pyarrow.parquet
 
 from etymon.corpus.formats import EXCERPT, Document, Read, Unread, decoded_text, described, json_lines
 from etymon.corpus.rows import EXPECTED, RowKind, fits, known_columns, parse_row
-from etymon.corpus.turns import UnusableRow
 from etymon.errors import EtymonError
+from etymon.text.rows import UnusableRow
 
 _NOT_UNDERSTOOD = frozenset({"bad-json", "bad-row", "no-known-format"})
 _Decoded = Iterator[tuple[str, Any] | Unread]

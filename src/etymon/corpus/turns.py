@@ -3,20 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from etymon.text.rows import Message
+from etymon.text.rows import Message, UnusableRow
 
 _ROLES = {"system": "system", "user": "user", "human": "user"} | dict.fromkeys(
     ("assistant", "gpt", "chatgpt", "bard", "bing", "model", "bot"), "assistant"
 )
 _TOOL_ROLES = frozenset({"tool", "function", "function_call", "observation", "ipython"})
-
-
-class UnusableRow(Exception):
-    """Why a row is left out: ``reason`` is what is counted, ``detail`` what was found in this row."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason, self.detail = reason, detail
 
 
 def turns_in(row: Mapping[str, Any], key: str) -> list[Message]:

@@ -11,6 +11,7 @@ from sqlalchemy import JSON, ForeignKey, create_engine, delete, event, select
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, OperationalError, ProgrammingError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from etymon.errors import EtymonError
 from etymon.store.artifact import Artifact
@@ -76,11 +77,23 @@ class Catalog:
             ) from error
 
     def _create_tables(self) -> None:
-        """Another process may be creating them just now: what is there already when we get to it is looked at again."""
+        """Create what is not there yet. Another process may be doing so just now.
+
+        SQLite decides ``IF NOT EXISTS`` under its lock. In PostgreSQL the slower of two fails when the other has committed.
+        """
+        tables = _Base.metadata.sorted_tables
+        creations: list[ExecutableDDLElement] = [CreateTable(table, if_not_exists=True) for table in tables]
+        creations += [CreateIndex(index, if_not_exists=True) for table in tables for index in table.indexes]
+
+        def create() -> None:
+            with self._engine.begin() as connection:
+                for creation in creations:
+                    connection.execute(creation)
+
         try:
-            _Base.metadata.create_all(self._engine)
-        except (OperationalError, ProgrammingError, IntegrityError):
-            _Base.metadata.create_all(self._engine)
+            create()
+        except (ProgrammingError, IntegrityError):
+            create()
 
     def add(self, artifact: Artifact) -> None:
         """Index an artifact; an older entry of the same name is replaced."""

@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from etymon.progress import Clock, Listener, silent
+from etymon.progress import Clock, Listener, clocks, silent
 from etymon.store.digest import value_digest
 
 
@@ -55,7 +55,7 @@ class Draft(Generic[M, X]):
 
     def clock(self, doing: str, *, total: float = 0, unit: str = "", done_before: float = 0) -> Clock:
         """Progress of one activity of this stage."""
-        return Clock(self.listener, self.stage, doing, total=total, unit=unit, done_before=done_before)
+        return clocks(self.listener, self.stage)(doing, total=total, unit=unit, done_before=done_before)
 
 
 @dataclass(frozen=True)

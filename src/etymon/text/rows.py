@@ -8,6 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 
+class UnusableRow(Exception):
+    """Why a row is left out: ``reason`` is what is counted, ``detail`` what was found in this row."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+
 @dataclass(frozen=True)
 class Message:
     """One turn of a conversation; ``role`` is system, user or assistant."""

@@ -42,12 +42,6 @@ class Work:
     attended: float
     """Keys that a token attends to, itself included, in the mean over all tokens."""
 
-    @staticmethod
-    def of_documents(lengths: list[int], supervised: int) -> "Work":
-        """Of whole documents under full causal attention: token i of n attends to i keys."""
-        tokens = sum(lengths)
-        return Work(tokens, supervised, sum(n * (n + 1) / 2 for n in lengths) / tokens)
-
 
 def count_matrices(network: Any) -> Matrices:
     """Count a Transformers network, with or without adapters. A tied head is counted as head."""
@@ -77,12 +71,6 @@ def training_flop(work: Work, matrices: Matrices) -> float:
     head = (6 if matrices.head_trained else 4) * matrices.head * work.supervised
     attention = 6 * matrices.layers * matrices.width * work.attended
     return head + work.tokens * (6 * matrices.trained + 4 * matrices.frozen + attention)
-
-
-def forward_flop(work: Work, matrices: Matrices) -> float:
-    """Of a pass without gradients: a reference model's, or a validation."""
-    attention = 2 * matrices.layers * matrices.width * work.attended
-    return 2 * matrices.head * work.supervised + work.tokens * (2 * (matrices.trained + matrices.frozen) + attention)
 
 
 @dataclass(frozen=True)

@@ -46,18 +46,17 @@ class BestModel:
             if path != final and constant == progress.constant:
                 shutil.rmtree(path, ignore_errors=True)
 
-    def restore(self, steps_planned: int, decay_start: int, parameters: Mapping[str, nn.Parameter]) -> int:
-        """Put the best parameters back; returns their step. Where no loss was finite, the last ones stay: returns 0."""
+    def restore(self, steps_planned: int, decay_start: int, parameters: Mapping[str, nn.Parameter]) -> None:
+        """Put the best parameters back; where no loss was finite, the last ones stay."""
         self._ranks.wait()
         kept = self._kept(steps_planned, decay_start)
         if not kept:
-            return 0
+            return
         path, *_ = kept[0]
         saved = load_file(path / "parameters.safetensors")
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(saved[name])
-        return int(path.name.split("-")[1])
 
     def _kept(self, steps_planned: int, decay_start: int) -> list[tuple[Path, float, bool]]:
         """What serves a run of this length, the best first: folder, loss, whether it is of a constant part."""

@@ -5,7 +5,7 @@ Under ``torchrun`` every rank goes through ``fit``; rank 0 alone writes.
 
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from torch import Tensor
 from etymon.errors import EtymonError
 from etymon.foundation.facts import describe_model
 from etymon.foundation.model import Model
-from etymon.progress import Clock
+from etymon.progress import Clock, Clocks, clocks, silent
 from etymon.store import Artifact, Draft
 from etymon.store.artifact import load_artifact
 from etymon.train.account import Account, Hardware, Work, count_matrices, hardware, training_flop
@@ -35,8 +35,6 @@ from etymon.train.stage import TrainExecution, TrainMeaning, checkpoint_key, tra
 from etymon.train.step import Trainee
 from etymon.train.track import Trackers, open_trackers
 from etymon.train.trainee import lesson_of, make_trainee, whole_parameters
-
-ClockOf = Callable[..., Clock]
 
 
 @dataclass(frozen=True)
@@ -82,16 +80,12 @@ def follow() -> None:
             )
         foundation = describe_model(task.foundation, name=task.name, source=task.name)
         with TemporaryDirectory() as work:
-            fit(task, foundation, load_artifact(task.corpus), ranks, Path(work), _silent)
+            fit(task, foundation, load_artifact(task.corpus), ranks, Path(work), clocks(silent, "train"))
 
 
 def release() -> None:
     """Tell the other ranks that there is nothing more to train."""
     join().tell(None)
-
-
-def _silent(doing: str, *, total: float = 0, unit: str = "", done_before: float = 0) -> Clock:
-    return Clock(lambda report: None, "train", doing, total=total, unit=unit, done_before=done_before)
 
 
 @dataclass(frozen=True)
@@ -108,7 +102,7 @@ class Fitted:
     """What trackers could not do."""
 
 
-def fit(task: Task, foundation: Model, corpus: Artifact, ranks: Ranks, work: Path, clock_of: ClockOf) -> Fitted:
+def fit(task: Task, foundation: Model, corpus: Artifact, ranks: Ranks, work: Path, clock_of: Clocks) -> Fitted:
     """Train. Every rank computes the same plan and its own rows."""
     meaning, settings = task.meaning, task.meaning.settings
     label = f"{task.name}-{settings.objective}-{meaning.start}-seed{settings.seed}"
@@ -118,7 +112,7 @@ def fit(task: Task, foundation: Model, corpus: Artifact, ranks: Ranks, work: Pat
 
 
 def _fit(
-    task: Task, foundation: Model, corpus: Artifact, ranks: Ranks, work: Path, clock_of: ClockOf, trackers: Trackers
+    task: Task, foundation: Model, corpus: Artifact, ranks: Ranks, work: Path, clock_of: Clocks, trackers: Trackers
 ) -> Fitted:
     meaning, execution = task.meaning, task.execution
     prepared = prepare(foundation, corpus, meaning, work, clock_of)

@@ -14,12 +14,13 @@ from transformers import PreTrainedTokenizerBase
 
 from etymon.errors import EtymonError
 from etymon.foundation.documents import document_marks, text_ids
+from etymon.progress import Clocks
 from etymon.recipe import Train
 from etymon.store import Artifact
-from etymon.text.rows import Row
+from etymon.text.rows import Row, UnusableRow
 from etymon.train.examples import Examples, ExamplesBuilder, Ids
 from etymon.train.packing import split_points
-from etymon.train.row_tokens import RowTokens, UnusableRow, tokenize_rows
+from etymon.train.row_tokens import RowTokens, tokenize_rows
 
 _BATCH = 1024
 _KIND = {"sft": "conversation", "dpo": "pair", "orpo": "pair", "kto": "judged"}
@@ -64,16 +65,15 @@ Tick = Callable[[float], None]
 
 def encode_corpus(
     corpus: Artifact,
-    side: str,
     tokenizer: PreTrainedTokenizerBase,
     settings: Train,
-    clock: Callable[..., Tick],
+    clock: Clocks,
 ) -> Encoded:
-    """The examples of one side (``train`` or ``heldout``) of a corpus, in the order of document ids.
+    """The examples of a corpus's training documents, in the order of their ids.
 
     Raises EtymonError where the corpus has nothing the objective can learn from.
     """
-    table = parquet.read_table(corpus.file(f"{side}.parquet"), columns=["id", "source", "unit", "text", "row"])
+    table = parquet.read_table(corpus.file("train.parquet"), columns=["id", "source", "unit", "text", "row"])
     documents = table.sort_by("id").to_pylist()
     names = [f"{each['source']}/{each['unit']}" for each in documents]
     tick = clock("tokenizing", total=len(documents), unit="documents")

@@ -40,10 +40,6 @@ class Optimizer:
 
     parts: tuple[torch.optim.Optimizer, ...]
 
-    @property
-    def parameters(self) -> list[nn.Parameter]:
-        return [parameter for group in self._groups() for parameter in group["params"]]
-
     def set_learning_rate(self, rate: float) -> None:
         for group in self._groups():
             group["lr"] = rate

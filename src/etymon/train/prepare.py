@@ -1,6 +1,5 @@
 """What is ready before the network is: tokenizer, examples, the plan of every step. Cheap enough to look at a recipe with."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,14 +13,15 @@ from etymon.errors import EtymonError
 from etymon.foundation.model import Model
 from etymon.foundation.network import load_tokenizer
 from etymon.foundation.vocabulary import NewToken, extend_tokenizer
+from etymon.progress import Clocks
 from etymon.recipe import Train
 from etymon.store import Artifact
+from etymon.text.rows import Row
 from etymon.train.encode import Encoded, encode_corpus
 from etymon.train.packing import Plan, plan_steps
 from etymon.train.stage import TrainMeaning
 from etymon.train.vocabulary import learn_tokens
 
-ClockOf = Callable[..., Callable[[float], None]]
 _LEARNED_FROM = 10_000_000
 """Characters; learning tokens takes about 130 bytes of memory for each."""
 
@@ -45,11 +45,11 @@ class Prepared:
         return self.meaning.settings
 
 
-def prepare(foundation: Model, corpus: Artifact, meaning: TrainMeaning, folder: Path, clock: ClockOf) -> Prepared:
+def prepare(foundation: Model, corpus: Artifact, meaning: TrainMeaning, folder: Path, clock: Clocks) -> Prepared:
     """Tokenizer, examples and plan. ``folder`` is where a tokenizer that grows is written."""
     settings = meaning.settings
     tokenizer, new = tokenizer_for(foundation, corpus, meaning, folder, clock)
-    encoded = encode_corpus(corpus, "train", tokenizer, settings, clock)
+    encoded = encode_corpus(corpus, tokenizer, settings, clock)
     trains = _trains(encoded, settings)
     lengths = np.where(trains, encoded.examples.lengths, 0)
     used = np.flatnonzero(lengths)
@@ -65,7 +65,7 @@ def prepare(foundation: Model, corpus: Artifact, meaning: TrainMeaning, folder: 
 
 
 def tokenizer_for(
-    foundation: Model, corpus: Artifact, meaning: TrainMeaning, folder: Path, clock: ClockOf
+    foundation: Model, corpus: Artifact, meaning: TrainMeaning, folder: Path, clock: Clocks
 ) -> tuple[PreTrainedTokenizerBase, list[NewToken]]:
     """The foundation's tokenizer with the recipe's template and new tokens."""
     tokenizer = load_tokenizer(foundation)
@@ -100,7 +100,7 @@ def _sample(corpus: Artifact, seed: int) -> list[str]:
 def _plain(corpus: Artifact) -> bool:
     """Whether every row of the corpus is plain text, for which no template is needed."""
     rows = parquet.read_table(corpus.file("train.parquet"), columns=["row"])["row"].to_pylist()
-    return all(row is not None and row.startswith('{"prompt": "') for row in rows)
+    return all(row is not None and isinstance(Row.from_json(row).prompt, str) for row in rows)
 
 
 def _trains(encoded: Encoded, settings: Train) -> NDArray[np.bool_]:

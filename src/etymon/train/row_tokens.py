@@ -14,18 +14,10 @@ from transformers import PreTrainedTokenizerBase
 
 from etymon.foundation.documents import document_marks
 from etymon.foundation.template import TemplateFailure, answer_spans
-from etymon.text.rows import Message, Row
+from etymon.text.rows import Message, Row, UnusableRow
 
 APART = "answer-tokenized-by-itself"
 """The note of a row in which a token would have joined a prompt and its answer."""
-
-
-class UnusableRow(Exception):
-    """Why a row gives no example."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason)
-        self.reason, self.detail = reason, detail
 
 
 @dataclass(frozen=True)

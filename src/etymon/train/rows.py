@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from transformers import PreTrainedTokenizerBase
 
 from etymon.foundation.model import Model
-from etymon.progress import Clock, silent
+from etymon.progress import clocks, silent
 from etymon.store import Artifact
 from etymon.train.prepare import Prepared, prepare
 from etymon.train.stage import TrainMeaning
@@ -19,7 +19,7 @@ def rendered_rows(model: Model, corpus: Artifact, trained: Artifact, count: int)
     known = meaning.settings.model_copy(update={"vocabulary": None})  # the trained model's tokenizer has the new tokens
     meaning = meaning.model_copy(update={"settings": known})
     with TemporaryDirectory() as work:
-        prepared = prepare(model, corpus, meaning, Path(work), _quiet)
+        prepared = prepare(model, corpus, meaning, Path(work), clocks(silent, "show"))
     seen = [(number, example) for number, step in enumerate(prepared.plan.steps, start=1) for example in step]
     return [f"--- step {number}, {render_example(prepared, example)}" for number, example in seen[:count]]
 
@@ -49,7 +49,3 @@ def _marked(tokenizer: PreTrainedTokenizerBase, before: list[int], ids: list[int
         shown += longer[len(text) :] if learned else f"⟦{longer[len(text) :]}⟧"
         text = longer
     return shown
-
-
-def _quiet(doing: str, *, total: float = 0, unit: str = "") -> Clock:
-    return Clock(silent, "show", doing, total=total, unit=unit)

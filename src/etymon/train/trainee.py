@@ -14,13 +14,14 @@ from etymon.foundation.head import prepare_packed
 from etymon.foundation.network import load_network, random_network
 from etymon.foundation.segments import check_packable, rope_threshold
 from etymon.foundation.vocabulary import extend_network
+from etymon.progress import Clocks
 from etymon.train.adapters import add_adapter
 from etymon.train.examples import Examples
 from etymon.train.fused_lora import fuse_adapters
 from etymon.train.objectives import counted_tokens, objective_of
 from etymon.train.optimizer import make_optimizer
 from etymon.train.parallel import Ranks, shard
-from etymon.train.prepare import ClockOf, Prepared
+from etymon.train.prepare import Prepared
 from etymon.train.quantized import load_quantized
 from etymon.train.reference import remembered
 from etymon.train.stage import TrainExecution
@@ -87,7 +88,7 @@ def make_network(prepared: Prepared, execution: TrainExecution) -> PreTrainedMod
     return adapted
 
 
-def lesson_of(prepared: Prepared, trainee: Trainee, folder: Path, clock_of: ClockOf) -> Lesson:
+def lesson_of(prepared: Prepared, trainee: Trainee, folder: Path, clock_of: Clocks) -> Lesson:
     """The examples with what the objective needs: log-probabilities under the model as it is now, before the first step."""
     settings, encoded = prepared.settings, prepared.encoded
     objective = objective_of(settings)
