@@ -204,7 +204,7 @@ RECIPES = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(recipe=RECIPES)
 def test_a_recipe_written_and_read_is_the_same(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("round") / "recipe.yaml"
@@ -212,7 +212,7 @@ def test_a_recipe_written_and_read_is_the_same(recipe: Recipe, tmp_path_factory:
     assert load_recipe(path) == recipe
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     value=st.one_of(
         st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.lists(st.integers(), max_size=2)

@@ -59,7 +59,7 @@ request = st.builds(
 
 
 @given(st.lists(request, min_size=1, max_size=12), st.integers(8, 40), st.integers(1, 90))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_scores_equal_plain_ones_with_a_sliding_window(mistral, requests, longest, row_tokens):
     assert_equal_scores(mistral, requests, longest, row_tokens)
 

@@ -81,7 +81,7 @@ def test_impossible_headers_are_refused(tmp_path: Path, content: bytes, says: st
 
 
 @given(share=st.floats(0, 1, exclude_max=True))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_truncation_is_refused(tiny: Path, share: float) -> None:
     whole = tiny.read_bytes()
     path = tiny.with_name("truncated.gguf")
@@ -91,7 +91,7 @@ def test_every_truncation_is_refused(tiny: Path, share: float) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_mutated_file_is_read_or_refused(tiny: Path, data: st.DataObject) -> None:
     whole = bytearray(tiny.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):

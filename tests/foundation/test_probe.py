@@ -4,10 +4,10 @@ import pytest
 import torch
 from transformers import (
     AutoModelForCausalLM,
-    FalconConfig,
     Gemma2Config,
     GraniteConfig,
     LlamaConfig,
+    MptConfig,
     Phi3Config,
     PreTrainedConfig,
     PreTrainedModel,
@@ -53,8 +53,8 @@ def test_packed_rows_are_clean_and_the_default_path_is_not(config: PreTrainedCon
 
 
 def test_a_leak_is_seen() -> None:
-    """Falcon's attention is its own and sees the whole row; ``prepare_packed`` refuses it for that."""
-    config = FalconConfig(vocab_size=128, hidden_size=64, num_hidden_layers=2, num_attention_heads=4)
+    """MPT weighs by distance along the whole row, with an attention of its own; ``prepare_packed`` refuses it for that."""
+    config = MptConfig(vocab_size=128, d_model=64, n_layers=2, n_heads=4, max_seq_len=256)
     probe = probe_contamination(network_of(config), DOCUMENTS)
     assert not probe.clean
     assert probe.largest_logit_change > 0.01

@@ -77,7 +77,7 @@ def test_a_stump_is_refused(tmp_path: Path, size: int) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_mutated_file_is_refused_or_holds_what_the_library_finds(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
@@ -100,7 +100,7 @@ def test_a_mutated_file_is_refused_or_holds_what_the_library_finds(
 
 
 @given(shapes=st.lists(st.lists(st.integers(0, 5), max_size=3).map(tuple), max_size=6))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_what_is_written_is_what_the_library_reads(
     tmp_path_factory: pytest.TempPathFactory, shapes: list[tuple[int, ...]]
 ) -> None:

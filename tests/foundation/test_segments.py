@@ -99,7 +99,7 @@ def test_a_document_never_sees_its_neighbours(config: PreTrainedConfig) -> None:
     choices=st.lists(st.integers(0, 100), min_size=7, max_size=7),
     window=st.none() | st.integers(1, 9),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_tree_equals_masked_attention(lengths: list[int], choices: list[int], window: int | None) -> None:
     parents = tuple(choice % (i + 1) - 1 for i, choice in enumerate(choices[: len(lengths)]))
     segments = Segments(tuple(lengths), parents)

@@ -135,7 +135,7 @@ def test_both_without_names_is_inconclusive_with_the_reason(tmp_path: Path, base
     assert "do not group the tensors into layers" in lineage.reasons[0]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seeds=st.tuples(*[st.integers(0, 2**32 - 1)] * 3))
 def test_any_reordering_traces_back_and_is_undone(
     tmp_path_factory: pytest.TempPathFactory, base: Tensors, seeds: tuple[int, int, int]

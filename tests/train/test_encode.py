@@ -288,7 +288,7 @@ Contents = st.lists(
 
 
 @given(Contents)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_character_is_lost_and_every_prompt_is_the_servers(
     tiny_tokenizer: PreTrainedTokenizerFast, contents: list[str]
 ) -> None:

@@ -152,7 +152,7 @@ def test_the_learner_takes_the_most_frequent_pair_each_time(some_texts: list[str
     assert [token.merge for token in learn_tokens(tokenizer, texts, 60)] == counted_anew(tokenizer, texts, 60)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.text("ab山水 ", max_size=12), min_size=1, max_size=6), st.randoms())
 def test_learning_follows_counts_and_not_the_order_of_texts(texts: list[str], random: object) -> None:
     tokenizer = _plain()
