@@ -10,11 +10,15 @@ from transformers import AutoModelForCausalLM
 
 from etymon.foundation.aliases import ALIASES
 from etymon.foundation.model import DeclaredParent, ModelFacts
+from etymon.foundation.network import load_tokenizer
+from etymon.foundation.sources import open_model
+from etymon.foundation.vocabulary import extend_network
 from etymon.recipe import Lora
 from etymon.train.account import Account, Matrices, Work, count_matrices, hardware, training_flop
 from etymon.train.adapters import add_adapter
 from etymon.train.base_compute import PRETRAININGS, pretraining_flop, pretraining_of
 from etymon.train.energy import Counter, Energy, EnergyMeter, open_meter, rapl_counters
+from etymon.train.vocabulary import learn_tokens
 
 LAYER = 64 * 64 + 2 * 32 * 64 + 64 * 64 + 3 * 192 * 64
 """Scalars in the matrices of a layer of the tiny LLaMA: q, k and v, o, gate and up and down."""
@@ -34,6 +38,18 @@ def test_matrices_with_adapters(tiny_llama: Path) -> None:
     adapters = 3 * 4 * ((64 + 64) * 2 + (64 + 32) * 2 + (64 + 192) * 3)
     found = count_matrices(add_adapter(network(tiny_llama), Lora(rank=4), seed=0))
     assert found == Matrices(trained=adapters, frozen=3 * LAYER, head=512 * 64, head_trained=False, layers=3, width=64)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_matrices_with_adapters_and_new_tokens(make_llama: Callable[..., Path], some_texts: list[str], tied: bool) -> None:
+    """The new rows are trained, the embedding they belong to is not a matrix that is multiplied."""
+    folder = make_llama(tie_word_embeddings=tied)
+    grown, new = network(folder), learn_tokens(load_tokenizer(open_model(str(folder))), some_texts, 20)
+    extend_network(grown, new)
+    adapters, rows = 3 * 4 * ((64 + 64) * 2 + (64 + 32) * 2 + (64 + 192) * 3), 20 * 64 * (1 if tied else 2)
+    found = count_matrices(add_adapter(grown, Lora(rank=4), 0, new))
+    head = (512 + 20) * 64
+    assert found == Matrices(adapters + rows, frozen=3 * LAYER, head=head, head_trained=False, layers=3, width=64)
 
 
 def test_flop_by_hand() -> None:

@@ -45,7 +45,7 @@ class Work:
 
 def count_matrices(network: Any) -> Matrices:
     """Count a Transformers network, with or without adapters. A tied head is counted as head."""
-    embedding, head = network.get_input_embeddings().weight, network.get_output_embeddings().weight
+    embedding, head = _largest(network.get_input_embeddings()), _largest(network.get_output_embeddings())
     counted = {True: 0, False: 0}
     for parameter in network.parameters():
         if parameter.ndim >= 2 and parameter is not embedding and parameter is not head:
@@ -59,6 +59,11 @@ def count_matrices(network: Any) -> Matrices:
         layers=config.num_hidden_layers,
         width=config.hidden_size,
     )
+
+
+def _largest(module: nn.Module) -> nn.Parameter:
+    """The matrix itself, whatever an adapter put around it. (``module.weight`` would be added up anew from both.)"""
+    return max(module.parameters(), key=lambda parameter: parameter.numel())
 
 
 def training_flop(work: Work, matrices: Matrices) -> float:

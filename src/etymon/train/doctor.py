@@ -15,6 +15,7 @@ from torch.distributed.tensor import DTensor
 
 from etymon.errors import EtymonError
 from etymon.foundation.documents import document_marks
+from etymon.foundation.vocabulary import embedding_parameters
 from etymon.train.encode import Dropped
 from etymon.train.finding import Finding
 from etymon.train.prepare import Prepared
@@ -112,7 +113,7 @@ def _supervised(prepared: Prepared) -> Finding:
 
 def _vocabulary(prepared: Prepared, trainee: Trainee) -> list[Finding]:
     examples, tokenizer = prepared.encoded.examples, prepared.tokenizer
-    rows = trainee.network.get_input_embeddings().weight.shape[0]
+    rows = len(embedding_parameters(trainee.network)[0])
     remedy = "The tokenizer belongs to another model; fetch the foundation again."
     largest = int(examples.ids.max())
     if largest >= rows:
