@@ -147,7 +147,10 @@ class Checkpoints:
         path, progress = found
         whole = (path / _TENSORS).exists()
         if whole and self._sharded:
-            raise EtymonError(f"{path} was written by ranks that held the whole model.", "Set execution.parallel: replicate.")
+            raise EtymonError(
+                f"{path} was written by ranks that held the whole model; shards cannot continue from it.",
+                f"Set execution.parallel: replicate, or remove {path} to train anew.",
+            )
         state.load(load_file(path / _TENSORS) if whole else _load_sharded(path, state))
         return progress, json.loads((path / "state.json").read_text("utf-8"))["metrics"]
 

@@ -106,3 +106,12 @@ def shard(network: nn.Module, layers: Iterable[nn.Module], ranks: Ranks) -> nn.M
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(True)
     return network
+
+
+def divide_again(network: nn.Module) -> None:
+    """Divide again what forward passes left gathered, the root's parameters, as no backward pass came after them.
+
+    Until then changes of the shards do not reach the network. Does nothing to a network that is not divided.
+    """
+    if isinstance(network, FSDPModule):
+        network.reshard()

@@ -21,7 +21,7 @@ from etymon.train.objectives import Objective, Step
 from etymon.train.optimizer import Optimizer
 from etymon.train.packed import PackedRow, pack_row, segment_log_probabilities
 from etymon.train.packing import packs_of_step, share_of_rank
-from etymon.train.parallel import Ranks
+from etymon.train.parallel import Ranks, divide_again
 
 Result = TypeVar("Result")
 
@@ -160,6 +160,7 @@ def mean_loss(trainee: Trainee, lesson: Lesson, examples: Sequence[int]) -> floa
         for row, weight, _ in _rows(trainee, lesson, examples):
             with _autocast(trainee):
                 total += weight * float(trainee.body(row.to(trainee.network.device), counts)[0])
+    divide_again(trainee.body)
     trainee.network.train()
     return float(trainee.ranks.sum(torch.tensor(total, dtype=torch.float64)))
 
@@ -174,6 +175,7 @@ def log_probabilities(
         found_S[segments] += weight * of_row
         done += len(segments)
         tick(min(len(examples), len(examples) * done * trainee.ranks.size / max(1, len(found_S))))
+    divide_again(trainee.body)
     return trainee.ranks.sum(found_S)
 
 

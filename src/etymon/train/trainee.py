@@ -15,6 +15,7 @@ from etymon.foundation.network import load_network, random_network
 from etymon.foundation.segments import check_packable, rope_threshold
 from etymon.foundation.vocabulary import extend_network
 from etymon.progress import Clocks
+from etymon.recipe import Train
 from etymon.train.adapters import add_adapter
 from etymon.train.examples import Examples
 from etymon.train.fused_lora import fuse_adapters
@@ -30,10 +31,12 @@ from etymon.train.step import Lesson, RowLoss, Trainee, log_probabilities
 
 def make_trainee(prepared: Prepared, execution: TrainExecution, ranks: Ranks) -> Trainee:
     """The network on its device, with what is trained, its optimizer, and its ranks."""
-    network = make_network(prepared, execution)
     settings = prepared.settings
-    body: nn.Module = RowLoss(network, objective_of(settings))
     sharded = execution.parallel == "shard" and ranks.size > 1
+    if sharded:
+        _check_shardable(settings)
+    network = make_network(prepared, execution)
+    body: nn.Module = RowLoss(network, objective_of(settings))
     if execution.activation_checkpointing:
         network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     layers = decoder_layers(network)
@@ -41,11 +44,6 @@ def make_trainee(prepared: Prepared, execution: TrainExecution, ranks: Ranks) ->
         for layer in layers:
             layer.compile()
     if sharded:
-        if settings.optimizer != "adamw" or (settings.validation and settings.validation.keep == "best"):
-            raise EtymonError(
-                "execution.parallel: shard trains with the optimizer adamw and keeps the last model.",
-                "Set train.optimizer: adamw and train.validation.keep: last, or execution.parallel: replicate.",
-            )
         body = shard(body, layers, ranks)  # which moves each part to its device
     elif settings.method != "qlora":
         network.to(execution.device)
@@ -60,6 +58,20 @@ def make_trainee(prepared: Prepared, execution: TrainExecution, ranks: Ranks) ->
         getattr(torch, settings.dtype),
         execution.pack_tokens,
     )
+
+
+def _check_shardable(settings: Train) -> None:
+    """Raise EtymonError for what sharded ranks cannot do."""
+    keeps_best = settings.validation is not None and settings.validation.keep == "best"
+    for wanted, refused, instead in (
+        (settings.optimizer != "adamw", f"train.optimizer: {settings.optimizer}", "train.optimizer: adamw"),
+        (keeps_best, "train.validation.keep: best", "train.validation.keep: last"),
+        (settings.method == "qlora", "train.method: qlora", "train.method: lora"),
+    ):
+        if wanted:
+            raise EtymonError(
+                f"execution.parallel: shard does not go with {refused}.", f"Set {instead}, or execution.parallel: replicate."
+            )
 
 
 def make_network(prepared: Prepared, execution: TrainExecution) -> PreTrainedModel:
