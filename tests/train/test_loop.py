@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,12 +20,15 @@ from training import (
 from transformers import AutoModelForCausalLM
 
 from etymon.errors import EtymonError
+from etymon.foundation.network import load_tokenizer
+from etymon.foundation.sources import open_model
 from etymon.recipe import Train
 from etymon.train import adapters
 from etymon.train.adapters import merge_adapter
 from etymon.train.examples import Examples
 from etymon.train.loop import StepMetrics
 from etymon.train.step import forward_backward, mean_loss
+from etymon.train.vocabulary import learn_tokens
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +126,29 @@ def test_resume_is_exact_for_other_settings(
     seen: list[int] = []
     run_training(resumed, documents, tmp_path / "cut", settings, on_step=lambda metrics: seen.append(metrics.step))
     assert seen[0] > 1
+    assert_same_weights(whole.network, resumed.network)
+
+
+@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+@pytest.mark.parametrize(("kill_after", "resume_at"), [(3, 2), (6, 2), (5, 4), (8, 6)])
+def test_resume_is_exact_across_the_end_of_embedding_steps(
+    tiny_llama: Path, some_texts: list[str], tmp_path: Path, kill_after: int, resume_at: int, lora: bool
+) -> None:
+    """The first four steps train embeddings alone. Killed before their end or after it, resumed before, at or after it."""
+    settings = with_settings(vocabulary={"tokens": 20, "embedding_steps": 4})
+    new = learn_tokens(load_tokenizer(open_model(str(tiny_llama))), some_texts, 20)
+    documents = random_documents(vocabulary=new[-1].id + 1)
+    execution = EXECUTION.model_copy(update={"keep_checkpoints": 9})
+    whole, cut, resumed = (trainee_of(tiny_llama, settings, lora=lora, new_tokens=new) for _ in range(3))
+    run_training(whole, documents, tmp_path / "whole", settings)
+    with pytest.raises(Killed):
+        run_training(cut, documents, tmp_path / "cut", settings, on_step=killed_after(kill_after), execution=execution)
+    for path in (tmp_path / "cut").glob("step-*"):
+        if int(path.name.removeprefix("step-")) > resume_at:
+            shutil.rmtree(path)
+    seen: list[int] = []
+    run_training(resumed, documents, tmp_path / "cut", settings, on_step=lambda metrics: seen.append(metrics.step))
+    assert seen[0] == resume_at + 1
     assert_same_weights(whole.network, resumed.network)
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from torch.nn.functional import logsigmoid
-from training import SETTINGS, lesson_of, random_pairs, run_training, trainee_of
+from training import SETTINGS, judged, lesson_of, random_pairs, run_training, trainee_of
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from etymon.recipe import Train
-from etymon.train.examples import Examples, ExamplesBuilder
+from etymon.train.examples import Examples
 from etymon.train.step import Lesson, forward_backward
 
 
@@ -79,18 +79,6 @@ def test_packed_pairs_equal_separate_sequences(make_llama: Callable[..., Path], 
     for name, parameter in trainee.parameters.items():
         difference = (parameter.grad - gradients[name].grad).norm() / gradients[name].grad.norm()
         assert difference <= 1e-4, name
-
-
-def judged(count: int, seed: int) -> tuple[Examples, Examples]:
-    """Prompts with an answer that was liked or not; and the same prompts with the answers of others."""
-    pairs = random_pairs(count, seed)
-    own, others = ExamplesBuilder(), ExamplesBuilder()
-    for i in range(count):
-        first, answer, other = (pairs.segment(s)[0].tolist() for s in pairs.segments_of(i))
-        prompt = (first, [False] * len(first))
-        own.add(i, [prompt, (answer, [True] * len(answer))], (-1, 0), liked=i % 3 > 0)
-        others.add(i, [prompt, (other, [True] * len(other))], (-1, 0))
-    return own.done(), others.done()
 
 
 def test_kto_equals_its_formula(make_llama: Callable[..., Path]) -> None:

@@ -8,6 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from etymon.foundation.head import prepare_packed
+from etymon.foundation.vocabulary import NewToken, extend_network
 from etymon.recipe import Lora, Train
 from etymon.train.adapters import add_adapter
 from etymon.train.checkpoint import Checkpoints
@@ -26,12 +27,12 @@ SETTINGS = Train.model_validate(
 EXECUTION = TrainExecution(pack_tokens=96, checkpoint_minutes=1e-9)
 
 
-def random_documents(count: int = 40, seed: int = 0) -> Examples:
+def random_documents(count: int = 40, seed: int = 0, vocabulary: int = 500) -> Examples:
     """Documents of random tokens, 4 to 89 long, cut at 64."""
     random = np.random.default_rng(seed)
     builder = ExamplesBuilder()
     for number, length in enumerate(random.integers(4, 90, count)):
-        builder.add_pieces(number, random.integers(3, 500, length).astype(np.int32), split_points(int(length), 64))
+        builder.add_pieces(number, random.integers(3, vocabulary, length).astype(np.int32), split_points(int(length), 64))
     return builder.done()
 
 
@@ -43,6 +44,18 @@ def random_pairs(count: int = 24, seed: int = 0) -> Examples:
         parts = [random.integers(3, 500, n).tolist() for n in random.integers(2, 20, 3)]
         builder.add(number, [(ids, [place > 0] * len(ids)) for place, ids in enumerate(parts)], (-1, 0, 0))
     return builder.done()
+
+
+def judged(count: int, seed: int) -> tuple[Examples, Examples]:
+    """Prompts with an answer that was liked or not; and the same prompts with the answers of others."""
+    pairs = random_pairs(count, seed)
+    own, others = ExamplesBuilder(), ExamplesBuilder()
+    for i in range(count):
+        first, answer, other = (pairs.segment(s)[0].tolist() for s in pairs.segments_of(i))
+        prompt = (first, [False] * len(first))
+        own.add(i, [prompt, (answer, [True] * len(answer))], (-1, 0), liked=i % 3 > 0)
+        others.add(i, [prompt, (other, [True] * len(other))], (-1, 0))
+    return own.done(), others.done()
 
 
 def packed_network(folder: Path) -> PreTrainedModel:
@@ -57,11 +70,13 @@ def trainee_of(
     lora: bool = False,
     dropout: float = 0.1,
     ranks: Ranks | None = None,
+    new_tokens: Sequence[NewToken] = (),
 ) -> Trainee:
     torch.manual_seed(0)
     network = packed_network(folder)
+    extend_network(network, new_tokens)
     if lora:
-        network = add_adapter(network, Lora(rank=4, dropout=dropout), seed=0)
+        network = add_adapter(network, Lora(rank=4, dropout=dropout), 0, new_tokens)
     parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
     body = RowLoss(network, objective_of(settings))
     optimizer = make_optimizer(parameters, settings)
