@@ -1,6 +1,6 @@
 """Etymon's training on given rows: every optimizer step is one pass over all rows.
 
-Arguments: model folder, rows (json: see ``train.py``), float32|bfloat16, steps, full|lora|lora-qv, sft|dpo.
+Arguments: model folder, rows (json: see ``train.py``), float32|bfloat16, steps, full|lora|lora-qv, sft|dpo, learning rate.
 """
 
 import json
@@ -24,9 +24,11 @@ from etymon.train.optimizer import make_optimizer
 from etymon.train.parallel import Ranks
 from etymon.train.step import Lesson, RowLoss, Trainee, log_probabilities, train_step
 
-folder, rows_path, dtype, steps, method, objective = sys.argv[1:7]
+folder, rows_path, dtype, steps, method, objective, rate = sys.argv[1:8]
 rows = json.loads(Path(rows_path).read_text("utf-8"))
-settings = Train.model_validate({"budget": {"tokens": 1}, "objective": objective, "learning_rate": 1e-9, "warmup_steps": 0})
+settings = Train.model_validate(
+    {"budget": {"tokens": 1}, "objective": objective, "warmup_steps": 0, "weight_decay": 0, "betas": [0.9, 0.999]}
+)
 builder = ExamplesBuilder()
 for number, row in enumerate(rows):
     prompt = (row["prompt"], [False] * len(row["prompt"]))
@@ -55,7 +57,7 @@ reference_seconds = time.monotonic() - begun
 seconds, losses = [], []
 for _ in range(int(steps)):
     begun = time.monotonic()
-    loss, _norm, _extra = train_step(trainee, lesson, everything, 1e-9, 1.0)
+    loss, _norm, _extra = train_step(trainee, lesson, everything, float(rate), 1.0)
     optimizer.step()
     optimizer.zero_grad()
     seconds.append(time.monotonic() - begun)

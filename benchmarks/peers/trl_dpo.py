@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
+from step_times import Times
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import DPOConfig, DPOTrainer
-from trl_times import Times
 
 from common import peak_bytes
 

@@ -1,6 +1,6 @@
 """TRL's SFTTrainer on given rows: every optimizer step is one pass over all rows. Run in the peer's environment.
 
-Arguments: model folder, rows (json: see ``train.py``), float32|bfloat16, padded|packed, steps.
+Arguments: model folder, rows (json: see ``train.py``), float32|bfloat16, padded|packed, steps, learning rate.
 """
 
 import json
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
+from step_times import Times
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
-from trl_times import Times
 
 from common import peak_bytes
 
-folder, rows_path, dtype, layout, steps = sys.argv[1:6]
+folder, rows_path, dtype, layout, steps, rate = sys.argv[1:7]
 rows = json.loads(Path(rows_path).read_text("utf-8"))
 ids = [row["prompt"] + row["answers"][0] for row in rows]
 masks = [[0] * len(row["prompt"]) + [1] * len(row["answers"][0]) for row in rows]
@@ -30,7 +30,7 @@ times = Times()
 with tempfile.TemporaryDirectory() as output:
     settings = SFTConfig(
         output_dir=output, max_length=length, packing=packing, per_device_train_batch_size=2 if packing else batch,
-        gradient_accumulation_steps=batches, max_steps=int(steps), learning_rate=1e-9, lr_scheduler_type="constant",
+        gradient_accumulation_steps=batches, max_steps=int(steps), learning_rate=float(rate), lr_scheduler_type="constant",
         logging_steps=1, save_strategy="no", report_to=[], bf16=dtype == "bfloat16", use_cpu=True, disable_tqdm=True,
         gradient_checkpointing=False, dataloader_drop_last=False, shuffle_dataset=False, completion_only_loss=True,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What TRL's trainers tell of every optimizer step. Run in the peer's environment."""
+"""What trainers built on Transformers' Trainer tell of every optimizer step. Run in the peer's environment."""
 
 import time
 from typing import Any
@@ -12,6 +12,9 @@ class Times(TrainerCallback):
     def __init__(self) -> None:
         self.seconds: list[float] = []
         self.logs: list[dict[str, Any]] = []
+
+    def on_train_begin(self, *args, train_dataloader=None, **kwargs):
+        self.dataset = train_dataloader.dataset
 
     @property
     def losses(self) -> list[float]:
