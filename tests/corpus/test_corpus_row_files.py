@@ -261,3 +261,17 @@ def test_files_beside_the_rows_are_counted(build: Build, tmp_path: Path) -> None
     built = build({"path": "data", "kind": "chat"})
     assert built.facts["drops"] == {"unsupported-type.md": 1}
     assert Counter(each["unit"].partition("#")[0] for each in built.documents) == {"train.json": 10}
+
+
+def test_a_prompt_is_never_on_both_sides(build: Build, tmp_path: Path) -> None:
+    """Each prompt has three answers that do not resemble each other; "Go on." is a form, not a question."""
+    rows = [{"prompt": f"What does part {n // 3} do?", "completion": prose(n, 4), "label": n % 2} for n in range(90)]
+    rows += [{"prompt": "Go on.", "completion": prose(n, 4), "label": 1} for n in range(100, 130)]
+    write_table(tmp_path / "judged.jsonl", rows)
+    built = build({"path": "judged.jsonl", "kind": "preference"})
+    train, heldout = (
+        {Row.from_json(row["row"]).prompt_text for row in built.rows(side)} - {"Go on."} for side in ("train", "heldout")
+    )
+    assert heldout
+    assert not train & heldout
+    assert built.facts["linked_units"] == 90

@@ -27,10 +27,12 @@ def test_no_cluster_is_ever_on_both_sides(documents: list[tuple[int, int | None]
     units = {position: ("source", f"unit-{unit}") for position, (unit, _) in enumerate(documents)}
     clusters = {position: cluster for position, (_, cluster) in enumerate(documents) if cluster is not None}
     try:
-        split = split_units(units, clusters, share, seed)
+        split = split_units(units, (clusters,), share, seed)
     except EtymonError:
         assume(False)
-    assert split == split_units(dict(reversed(units.items())), clusters, share, seed), "the order of documents is no matter"
+    assert split == split_units(dict(reversed(units.items())), (clusters,), share, seed), (
+        "the order of documents is no matter"
+    )
     assert 0 < len(split.heldout) < split.units
     sides: dict[int, set[bool]] = {}
     for position, cluster in clusters.items():
@@ -40,12 +42,12 @@ def test_no_cluster_is_ever_on_both_sides(documents: list[tuple[int, int | None]
 
 def test_the_share_is_met_where_units_are_free() -> None:
     units = {position: ("s", f"unit-{position}") for position in range(200)}
-    assert len(split_units(units, {}, 0.1, 0).heldout) == 20
+    assert len(split_units(units, (), 0.1, 0).heldout) == 20
 
 
 def test_units_that_are_all_bound_together_are_refused() -> None:
     with pytest.raises(EtymonError, match="its 3 units resemble each other"):
-        split_units({0: ("s", "a"), 1: ("s", "b"), 2: ("s", "c")}, {0: 0, 1: 0, 2: 0}, 0.5, 0)
+        split_units({0: ("s", "a"), 1: ("s", "b"), 2: ("s", "c")}, ({0: 0, 1: 0, 2: 0},), 0.5, 0)
 
 
 def test_planted_near_duplicates_are_found_and_nothing_else_is_bound() -> None:

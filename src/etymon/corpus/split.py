@@ -1,6 +1,6 @@
-"""Which units are held out: whole units, and units that share near duplicates always together."""
+"""Which units are held out: whole units, and those that share near duplicates or a prompt always together."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -12,22 +12,23 @@ Unit = tuple[str, str]
 
 @dataclass(frozen=True)
 class Split:
-    """The units held out, and how many units are bound to others by near duplicates."""
+    """The units held out, and how many units are bound to others."""
 
     heldout: frozenset[Unit]
     units: int
     linked: int
 
 
-def split_units(units: Mapping[int, Unit], clusters: Mapping[int, int], share: float, seed: int) -> Split:
+def split_units(units: Mapping[int, Unit], links: Sequence[Mapping[int, Hashable]], share: float, seed: int) -> Split:
     """Hold out ``share`` of the units, at least one, by ``seed``.
 
-    ``units`` gives the unit of each document (by position), ``clusters`` the near-duplicate cluster of those that have one.
-    Units with a cluster in common form a group; a group goes to one side whole. So no held-out document has a near duplicate
-    in training, and nothing has to be dropped for that. A group that is larger than what is still to be held out stays in
-    training. Raises EtymonError where fewer than two groups leave nothing to hold out.
+    ``units`` gives the unit of each document (by position). A link gives what documents may have in common, of those that
+    have it: their near-duplicate cluster, their prompt. Units with something in common form a group; a group goes to one side
+    whole. So no held-out document has a near duplicate in training, and nothing has to be dropped for that. A group that is
+    larger than what is still to be held out stays in training. Raises EtymonError where fewer than two groups leave nothing
+    to hold out.
     """
-    groups = _groups(units, clusters)
+    groups = _groups(units, links)
     total = sum(map(len, groups))
     wanted = max(1, round(share * total))
     chosen: set[Unit] = set()
@@ -46,16 +47,17 @@ def split_units(units: Mapping[int, Unit], clusters: Mapping[int, int], share: f
     return Split(frozenset(chosen), total, sum(len(group) for group in groups if len(group) > 1))
 
 
-def _groups(units: Mapping[int, Unit], clusters: Mapping[int, int]) -> list[frozenset[Unit]]:
-    """Connected components of units under "has a document in the same cluster"."""
+def _groups(units: Mapping[int, Unit], links: Sequence[Mapping[int, Hashable]]) -> list[frozenset[Unit]]:
+    """Connected components of units under "has a document with something in common"."""
     component: dict[Unit, set[Unit]] = {unit: {unit} for unit in units.values()}
-    first: dict[int, Unit] = {}
-    for position, cluster in clusters.items():
-        one, other = component[units[position]], component[first.setdefault(cluster, units[position])]
-        if one is not other:
-            small, large = sorted((one, other), key=len)
-            large |= small
-            component.update(dict.fromkeys(small, large))
+    for link in links:
+        first: dict[Hashable, Unit] = {}
+        for position, common in link.items():
+            one, other = component[units[position]], component[first.setdefault(common, units[position])]
+            if one is not other:
+                small, large = sorted((one, other), key=len)
+                large |= small
+                component.update(dict.fromkeys(small, large))
     return list({id(members): frozenset(members) for members in component.values()}.values())
 
 

@@ -30,10 +30,13 @@ from etymon.corpus.sources import SourceFiles, corpus_inputs
 from etymon.corpus.split import Split, split_units
 from etymon.errors import EtymonError
 from etymon.store import Config, Draft, Stage
+from etymon.text.normalise import comparable
 from etymon.text.rows import Row
 
 __all__ = ["CorpusExecution", "CorpusMeaning", "SourceFiles", "corpus_inputs", "corpus_meaning", "corpus_stage"]
 
+_FEW_ANSWERS, _FORM_SHARE = 8, 0.01
+"""A prompt that more rows have, and more than this share of them, is a form."""
 _DOCUMENT = ["id", "source", "unit", "license", "text", "row"]
 
 
@@ -194,7 +197,21 @@ def _split(draft: Draft[CorpusMeaning, CorpusExecution], documents: _Documents) 
     clusters = near_duplicate_clusters(chosen, draft.meaning.policy.near_duplicates)
     tick(len(positions))
     units = dict(zip(positions, zip(kept["source"].to_pylist(), kept["unit"].to_pylist(), strict=True), strict=True))
-    return split_units(units, clusters, draft.meaning.heldout_share, draft.meaning.seed), clusters
+    links = (clusters, _prompts(documents, positions))
+    return split_units(units, links, draft.meaning.heldout_share, draft.meaning.seed), clusters
+
+
+def _prompts(documents: _Documents, positions: list[int]) -> dict[int, str]:
+    """The prompt of each row that has one, for comparing: held-out answers are to questions that were not learned.
+
+    A prompt of many rows is a form ("Write a poem.") and not a question.
+    """
+    table = pyarrow.parquet.read_table(documents.path, columns=["position", "row"]).drop_null()
+    rows = dict(zip(table["position"].to_pylist(), table["row"].to_pylist(), strict=True))
+    prompts = {at: comparable(Row.from_json(rows[at]).prompt_text) for at in positions if at in rows}
+    counts = Counter(prompts.values())
+    most = max(_FEW_ANSWERS, len(prompts) * _FORM_SHARE)
+    return {at: prompt for at, prompt in prompts.items() if prompt and counts[prompt] <= most}
 
 
 def _empty(drops: Counter[str]) -> EtymonError:
@@ -245,5 +262,5 @@ def _write(table: pyarrow.Table, path: Path) -> None:
     pyarrow.parquet.write_table(table.sort_by(order).combine_chunks(), path, compression="zstd")
 
 
-corpus_stage: Stage[CorpusMeaning, CorpusExecution] = Stage("corpus", 3, _build, CorpusMeaning, CorpusExecution)
+corpus_stage: Stage[CorpusMeaning, CorpusExecution] = Stage("corpus", 4, _build, CorpusMeaning, CorpusExecution)
 """Inputs: one ``SourceFiles`` for each source of the meaning, by its name (``corpus_inputs`` gives them)."""

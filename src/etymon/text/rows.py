@@ -43,8 +43,12 @@ class Row:
     @property
     def text(self) -> str:
         """All that is said, for measuring and comparing: prompt and answers, separated by empty lines."""
-        prompt = [self.prompt] if isinstance(self.prompt, str) else [message.content for message in self.prompt]
-        return "\n\n".join([*prompt, *self.answers])
+        return "\n\n".join([self.prompt_text, *self.answers])
+
+    @property
+    def prompt_text(self) -> str:
+        """What is said before the answer, its turns separated by empty lines."""
+        return self.prompt if isinstance(self.prompt, str) else "\n\n".join(message.content for message in self.prompt)
 
     def to_json(self) -> str:
         """One line of JSON that ``from_json`` reads again."""
