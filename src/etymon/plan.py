@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import psutil
 import torch
 
 from etymon.progress import clocks
 from etymon.run import Job, build_corpus, open_foundation, train_config, trainings
+from etymon.train.objectives import objective_of
 from etymon.train.parallel import Ranks
-from etymon.train.prepare import prepare
+from etymon.train.prepare import Prepared, prepare
 from etymon.train.step import train_step
 from etymon.train.trainee import lesson_of, make_trainee
 
@@ -79,7 +81,7 @@ def plan(job: Job) -> Estimate:
         corpus_tokens=int(lengths.sum()),
         epochs=steps.epochs,
         tokens_per_second=per_second,
-        training_seconds=steps.tokens / per_second,
+        training_seconds=(steps.tokens + _FORWARD_SHARE * _tokens_only_read(prepared)) / per_second,
         evaluation_seconds=(models + 1) * scored * _FORWARD_SHARE / per_second,
         memory_bytes=_memory_used(),
         memory_total=psutil.virtual_memory().total,
@@ -88,6 +90,21 @@ def plan(job: Job) -> Estimate:
         warnings=(),
     )
     return _with_warnings(estimate, job)
+
+
+def _tokens_only_read(prepared: Prepared) -> int:
+    """Tokens of forward passes without backward ones: the reference of dpo and kto, and every validation."""
+    encoded, settings, steps = prepared.encoded, prepared.settings, prepared.plan.steps
+    tokens = 0
+    if objective_of(settings).needs_reference:
+        used = sorted({example for step in steps for example in step} | {*np.flatnonzero(~prepared.trains)})
+        for examples in (encoded.examples, encoded.mismatched):
+            tokens += int(examples.lengths[used].sum()) if examples else 0
+    if encoded.mismatched:  # kto's baseline, in every step
+        tokens += sum(int(encoded.mismatched.lengths[list(step)].sum()) for step in steps)
+    if settings.validation:
+        tokens += -(-len(steps) // settings.validation.every) * int(encoded.examples.lengths[~prepared.trains].sum())
+    return tokens
 
 
 def _memory_used() -> int:
