@@ -40,7 +40,7 @@ def test_a_board_is_made_once_and_repeats_to_the_byte(tmp_path):
     assert known
     standings = read_standings(made[0].folder)
     assert standings.rows[0].name == DERIVATIVE
-    assert json.loads(made[0].file("standings.json").read_text())["version"] == 2
+    assert json.loads(made[0].file("standings.json").read_text())["version"] == 3
 
 
 def test_an_evaluation_that_was_not_given_is_named(tmp_path):

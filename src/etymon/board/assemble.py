@@ -131,8 +131,8 @@ def _cells(bench: Bench, entries: Sequence[Entry], changes: Mapping[str, Change]
 
 
 def _row(entry: Entry, cells: dict[str, Cell]) -> Row:
-    plain = entry.model_dump(exclude={"evaluations", "lineage", "seed", "repeats"})
-    return Row(**plain, lineage=entry.lineage, seeds=1 + len(entry.repeats), cells=cells)
+    shown = {key: value for key, value in entry if key in Row.model_fields}
+    return Row(**shown, seeds=1 + len(entry.repeats), cells=cells)
 
 
 def _ordered(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:

@@ -1,9 +1,11 @@
 """What the board is told about each model, as plain values: the input of the standings. Quick to import."""
 
+import datetime
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from etymon.board.flags import Flag
 from etymon.store import Config
 
 
@@ -19,6 +21,94 @@ class LineageLine(Config):
     """One sentence."""
     reasons: tuple[str, ...] = ()
     """What the verdict rests on, one finding each."""
+
+
+class Parent(Config):
+    """A model that this one is declared to derive from."""
+
+    name: str
+    """As declared: a model of the board, ``hf:org/name`` or whatever the card calls it."""
+    relation: str = "finetune"
+    """As Hugging Face's ``base_model_relation``."""
+    weights: str | None = None
+    """Digest of its weights, where it could be opened; what is declared is compared by this and never by name."""
+
+
+class Reuse(Config):
+    """What a model has in common with another of the board that says nothing about where its weights come from.
+
+    Architecture and tokenizer are free to take: Yi has LLaMA's architecture and weights of its own.
+    """
+
+    other: str
+    architecture: bool
+    """The same shapes throughout."""
+    tokenizer: bool | None
+    """Every token has the same row; None where a vocabulary is missing."""
+
+
+class Contamination(Config):
+    """How much of one task a model's training data, or the model itself, has seen already."""
+
+    identity: str
+    """Of the task."""
+    items: int = Field(gt=0)
+    overlapping: int | None = Field(None, ge=0)
+    """Items that share 13 words (characters in scripts without spaces) with the corpus; None where there was no corpus."""
+    clean_score: float | None = Field(None, allow_inf_nan=False)
+    """The main metric over the other items."""
+    clean_low: float | None = Field(None, allow_inf_nan=False)
+    clean_high: float | None = Field(None, allow_inf_nan=False)
+    clean_difference: float | None = Field(None, allow_inf_nan=False)
+    """Clean score minus the whole one's; with its interval in the next two."""
+    difference_low: float | None = Field(None, allow_inf_nan=False)
+    difference_high: float | None = Field(None, allow_inf_nan=False)
+    min_k: float | None = Field(None, allow_inf_nan=False)
+    """Mean Min-K%++ of the items (arXiv 2404.02936): the higher, the more familiar."""
+    likelihood_gain: float | None = Field(None, allow_inf_nan=False)
+    """Mean gain in log-likelihood over the base, beyond that of a control set, in nats a token."""
+    notes: tuple[str, ...] = ()
+
+
+class Removed(Config):
+    """A model that was on the board."""
+
+    model: str
+    reason: str = Field(min_length=1)
+    date: datetime.date
+
+
+class BoardTask(Config):
+    """A task as a board asks for it."""
+
+    task: str = Field(min_length=1)
+    identity: str = ""
+    """Of the scores that are listed; scores of another identity are refused. Empty until the first model is added."""
+    metric: str | None = None
+    """The metric that the task is ranked by; by default the task's own first."""
+    chance: float | None = Field(None, ge=0, lt=1)
+    """What guessing scores, for the normalisation."""
+    private: bool = False
+    """Only digests and aggregates are published; the records stay with the operator."""
+
+
+class Aggregate(Config):
+    """How a board makes one figure of several tasks. Without it there is no overall rank."""
+
+    tasks: tuple[str, ...] = Field(min_length=1)
+    normalise: Literal["chance"] = "chance"
+    """100·max(0, (s − chance) / (1 − chance)), as Open LLM Leaderboard v2."""
+
+
+class Screening(Config):
+    """How the models of a board were screened for undeclared derivation."""
+
+    pairs: int = Field(ge=0)
+    """Tested, with those that an index discarded or that could not be tested: the p-values are adjusted for all of them."""
+    untested: int = Field(ge=0)
+    """Of these, pairs whose neurons cannot be compared; they count with a p-value of 1."""
+    declared: int = Field(ge=0)
+    """Pairs that were not tested, for a declaration says that they are related."""
 
 
 class Scored(Config):
@@ -50,6 +140,23 @@ class Entry(Scored):
     """Tokens seen in the training this board is about; None where unknown, as for a base."""
     license: str | None = None
     lineage: LineageLine | None = None
+    method: str | None = None
+    """How it was trained: ``full``, ``lora`` …; None where unknown."""
+    training_flop: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """Floating-point operations of the training that this board is about; None where unknown."""
+    released: datetime.date | None = None
+    """When it was published."""
+    listed: datetime.date | None = None
+    """When it came on the board; None where the board keeps no file."""
+    weights: str | None = None
+    """Digest of its weights alone, whatever else lies beside them."""
+    parents: tuple[Parent, ...] = ()
+    """Every declared parent; ``derived_from`` is the one that it is compared with."""
+    flags: tuple[Flag, ...] = ()
+    """Undeclared derivation, as screening found it."""
+    reuse: tuple[Reuse, ...] = ()
+    contamination: tuple[Contamination, ...] = ()
+    """One a task identity."""
 
     @property
     def models(self) -> tuple[Scored, ...]:
@@ -65,10 +172,16 @@ class Entry(Scored):
 
 
 class BoardMeaning(Config):
-    """A board: its title and its models. Tasks are ordered as the entries' evaluations first name them."""
+    """A board: its title and its models. Tasks are ordered as declared, else as the entries' evaluations first name them."""
 
     title: str = Field(min_length=1)
     entries: tuple[Entry, ...] = Field(min_length=1)
+    tasks: tuple[BoardTask, ...] = ()
+    """What the board declares; empty for the board of a run or a workspace, which declares nothing."""
+    aggregate: Aggregate | None = None
+    removed: tuple[Removed, ...] = ()
+    screening: Screening | None = None
+    """None where no screening was done."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> "BoardMeaning":

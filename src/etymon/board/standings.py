@@ -3,12 +3,14 @@
 A cell that is not there was not measured; no figure stands in for it.
 """
 
+import datetime
 import math
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from etymon.board.entries import LineageLine
+from etymon.board.entries import Contamination, LineageLine, Parent, Removed, Reuse, Screening
+from etymon.board.flags import Flag
 
 
 class _Value(BaseModel):
@@ -109,6 +111,10 @@ class Cell(_Value):
     earned: Earned | None
     earned_lacks: str | None
     """What a derivative lacks for ``earned`` to be measured, such as "a control and three seeds (1 so far)"."""
+    contamination: Contamination | None = None
+    """None where it was not looked for; only in main columns."""
+    records: tuple[str, ...] = ()
+    """Digests of the evaluations that the cell is computed from, one a seed: what a private task publishes of its records."""
     notes: tuple[str, ...]
     """What this model's evaluation noted and not every other's."""
 
@@ -125,8 +131,53 @@ class Column(_Value):
     higher_is_better: bool
     binary: bool
     """Every item is 0 or 1, so the score is a share and items can be gained and lost."""
+    chance: float | None = None
+    """What guessing scores, where the board declares it."""
+    private: bool = False
+    """Items must not be shown: only digests and aggregates are published."""
     notes: tuple[str, ...]
     """What the evaluations of all its models noted alike: what was left out, cut, or counted otherwise."""
+
+
+class Overall(_Value):
+    """The board's declared aggregate for one model: the mean of its normalised scores, from 0 to 100."""
+
+    score: Score
+    """Its error is propagated from the tasks'."""
+    rank: Rank
+    tasks: dict[str, float]
+    """The normalised score by column key."""
+
+
+class AggregateColumn(_Value):
+    """How ``overall`` is made; None in the standings of a board that declares no aggregate."""
+
+    columns: tuple[str, ...]
+    """Column keys."""
+    in_words: str
+
+
+class Appearance(_Value):
+    """How far behind the leader of a column a model was on the day it appeared."""
+
+    date: datetime.date
+    model: str
+    column: str
+    leader: str
+    """The best of all models that had appeared by then; the model itself where it took or shared the lead."""
+    behind: float
+    """At least 0, in the column's unit."""
+
+
+class Dependence(_Value):
+    """How much of the board rests on one base."""
+
+    base: str
+    """A name: of the board's row, where it has one."""
+    models: tuple[str, ...]
+    """Listed models that declare it, directly or through other listed models; baselines and the base are not counted."""
+    share: float
+    """Of all listed models that are not baselines."""
 
 
 class Row(_Value):
@@ -145,6 +196,15 @@ class Row(_Value):
     """The name of the row that is this model's control."""
     seeds: int
     """Trainings that the row stands for; digest and lineage are those of the first."""
+    method: str | None = None
+    training_flop: float | None = None
+    released: datetime.date | None = None
+    listed: datetime.date | None = None
+    parents: tuple[Parent, ...] = ()
+    flags: tuple[Flag, ...] = ()
+    reuse: tuple[Reuse, ...] = ()
+    """Neutral: architecture or tokenizer in common with another row."""
+    overall: Overall | None = None
     cells: dict[str, Cell]
     """By column key."""
 
@@ -152,7 +212,7 @@ class Row(_Value):
 class Standings(_Value):
     """Every model of a board, ordered by the first column."""
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     title: str
     level: float
     """Of all intervals and tests."""
@@ -160,6 +220,13 @@ class Standings(_Value):
     """How the rows are ordered, in words."""
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    aggregate: AggregateColumn | None = None
+    removed: tuple[Removed, ...] = ()
+    screening: Screening | None = None
+    appearances: tuple[Appearance, ...] = ()
+    """Of every model with a date in every main column, oldest first."""
+    dependences: tuple[Dependence, ...] = ()
+    """Every base that a listed model declares, most used first."""
     notes: tuple[str, ...]
 
     @property
