@@ -215,15 +215,38 @@ def test_training_lowers_the_loss(make_llama: Callable[..., Path], documents: Ex
     assert metrics[-1].loss < metrics[0].loss - 0.2
 
 
-def test_a_diverging_run_stops_and_keeps_the_last_good_state(tiny_llama: Path, documents: Examples, tmp_path: Path) -> None:
-    settings = with_settings(learning_rate=1e4, clip_norm=1e9, budget={"epochs": 20})
-    execution = EXECUTION.model_copy(update={"checkpoint_minutes": 1e9})
-    with pytest.raises(EtymonError, match=r"diverged at step \d+ of"):
-        run_training(trainee_of(tiny_llama, settings), documents, tmp_path / "c", settings, execution=execution)
-    (kept,) = (tmp_path / "c").glob("step-*")
+def test_a_diverging_run_stops_and_keeps_a_state_that_was_seen_to_be_good(
+    tiny_llama: Path, documents: Examples, tmp_path: Path
+) -> None:
+    settings = with_settings(learning_rate=1e4, clip_norm=1e9, warmup_steps=0, budget={"epochs": 20})
+    with pytest.raises(EtymonError, match=r"diverged at step \d+") as refused:
+        run_training(trainee_of(tiny_llama, settings), documents, tmp_path / "c", settings)
     lines = [json.loads(line) for line in (tmp_path / "c" / "metrics.jsonl").read_text().splitlines()]
-    assert json.loads((kept / "state.json").read_text())["step"] == len(lines)
     assert all(math.isfinite(line["loss"]) for line in lines)
+    for kept in (tmp_path / "c").glob("step-*"):  # a loss was computed on it, and it was finite
+        assert json.loads((kept / "state.json").read_text())["step"] < len(lines) + 1
+    assert "No state had been kept" in refused.value.remedy or "is kept in" in refused.value.remedy
+
+
+def test_a_run_that_collapses_is_stopped_though_its_loss_is_finite(
+    make_llama: Callable[..., Path], documents: Examples, tmp_path: Path
+) -> None:
+    """It is trained well at first; then every weight is put out of order, and the rate is too low to mend it."""
+    settings = with_settings(budget={"epochs": 40}, learning_rate=1e-3, schedule="cosine")
+    trainee = trainee_of(make_llama(seed=3), settings)
+
+    def spoil(metrics: StepMetrics) -> None:
+        if metrics.step == 10:
+            with torch.no_grad():
+                for parameter in trainee.parameters.values():
+                    parameter.mul_(10 * torch.randn_like(parameter).sign())
+
+    with pytest.raises(EtymonError, match=r"diverged at step (1[0-9]|2[0-9]): for 5 steps the loss was above") as refused:
+        run_training(trainee, documents, tmp_path / "c", settings, on_step=spoil)
+    steps = [json.loads((kept / "state.json").read_text())["step"] for kept in (tmp_path / "c").glob("step-*")]
+    assert steps
+    assert max(steps) < 11
+    assert f"after step {max(steps)} is kept" in refused.value.remedy
 
 
 def test_a_row_that_does_not_fit_into_memory_is_split(

@@ -138,10 +138,7 @@ class Checkpoints:
 
         Raises EtymonError for one of another training (settings, data or version), with the difference.
         """
-        found: tuple[Path, Progress] | None = None
-        if self._ranks.first:
-            found = find_checkpoint(self.folder, steps_planned, decay_start, self._identity)
-        found = self._ranks.tell(found)
+        found = self._find(steps_planned, decay_start)
         if found is None:
             return None
         path, progress = found
@@ -153,6 +150,19 @@ class Checkpoints:
             )
         state.load(load_file(path / _TENSORS) if whole else _load_sharded(path, state))
         return progress, json.loads((path / "state.json").read_text("utf-8"))["metrics"]
+
+    def furthest(self, steps_planned: int, decay_start: int) -> Progress | None:
+        """Where a run of this length would go on."""
+        found = self._find(steps_planned, decay_start)
+        return found[1] if found else None
+
+    def _find(self, steps_planned: int, decay_start: int) -> tuple[Path, Progress] | None:
+        """The same answer on all ranks."""
+        found: tuple[Path, Progress] | None = None
+        if self._ranks.first:
+            found = find_checkpoint(self.folder, steps_planned, decay_start, self._identity)
+        found = self._ranks.tell(found)
+        return found
 
 
 def _load_sharded(path: Path, state: State) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ A step's loss and gradients are ``step.train_step``'s; here are order, learning 
 
 import json
 import math
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,8 +25,9 @@ from etymon.train.stage import TrainExecution
 from etymon.train.step import Lesson, Trainee, mean_loss, train_step
 from etymon.train.vocabulary import train_embeddings_only
 
-_HOPELESS_STEPS = 5
-"""A model that guesses worse than by lot for so many steps has diverged."""
+_HOPELESS_STEPS, _FAR_ABOVE = 5, 2.0
+"""A model has diverged that for so many steps guesses worse than by lot, or worse by so many nats a token than in the mean of
+its first steps. (A model that has collapsed to the frequencies of words guesses better than by lot.)"""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,10 @@ def train(
 ) -> list[StepMetrics]:
     """Train in place and return the metrics of every step, those before a resume included.
 
-    ``on_begin`` is told the tokens done before this attempt; ``validation`` are examples to watch the loss on. Raises
-    EtymonError where the run diverges; the checkpoint of the last good step is kept.
+    ``on_begin`` is told the tokens done before this attempt; ``validation`` are examples to watch the loss on.
+
+    A checkpoint is written once the next step's loss has shown that the state is good. Raises EtymonError where the run
+    diverges; what was written before is kept.
     """
     steps = len(plan.steps)
     begin = decay_start(steps, settings.decay_share, kind=settings.schedule, warmup_steps=settings.warmup_steps)
@@ -67,10 +71,10 @@ def train(
     done, tokens = found.step, found.tokens
     history = _History(checkpoints.folder / "metrics.jsonl", earlier, writes=trainee.ranks.first)
     best = BestModel(checkpoints.folder, trainee.ranks)
-    watch = _Divergence(trainee, lesson)
+    watch = _Divergence(trainee, lesson, history.metrics)
     on_begin(tokens)
     trainee.network.train()
-    saved = time.monotonic()
+    saved, waits = time.monotonic(), False
     for step in range(done, steps):
         begun = time.monotonic()
         if settings.vocabulary and settings.vocabulary.embedding_steps:
@@ -87,22 +91,16 @@ def train(
             trainee, lesson, plan.steps[step], rate, settings.clip_norm, chance=[settings.seed, step]
         )
         if problem := watch.problem(loss, norm):
-            if (
-                step > done and not math.isfinite(loss + norm) and _finite(trainee)
-            ):  # else the last checkpoint is the good one
-                checkpoints.save(Progress(step, tokens, steps, begin), state, history.plain)
             checkpoints.finish()
-            raise EtymonError(
-                f"Training diverged at step {step + 1} of {steps}: {problem}.",
-                f"Lower train.learning_rate (now {settings.learning_rate:g}) or raise train.warmup_steps. The last "
-                f"good state is kept in {checkpoints.folder}; with other settings training begins anew.",
-            )
+            raise _diverged(step, problem, settings, checkpoints, checkpoints.furthest(steps, begin))
+        if waits and watch.calm:
+            checkpoints.save(Progress(step, tokens, steps, begin), state, history.plain)
+            saved, waits = time.monotonic(), False
         trainee.optimizer.step()
         trainee.optimizer.zero_grad(set_to_none=True)
         tokens += int(lesson.examples.lengths[list(plan.steps[step])].sum())
-        last, end_of_constant = step + 1 == steps, step + 1 == begin
         progress = Progress(step + 1, tokens, steps, begin)
-        if settings.validation and (last or (step + 1) % settings.validation.every == 0):
+        if settings.validation and (step + 1 == steps or (step + 1) % settings.validation.every == 0):
             extra["validation_loss"] = mean_loss(trainee, lesson, validation)
             if settings.validation.keep == "best":
                 best.offer(progress, extra["validation_loss"], trainee.parameters)
@@ -110,14 +108,23 @@ def train(
         history.add(metrics)
         on_step(metrics)
         due = trainee.ranks.tell(time.monotonic() - saved > 60 * execution.checkpoint_minutes)
-        if end_of_constant or (not last and due):
-            checkpoints.save(progress, state, history.plain)
-            saved = time.monotonic()
+        waits = waits or due or step + 1 == begin
+    if done < steps == begin and _finite(trainee):  # a longer run may continue from here
+        checkpoints.save(Progress(steps, tokens, steps, begin), state, history.plain)
     checkpoints.finish()
     if settings.validation and settings.validation.keep == "best":
         best.restore(steps, begin, trainee.parameters)
     trainee.network.eval()
     return history.metrics
+
+
+def _diverged(step: int, problem: str, settings: Train, checkpoints: Checkpoints, kept: Progress | None) -> EtymonError:
+    state = f"The state after step {kept.step} is kept in {checkpoints.folder}" if kept else "No state had been kept yet"
+    return EtymonError(
+        f"Training diverged at step {step + 1}: {problem}.",
+        f"Lower train.learning_rate (now {settings.learning_rate:g}) or raise train.warmup_steps. {state}; with other "
+        "settings training begins anew.",
+    )
 
 
 def _finite(trainee: Trainee) -> bool:
@@ -127,21 +134,31 @@ def _finite(trainee: Trainee) -> bool:
 
 
 class _Divergence:
-    """Tells when a run has diverged: a loss or gradient that is not finite, or guesses worse than by lot."""
+    """Tells when a run has diverged: a loss or gradient that is not finite, or guesses worse than by lot or than at first."""
 
-    def __init__(self, trainee: Trainee, lesson: Lesson) -> None:
-        guessing = math.log(trainee.network.config.get_text_config().vocab_size)
-        self._hopeless = guessing + 1 if lesson.objective.is_likelihood else math.inf
+    def __init__(self, trainee: Trainee, lesson: Lesson, earlier: Sequence[StepMetrics]) -> None:
+        guessing = math.log(trainee.network.config.get_text_config().vocab_size) + 1
+        self._likelihood = lesson.objective.is_likelihood
+        self._hopeless = guessing if self._likelihood else math.inf
+        self._first = [metrics.loss for metrics in earlier[:_HOPELESS_STEPS]]
         self._in_a_row = 0
+
+    @property
+    def calm(self) -> bool:
+        """Whether the last step gave no cause for doubt."""
+        return self._in_a_row == 0
 
     def problem(self, loss: float, norm: float) -> str | None:
         if not math.isfinite(loss) or not math.isfinite(norm):
             return f"the loss is {loss:.3f}, the gradient norm {norm:.3f}"
-        self._in_a_row = self._in_a_row + 1 if loss > self._hopeless else 0
+        hopeless = self._hopeless
+        if len(self._first) < _HOPELESS_STEPS:
+            self._first.append(loss)
+        elif self._likelihood:
+            hopeless = min(hopeless, statistics.fmean(self._first) + _FAR_ABOVE)
+        self._in_a_row = self._in_a_row + 1 if loss > hopeless else 0
         if self._in_a_row == _HOPELESS_STEPS:
-            return (
-                f"for {_HOPELESS_STEPS} steps the loss was above {self._hopeless:.1f}, worse than guessing (now {loss:.2f})"
-            )
+            return f"for {_HOPELESS_STEPS} steps the loss was above {hopeless:.1f} (now {loss:.2f})"
         return None
 
 
