@@ -7,8 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import psutil
-import torch
 
 from etymon.progress import clocks
 from etymon.run import Job, build_corpus, open_foundation, train_config, trainings
@@ -17,6 +15,7 @@ from etymon.train.parallel import Ranks
 from etymon.train.prepare import Prepared, prepare
 from etymon.train.step import train_step
 from etymon.train.trainee import lesson_of, make_trainee
+from etymon.train.trial import memory_there, peak_memory
 
 _FORWARD_SHARE = 1 / 3
 """A forward pass takes about a third of a training step's arithmetic."""
@@ -83,8 +82,8 @@ def plan(job: Job) -> Estimate:
         tokens_per_second=per_second,
         training_seconds=(steps.tokens + _FORWARD_SHARE * _tokens_only_read(prepared)) / per_second,
         evaluation_seconds=(models + 1) * scored * _FORWARD_SHARE / per_second,
-        memory_bytes=_memory_used(),
-        memory_total=psutil.virtual_memory().total,
+        memory_bytes=int(peak_memory()),
+        memory_total=int(memory_there()),
         disk_bytes=models * (weights + 2 * 12 * trained),
         disk_free=shutil.disk_usage(job.store.root).free,
         warnings=(),
@@ -105,14 +104,6 @@ def _tokens_only_read(prepared: Prepared) -> int:
     if settings.validation:
         tokens += -(-len(steps) // settings.validation.every) * int(encoded.examples.lengths[~prepared.trains].sum())
     return tokens
-
-
-def _memory_used() -> int:
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _with_warnings(estimate: Estimate, job: Job) -> Estimate:

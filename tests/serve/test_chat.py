@@ -9,7 +9,7 @@ from etymon.errors import EtymonError
 from etymon.foundation.facts import describe_model
 from etymon.foundation.model import Model
 from etymon.serve.chat import Conversation, answers_beside
-from etymon.serve.prompt import prompt_ids
+from etymon.foundation.prompt import prompt_ids
 from etymon.store import DigestCache
 
 Converse = Callable[..., tuple[Conversation, list[str]]]

@@ -28,15 +28,15 @@ def control_corpus(recipe: Recipe) -> Corpus:
     return _DEFAULT
 
 
-def control_settings(recipe: Recipe, derivative: Artifact | None) -> Train:
+def control_settings(recipe: Recipe, derivative_tokens: int | None) -> Train:
     """The recipe's training with a budget in tokens; on the default data, which is documents, the objective is ``pretrain``.
 
-    ``derivative`` is the finished training; only a budget in epochs has to be counted in its tokens.
+    ``derivative_tokens`` are those of its training; only a budget in epochs has to be counted in them.
     """
     settings = recipe.train
     if settings.budget.tokens is None:
-        assert derivative is not None  # it is trained first
-        settings = settings.model_copy(update={"budget": Budget(tokens=derivative.facts["tokens"])})
+        assert derivative_tokens is not None  # it is trained first
+        settings = settings.model_copy(update={"budget": Budget(tokens=derivative_tokens)})
     if recipe.control_corpus is None:
         unused = {"sft": Sft(), "dpo": Dpo(), "orpo": Orpo(), "kto": Kto()}
         settings = settings.model_copy(update={"objective": "pretrain", **unused})

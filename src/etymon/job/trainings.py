@@ -41,16 +41,19 @@ def trainings(recipe: Recipe) -> list[Training]:
     return [Training(kind, seed) for kind in kinds for seed in (further if kind != "scratch" else [None])]
 
 
-def train_config(job: Job, training: Training | None = None) -> tuple[TrainMeaning, TrainExecution]:
+def train_config(
+    job: Job, training: Training | None = None, derivative_tokens: int | None = None
+) -> tuple[TrainMeaning, TrainExecution]:
     """The train stage's config, with device, compute type and chat template resolved; by default the derivative's.
 
-    A control's budget may be the derivative's tokens, so that has to be trained before.
+    A control's budget may be the derivative's tokens: those given, else those of its training, which has to be done before.
     """
     recipe, training = job.recipe, training or Training()
     device = resolve_device(recipe.execution.device)
     settings = recipe.train
     if training.baseline == "control":
-        settings = control_settings(recipe, job.made.get(Training().role))
+        derivative = job.made.get(Training().role)
+        settings = control_settings(recipe, derivative.facts["tokens"] if derivative else derivative_tokens)
     update: dict[str, Any] = {"dtype": resolve_dtype(settings.dtype, device), "chat_template": None}
     if training.baseline == "scratch":
         update |= {"method": "full", "lora": Lora()}

@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from etymon.errors import EtymonError
-from etymon.serve.prompt import Message, context_length, end_ids, prompt_ids
+from etymon.foundation.prompt import Message, context_length, end_ids, prompt_ids
 
 _INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 

@@ -7,8 +7,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from etymon.foundation.model import Model
 from etymon.foundation.network import load_network, load_tokenizer
+from etymon.foundation.prompt import Message, context_length, prompt_ids
 from etymon.serve.answer import AnswerSettings, answer
-from etymon.serve.prompt import Message, context_length, prompt_ids
 
 
 @dataclass

@@ -38,7 +38,7 @@ from etymon.train.trainee import lesson_of, make_trainee, whole_parameters
 
 
 @dataclass(frozen=True)
-class Task:
+class Order:
     """One training, as rank 0 tells it to the others: folders are on a disk they share."""
 
     foundation: Path
@@ -56,11 +56,11 @@ def build(draft: Draft[TrainMeaning, TrainExecution]) -> None:
     digests = {role: given.digest for role, given in draft.inputs.items()}
     checkpoints = draft.scratch(checkpoint_key(draft.meaning, digests))
     identity = training_identity(draft.meaning, digests)
-    task = Task(foundation.folder, foundation.name, corpus.folder, draft.meaning, draft.execution, checkpoints, identity)
+    order = Order(foundation.folder, foundation.name, corpus.folder, draft.meaning, draft.execution, checkpoints, identity)
     ranks = join()
-    ranks.tell(task)
+    ranks.tell(order)
     with TemporaryDirectory(dir=draft.folder, prefix="work-") as work:
-        fitted = fit(task, foundation, corpus, ranks, Path(work), draft.clock)
+        fitted = fit(order, foundation, corpus, ranks, Path(work), draft.clock)
         draft.facts |= save_model(fitted.prepared, fitted.trainee.network, fitted.weights, draft)
     shutil.copyfile(checkpoints / "metrics.jsonl", draft.folder / "metrics.jsonl")
     draw_losses(fitted.metrics, draft.folder / "loss.svg")
@@ -72,15 +72,15 @@ def build(draft: Draft[TrainMeaning, TrainExecution]) -> None:
 def follow() -> None:
     """What the other ranks do: train whatever rank 0 trains, until it says that it is done."""
     ranks = join()
-    while (task := ranks.tell(None)) is not None:
-        if not task.corpus.is_dir() or not task.foundation.is_dir():
+    while (order := ranks.tell(None)) is not None:
+        if not order.corpus.is_dir() or not order.foundation.is_dir():
             raise EtymonError(
-                f"Rank {ranks.rank} does not see {task.corpus} or {task.foundation}.",
+                f"Rank {ranks.rank} does not see {order.corpus} or {order.foundation}.",
                 "Put the workspace and the user's cache on a disk that all machines share.",
             )
-        foundation = describe_model(task.foundation, name=task.name, source=task.name)
+        foundation = describe_model(order.foundation, name=order.name, source=order.name)
         with TemporaryDirectory() as work:
-            fit(task, foundation, load_artifact(task.corpus), ranks, Path(work), clocks(silent, "train"))
+            fit(order, foundation, load_artifact(order.corpus), ranks, Path(work), clocks(silent, "train"))
 
 
 def release() -> None:
@@ -102,24 +102,24 @@ class Fitted:
     """What trackers could not do."""
 
 
-def fit(task: Task, foundation: Model, corpus: Artifact, ranks: Ranks, work: Path, clock_of: Clocks) -> Fitted:
+def fit(order: Order, foundation: Model, corpus: Artifact, ranks: Ranks, work: Path, clock_of: Clocks) -> Fitted:
     """Train. Every rank computes the same plan and its own rows."""
-    meaning, settings = task.meaning, task.meaning.settings
-    label = f"{task.name}-{settings.objective}-{meaning.start}-seed{settings.seed}"
-    trackers = task.execution.track if ranks.first else ()
-    with closing(open_trackers(trackers, label, task.checkpoints, meaning.model_dump(mode="json"))) as opened:
-        return _fit(task, foundation, corpus, ranks, work, clock_of, opened)
+    meaning, settings = order.meaning, order.meaning.settings
+    label = f"{order.name}-{settings.objective}-{meaning.start}-seed{settings.seed}-{order.checkpoints.name[:8]}"
+    trackers = order.execution.track if ranks.first else ()
+    with closing(open_trackers(trackers, label, order.checkpoints, meaning.model_dump(mode="json"))) as opened:
+        return _fit(order, foundation, corpus, ranks, work, clock_of, opened)
 
 
 def _fit(
-    task: Task, foundation: Model, corpus: Artifact, ranks: Ranks, work: Path, clock_of: Clocks, trackers: Trackers
+    order: Order, foundation: Model, corpus: Artifact, ranks: Ranks, work: Path, clock_of: Clocks, trackers: Trackers
 ) -> Fitted:
-    meaning, execution = task.meaning, task.execution
+    meaning, execution = order.meaning, order.execution
     prepared = prepare(foundation, corpus, meaning, work, clock_of)
     trainee = make_trainee(prepared, execution, ranks)
     clock_of("checking the first rows")
     refuse(examine(prepared, trainee))
-    lesson = lesson_of(prepared, trainee, task.checkpoints, clock_of)
+    lesson = lesson_of(prepared, trainee, order.checkpoints, clock_of)
     plan = prepared.plan
     clock: Clock | None = None
 
@@ -138,7 +138,7 @@ def _fit(
         trackers.log(metrics.step, shown | metrics.extra)
 
     aside = np.flatnonzero(~prepared.trains).tolist()
-    with Checkpoints(task.checkpoints, task.identity, ranks, execution.keep_checkpoints, trainee.sharded) as checkpoints:
+    with Checkpoints(order.checkpoints, order.identity, ranks, execution.keep_checkpoints, trainee.sharded) as checkpoints:
         metrics = train(trainee, lesson, plan, meaning.settings, execution, checkpoints, report, begin, aside)
     account = _account(
         prepared, trainee, metrics, meter.read(), hardware(execution.device, torch.get_num_threads() * ranks.size)

@@ -21,6 +21,7 @@ from etymon.train.finding import Finding
 from etymon.train.prepare import Prepared
 from etymon.train.row_tokens import APART
 from etymon.train.schedule import decay_start
+from etymon.train.serving import examine_serving
 from etymon.train.step import Trainee
 from etymon.train.templates import examine_templates
 from etymon.train.trial import largest_row, trial_step
@@ -46,7 +47,10 @@ def examine(prepared: Prepared, trainee: Trainee, *, dry_step: bool | None = Non
     """
     findings = [_rows(prepared), *_changes(prepared), _supervised(prepared), *_vocabulary(prepared, trainee)]
     findings += [_start_mark(prepared)]
-    findings += [_end_mark(prepared)] if prepared.settings.objective == "pretrain" else examine_templates(prepared)
+    if prepared.settings.objective == "pretrain":
+        findings.append(_end_mark(prepared))
+    else:
+        findings += [*examine_templates(prepared), *examine_serving(prepared, trainee)]
     findings += [_weights(trainee), *_optimizer(prepared, trainee), *_warmup(prepared)]
     if any(finding.state == "fault" for finding in findings):
         return findings

@@ -72,6 +72,12 @@ class Examples:
             supervised[0] = False
         return self.ids[span], supervised
 
+    def first_sequence(self, example: int) -> tuple[list[int], list[bool]]:
+        """An example's token ids to the end of its first answer, and which are supervised."""
+        parts = [self.segment(segment) for segment in self.segments_of(example)[:2]]
+        ids, supervised = (np.concatenate(each).tolist() for each in zip(*parts, strict=True))
+        return ids, supervised
+
     @cached_property
     def supervised_lengths(self) -> NDArray[np.int64]:
         """[S] supervised tokens of each segment."""

@@ -40,7 +40,9 @@ def save_model(
     clock = draft.clock("saving the model")
     if weights is not None:
         network = make_network(prepared, draft.execution)
-        assert not network.load_state_dict(weights, strict=False).unexpected_keys
+        loaded = network.load_state_dict(weights, strict=False)
+        assert not loaded.unexpected_keys, loaded
+        assert not {name for name, _ in network.named_parameters()} & {*loaded.missing_keys}, loaded
     network = network.to("cpu")
     dtype = _saved_dtype(foundation)
     facts: dict[str, Any] = {"model_dtype": str(dtype).removeprefix("torch.")}

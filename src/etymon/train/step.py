@@ -132,6 +132,13 @@ def _share(trainee: Trainee, lesson: Lesson, step: Sequence[int], counts: Step) 
     return totals
 
 
+def _fitting(trainee: Trainee, lesson: Lesson, examples: Sequence[int], compute: Callable[[], Result]) -> Result:
+    """The result, with rows halved until they fit into every rank's memory."""
+    while (found := _agreed(trainee, compute)) is None:
+        _split_rows(trainee, lesson, examples)
+    return found
+
+
 def _agreed(trainee: Trainee, compute: Callable[[], Result]) -> Result | None:
     """The result where every rank's memory held out, else None on all: none may wait for one that gave up.
 
@@ -151,15 +158,20 @@ def _agreed(trainee: Trainee, compute: Callable[[], Result]) -> Result | None:
 def mean_loss(trainee: Trainee, lesson: Lesson, examples: Sequence[int]) -> float:
     """The objective's loss over some examples, without dropout and gradients."""
     trainee.network.eval()
-    total, baseline = 0.0, 0.0
-    with torch.no_grad():
-        if lesson.mismatched is not None:
-            ratio = torch.tensor(_mismatched_ratio(trainee, lesson, examples), dtype=torch.float64)
-            baseline = float(trainee.ranks.sum(ratio)) / len(examples)
-        counts = Step(int(lesson.counted_E[list(examples)].sum()), len(examples), baseline)
+    baseline = 0.0
+    if lesson.mismatched is not None:
+        ratio = _fitting(trainee, lesson, examples, lambda: _mismatched_ratio(trainee, lesson, examples))
+        baseline = float(trainee.ranks.sum(torch.tensor(ratio, dtype=torch.float64))) / len(examples)
+    counts = Step(int(lesson.counted_E[list(examples)].sum()), len(examples), baseline)
+
+    def share() -> float:
+        total = 0.0
         for row, weight, _ in _rows(trainee, lesson, examples):
-            with _autocast(trainee):
+            with torch.no_grad(), _autocast(trainee):
                 total += weight * float(trainee.body(row.to(trainee.network.device), counts)[0])
+        return total
+
+    total = _fitting(trainee, lesson, examples, share)
     divide_again(trainee.body)
     trainee.network.train()
     return float(trainee.ranks.sum(torch.tensor(total, dtype=torch.float64)))
@@ -169,12 +181,17 @@ def log_probabilities(
     trainee: Trainee, lesson: Lesson, examples: Sequence[int], tick: Callable[[float], None] = lambda done: None
 ) -> Tensor:
     """[S] log-probability of every segment of the given examples under the network as it is; 0 for the others' segments."""
-    found_S = torch.zeros(len(lesson.examples.begins), dtype=torch.float32)
-    done = 0
-    for segments, of_row, weight in _log_probabilities_by_row(trainee, lesson, examples):
-        found_S[segments] += weight * of_row
-        done += len(segments)
-        tick(min(len(examples), len(examples) * done * trainee.ranks.size / max(1, len(found_S))))
+
+    def share() -> Tensor:
+        found_S = torch.zeros(len(lesson.examples.begins), dtype=torch.float32)
+        done = 0
+        for segments, of_row, weight in _log_probabilities_by_row(trainee, lesson, examples):
+            found_S[segments] += weight * of_row
+            done += len(segments)
+            tick(min(len(examples), len(examples) * done * trainee.ranks.size / max(1, len(found_S))))
+        return found_S
+
+    found_S = _fitting(trainee, lesson, examples, share)
     divide_again(trainee.body)
     return trainee.ranks.sum(found_S)
 

@@ -33,7 +33,7 @@ def make_trainee(prepared: Prepared, execution: TrainExecution, ranks: Ranks) ->
     """The network on its device, with what is trained, its optimizer, and its ranks."""
     settings = prepared.settings
     sharded = execution.parallel == "shard" and ranks.size > 1
-    if sharded:
+    if execution.parallel == "shard":
         _check_shardable(settings)
     network = make_network(prepared, execution)
     body: nn.Module = RowLoss(network, objective_of(settings))

@@ -3,6 +3,7 @@
 import math
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -16,6 +17,7 @@ from etymon.train.prepare import Prepared
 from etymon.train.step import Lesson, Trainee, log_probabilities, train_step
 
 _FULLEST_STEPS = 8
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _MUCH = 0.9
 """Share of the machine's memory from which it is worth a word."""
 
@@ -63,8 +65,8 @@ def memory_finding(needed: float, there: float) -> Finding:
     found = f"about {needed / 2**30:.1f} of {there / 2**30:.1f} GiB are needed"
     if needed <= _MUCH * there:
         return Finding("memory", found)
-    lower = "execution.pack_tokens lower, execution.activation_checkpointing: true or train.method: lora need less"
-    return Finding("memory", f"{found}; {lower}", "note")
+    lower = "A lower execution.pack_tokens, execution.activation_checkpointing: true or train.method: lora need less."
+    return Finding("memory", found, "note" if needed <= there else "fault", lower)
 
 
 def _lesson(prepared: Prepared, trainee: Trainee) -> Lesson:
@@ -82,13 +84,24 @@ def _lesson(prepared: Prepared, trainee: Trainee) -> Lesson:
 def _memory(trainee: Trainee) -> tuple[float, float]:
     """Bytes: the most so far, with the optimizer's two moments that come with the first update; and what there is."""
     moments = sum(2 * 4 * parameter.numel() for parameter in trainee.parameters.values())
-    if trainee.network.device.type == "cuda":
-        return torch.cuda.max_memory_allocated() + moments, torch.cuda.mem_get_info()[1]
-    return _peak() + moments, psutil.virtual_memory().total
+    return peak_memory() + moments, memory_there()
 
 
-def _peak() -> float:
-    """Bytes that this process has held at most."""
+def memory_there() -> float:
+    """Bytes: the GPU's memory, or the machine's, or what the container may use of it."""
+    if torch.cuda.is_available():
+        return float(torch.cuda.mem_get_info()[1])
+    total = float(psutil.virtual_memory().total)
+    try:
+        return min(total, float(_CGROUP_LIMIT.read_text("ascii")))
+    except (OSError, ValueError):  # no cgroups, or the word "max"
+        return total
+
+
+def peak_memory() -> float:
+    """Bytes held at most so far: by PyTorch on the GPU, or by this process."""
+    if torch.cuda.is_available():
+        return float(torch.cuda.max_memory_allocated())
     if sys.platform == "win32":
         return float(psutil.Process().memory_info().peak_wset)
     import resource
