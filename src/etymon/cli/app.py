@@ -2,7 +2,7 @@
 
 import typer
 
-from etymon.cli import check, make, models, new, see
+from etymon.cli import board, check, make, models, new, see
 
 app = typer.Typer(
     name="etymon",
@@ -23,7 +23,7 @@ corpus.command("build")(make.build_recipe_corpus)
 app.command("evaluate")(models.evaluate)
 app.command("lineage")(models.lineage)
 app.command("chat")(models.chat)
-app.command("board")(see.board)
+app.add_typer(board.app, name="board")
 app.command("runs")(see.runs)
 app.command("show")(see.show)
 app.command("verify")(see.verify)

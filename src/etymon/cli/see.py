@@ -1,4 +1,4 @@
-"""Commands that show what is there: board, runs, show, verify, clean, rebuild-catalog."""
+"""Commands that show what is there: runs, show, verify, clean, rebuild-catalog."""
 
 import json
 from pathlib import Path
@@ -8,28 +8,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, open_store, progress
+from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, open_store
 from etymon.cli.make import shown_path
 from etymon.cli.progress import duration
-
-
-def board(
-    workspace: Workspace = DEFAULT_WORKSPACE,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the standings as JSON.")] = False,
-) -> None:
-    """The standings of every run in the workspace, on the terminal and as a page."""
-    with progress() as live:
-        from etymon.board.stage import PAGE, read_standings
-        from etymon.board.terminal import terminal_standings
-        from etymon.workspace import workspace_board
-
-        made = workspace_board(open_store(workspace), live)
-    standings = read_standings(made.folder)
-    if as_json:
-        print(standings.model_dump_json(indent=1))
-        return
-    console.print(terminal_standings(standings, console.width))
-    console.print(f"\n[bold]Board[/]   {shown_path(made.folder / PAGE)}", soft_wrap=True)
 
 
 def runs(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
