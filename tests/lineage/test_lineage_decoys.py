@@ -1,9 +1,22 @@
 """The p-values: never too small under independence, never below what the decoys can show."""
 
+import math
+from itertools import permutations
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from etymon.lineage.decoys import MAPS, decoy_p_value, decoys_of, map_p_floor, map_p_value
+from etymon.lineage.decoys import (
+    BOUND_WEIGHT,
+    LEAST_DRAWN,
+    decoy_p_value,
+    decoys_of,
+    fixed_point_bound,
+    map_p_floor,
+    map_p_value,
+)
 from etymon.lineage.match import agreements, gate_directions, up_directions
 
 IN_ORDER = {layer: layer for layer in range(6)}
@@ -43,8 +56,83 @@ def test_p_values_of_independent_pairs_are_not_too_small(shared: float) -> None:
 def test_a_true_map_reaches_the_floor_and_no_less() -> None:
     counts = np.eye(30, dtype=int) * 30
     in_order = {layer: layer for layer in range(30)}
-    assert map_p_value(counts, in_order) == 1 / (MAPS + 1) == map_p_floor(counts)
+    assert map_p_value(counts, in_order) == 1 / math.factorial(30) / BOUND_WEIGHT == map_p_floor(counts)
+    assert map_p_value(counts, in_order) < LEAST_DRAWN
     assert decoy_p_value(30, decoys_of(counts, in_order)) == 1 / (30 * 29 + 1)
+
+
+def exact_share(counts: np.ndarray, layer_map: dict[int, int]) -> float:
+    """The share of all layer maps whose total reaches the given map's, by trying every one."""
+    counts, layer_map = (
+        (counts, layer_map) if counts.shape[0] <= counts.shape[1] else (counts.T, {m: p for p, m in layer_map.items()})
+    )
+    rows = sorted(layer_map)
+    maps = np.array(list(permutations(range(counts.shape[1]), counts.shape[0])))
+    totals = counts[rows, maps[:, rows]].sum(axis=1)
+    return float((totals >= counts[rows, [layer_map[row] for row in rows]].sum()).mean())
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data(), parents=st.integers(1, 6), models=st.integers(1, 6), clear=st.integers(0, 12))
+def test_the_bound_is_never_below_the_share_of_all_maps(data: st.DataObject, parents: int, models: int, clear: int) -> None:
+    """Whatever the counts, the depths and the map: random, tied, clear in some layers and not in others."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    counts = rng.integers(0, data.draw(st.integers(1, 9)), (parents, models))
+    few = min(parents, models)
+    chosen = rng.permutation(max(parents, models))[:few].tolist()
+    layer_map = dict(enumerate(chosen)) if parents <= models else {j: i for i, j in enumerate(chosen)}
+    for there, here in list(layer_map.items())[: data.draw(st.integers(0, few))]:
+        counts[there, here] += clear
+    assert fixed_point_bound(counts, layer_map) >= exact_share(counts, layer_map) * (1 - 1e-12)
+
+
+def test_the_bound_is_close_where_it_is_needed() -> None:
+    """Six clear layers: only the map itself reaches its total, and the bound says so. One blind layer costs its factor."""
+    counts = np.ones((6, 6), int) + 20 * np.eye(6, dtype=int)
+    assert fixed_point_bound(counts, IN_ORDER) == pytest.approx(exact_share(counts, IN_ORDER)) == pytest.approx(1 / 720)
+    counts[3] = 1
+    assert fixed_point_bound(counts, IN_ORDER) == pytest.approx(1 / 120)
+    assert fixed_point_bound(np.zeros((6, 6), int), IN_ORDER) == 1
+
+
+def test_the_bound_and_drawn_maps_agree_where_both_resolve() -> None:
+    """Ten layers of which some are clear: drawn maps, with their own error, never show more than the bound."""
+    rng = np.random.default_rng(3)
+    in_order = {layer: layer for layer in range(10)}
+    seen = 0
+    for clear in np.repeat([2, 3, 4, 5], 25):
+        counts = rng.integers(0, 3, (10, 10))
+        counts[range(clear), range(clear)] += 15
+        rows = np.arange(10)
+        totals = counts[rows, np.argsort(rng.random((20_000, 10)), axis=1)].sum(axis=1)
+        share, bound = float((totals >= np.trace(counts)).mean()), fixed_point_bound(counts, in_order)
+        assert share <= bound + 4 * np.sqrt(bound / 20_000)
+        seen += 1 / 20_000 < bound < 1
+    assert seen > 50
+
+
+def test_few_fixed_points_of_unequal_depth() -> None:
+    """C(f, k)·(m − k)!/m!, against all 60,480 maps of five layers into nine, by how many fixed points they have."""
+    maps = np.array(list(permutations(range(9), 5)))
+    fixed = (maps == np.arange(5)).sum(axis=1)
+    for needed in range(6):
+        bound = math.comb(5, needed) / math.perm(9, needed)
+        share = float((fixed >= needed).mean())
+        assert share <= bound + 1e-12
+        assert bound <= 1 or needed == 0
+    assert float((fixed >= 5).mean()) == pytest.approx(1 / math.perm(9, 5))
+
+
+def test_p_values_with_the_bound_are_not_too_small_either() -> None:
+    """Nine layers, where the bound counts: 500 pairs whose map is drawn evenly from all, counts heavy in the tail."""
+    rng = np.random.default_rng(7)
+    found = []
+    for _ in range(500):
+        counts = np.floor(rng.pareto(1.0, (9, 9))).astype(int)  # single layers dominate, so totals are far from normal
+        found.append(map_p_value(counts, dict(enumerate(rng.permutation(9).tolist())), seed=int(rng.integers(1 << 30))))
+    values = np.array(found)
+    for level in (0.005, 0.02, 0.1):
+        assert (values <= level).mean() <= level + 3 * np.sqrt(level * (1 - level) / len(values))
 
 
 def test_six_layers_cannot_show_less_than_one_in_720() -> None:

@@ -58,7 +58,8 @@ def test_a_transformed_base_is_related_in_every_layer(
 ) -> None:
     lineage = compare(write(tmp_path / "model", transform(tensors), foundation), foundation.folder)  # type: ignore[operator]
     assert lineage.verdict == "related", explain(lineage)
-    assert lineage.p_value == pytest.approx(1e-4)
+    assert lineage.p_value is not None
+    assert lineage.p_value < 1e-20
     assert min(layer.agreeing / layer.sampled for layer in lineage.layers) > 0.9
 
 

@@ -1,5 +1,6 @@
 """A lineage in the words of someone who must decide something: the verdict first, the reasons under it."""
 
+from etymon.lineage.decoys import LEAST_DRAWN
 from etymon.lineage.verdict import LARGEST_P, Lineage, Sizes
 
 _ROLES = {
@@ -30,7 +31,7 @@ def _headline(lineage: Lineage) -> str:
     if lineage.p_value is not None and lineage.effect is not None:
         least = 1 / (lineage.decoys.count + 1) if lineage.decoys else 1.0
         agreeing = sum(layer.p_value <= max(LARGEST_P, least) < 1 for layer in lineage.layers)
-        sign = "≤" if lineage.p_floor is not None and lineage.p_value <= 1.01 * lineage.p_floor else "="
+        sign = "≤" if lineage.p_value <= max(LEAST_DRAWN, 1.01 * (lineage.p_floor or 0)) else "="
         tested = (
             f" (p {sign} {lineage.p_value:.2g}, {lineage.effect:.0%} of neurons agree; "
             f"beyond chance in {agreeing} of {len(lineage.layers)} layers)"
