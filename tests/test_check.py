@@ -35,7 +35,7 @@ def project(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     (folder / "recipe.yaml").write_text(
         f"name: small\nfoundation: {tiny_llama}\n"
-        "corpus: {sources: [{name: talks, kind: chat, license: own, path: chat.jsonl}]}\n"
+        "corpus: {sources: [{name: talks, kind: chat, license: own, path: chat.jsonl}], heldout: {share: 0.2}}\n"
         "train: {objective: sft, budget: {epochs: 1}, tokens_per_step: 512, sequence_length: 256}\n",
         "utf-8",
     )
@@ -83,8 +83,8 @@ def test_a_sound_recipe_shows_its_rows_and_what_was_looked_at(command: Command) 
     assert done.stdout.count(" supervised\n⟦<|im_start|>user\n") == 2
     looked_at = [line[2:21].strip() for line in done.stdout.splitlines() if line.startswith("✓")][2:]
     assert looked_at == [
-        "rows", "supervised tokens", "vocabulary", "start mark", "chat template", "end of turn", "held-out rows", "weights",
-        "trial step", "memory", "serving", "stopping",
+        "rows", "supervised tokens", "vocabulary", "start mark", "chat template", "end of turn", "held-out rows", "serving",
+        "stopping", "weights", "trial step", "memory",
     ]  # fmt: skip
 
 
@@ -164,7 +164,7 @@ def test_a_prompt_that_a_server_writes_otherwise_is_a_fault(
     shutil.copytree(tiny_llama, folder)
     tokenizer_with(template).save_pretrained(folder)
     talk = [("user", "So?"), ("assistant", "<think>\nhm</think>Yes."), ("user", "What is {n}?"), ("assistant", "<think>{n}")]
-    rows = [{"messages": [{"role": role, "content": content.format(n=n)} for role, content in talk]} for n in range(20)]
+    rows = [{"messages": [{"role": role, "content": content.format(n=n)} for role, content in talk]} for n in range(30)]
     (project / "thinking.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     found = checked(f"foundation={folder}", "corpus.sources.0.path=thinking.jsonl")
     assert faults(found) == ["serving"]

@@ -24,6 +24,7 @@ rows = json.loads(Path(rows_path).read_text("utf-8"))
 ids = [row["prompt"] + row["answers"][0] for row in rows]
 longest, total, batch = max(map(len, ids)), sum(map(len, ids)), 8
 packing = layout == "packed"
+cutoff = 8 * -(-(4 if packing else 1) * longest // 8)  # neat_packing fails on lengths that are no multiple of 8
 end = StringFormatter(slots=["{{content}}<|im_end|>"])
 register_template(name="rendered", format_user=StringFormatter(slots=["{{content}}"]), format_assistant=end)
 times = Times()
@@ -32,7 +33,7 @@ times = Times()
 def settings(work: str, gradient_accumulation: int) -> dict[str, object]:
     return {
         "model_name_or_path": folder, "stage": "sft", "do_train": True, "finetuning_type": "full", "template": "rendered",
-        "dataset": "rows", "dataset_dir": work, "cutoff_len": 4 * longest if packing else longest, "packing": packing,
+        "dataset": "rows", "dataset_dir": work, "cutoff_len": cutoff, "packing": packing,
         "neat_packing": packing,
         "output_dir": f"{work}/out", "max_steps": int(steps), "learning_rate": 1e-9, "lr_scheduler_type": "constant",
         "per_device_train_batch_size": 1 if packing else batch, "gradient_accumulation_steps": gradient_accumulation,
@@ -46,7 +47,7 @@ with tempfile.TemporaryDirectory() as work:
     texts = [{"instruction": row["texts"]["prompt"], "input": "", "output": row["texts"]["chosen"]} for row in rows]
     Path(work, "rows.json").write_text(json.dumps(texts), "utf-8")
     Path(work, "dataset_info.json").write_text(json.dumps({"rows": {"file_name": "rows.json"}}), "utf-8")
-    rows_of_step = -(-total // (4 * longest)) if packing else -(-len(rows) // batch)
+    rows_of_step = -(-total // cutoff) if packing else -(-len(rows) // batch)
     run_exp(settings(work, rows_of_step), [times])
 made = times.dataset
 fed = [

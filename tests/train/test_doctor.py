@@ -97,8 +97,8 @@ def test_every_family_is_sound(talks: Artifact, tiny_llama: Path, tmp_path: Path
     prepared, trainee = ready(model_with(tokenizer, tiny_llama, tmp_path / "model"), talks, tmp_path)
     findings = examine(prepared, trainee, dry_step=True)
     assert {finding.what: finding.state for finding in findings} == dict.fromkeys(
-        ["rows", "supervised tokens", "vocabulary", "start mark", "chat template", "end of turn", "held-out rows", "weights",
-         "trial step", "memory"],
+        ["rows", "supervised tokens", "vocabulary", "start mark", "chat template", "end of turn", "held-out rows", "serving",
+         "stopping", "weights", "trial step", "memory"],
         "good",
     )  # fmt: skip
     refuse(findings)
@@ -366,12 +366,13 @@ def test_the_trial_is_left_out_where_the_first_step_holds_the_largest_row(sound:
     assert "trial step" in {finding.what for finding in examine(later, trainee)}
 
 
-def test_much_memory_is_noted() -> None:
+def test_much_memory_is_noted_and_too_much_refused() -> None:
     assert memory_finding(50e9, 100e9).state == "good"
     full = memory_finding(95e9, 100e9)
     assert full.state == "note"
     assert "88.5 of 93.1 GiB" in full.found
-    assert "execution.pack_tokens" in full.found
+    assert "execution.pack_tokens" in full.remedy
+    assert memory_finding(101e9, 100e9).state == "fault"
 
 
 def test_muon_on_a_cpu_is_noted(talks: Artifact, tiny_llama: Path, tmp_path: Path) -> None:
