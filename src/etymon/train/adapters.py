@@ -61,15 +61,13 @@ def merge_adapter(adapted: PeftModel, ids_T: Tensor, dtype: torch.dtype) -> tupl
     rounding, and of what is saved, computed in float32 from the rounded weights. Raises EtymonError above either
     bound: the merged model would not be the one that was trained.
     """
-    adapted.eval()
-    ids_T = ids_T[:_PROOF_TOKENS]
-    live_TV = _logits(adapted.base_model.model, ids_T)
+    live_TV = live_logits(adapted, ids_T)
     merged: PreTrainedModel = adapted.merge_and_unload()
     exact_TV = _logits(merged, ids_T)
     rounded = copy.deepcopy(merged).to(dtype).float() if dtype != torch.float32 else merged
     saved_TV = _logits(rounded, ids_T)
     merging = float((live_TV - exact_TV).abs().max())
-    saving = float(kl_div(saved_TV.log_softmax(-1), live_TV.log_softmax(-1), reduction="batchmean", log_target=True))
+    saving = divergence(live_TV, saved_TV)
     proof = {
         "merge_logit_difference": merging,
         "merge_logit_difference_saved": float((live_TV - saved_TV).abs().max()),
@@ -91,7 +89,19 @@ def merge_adapter(adapted: PeftModel, ids_T: Tensor, dtype: torch.dtype) -> tupl
     return merged, proof
 
 
+def live_logits(adapted: PeftModel, ids_T: Tensor) -> Tensor:
+    """[T, V] with the adapter at work, of the first tokens: what a proof is about."""
+    adapted.eval()
+    return _logits(adapted.base_model.model, ids_T)
+
+
+def divergence(live_TV: Tensor, other_TV: Tensor) -> float:
+    """Mean Kullback-Leibler divergence of the other model from the live one, in nats a token."""
+    return float(kl_div(other_TV.log_softmax(-1), live_TV.log_softmax(-1), reduction="batchmean", log_target=True))
+
+
 def _logits(network: PreTrainedModel, ids_T: Tensor) -> Tensor:
+    ids_T = ids_T[:_PROOF_TOKENS]
     with torch.no_grad():
         segments = Segments.of_documents([len(ids_T)])
         return head_logits(network, hidden_states(network, ids_T[None].to(network.device), segments)).float().cpu()

@@ -17,7 +17,7 @@ from etymon.foundation.model import Model
 from etymon.foundation.network import load_tokenizer, save_network
 from etymon.foundation.vocabulary import extend_tokenizer
 from etymon.store import Draft
-from etymon.train.adapters import merge_adapter
+from etymon.train.adapters import divergence, live_logits, merge_adapter
 from etymon.train.card import write_card
 from etymon.train.fused_lora import unfuse_adapters
 from etymon.train.prepare import Prepared
@@ -43,15 +43,18 @@ def save_model(
         loaded = network.load_state_dict(weights, strict=False)
         assert not loaded.unexpected_keys, loaded
         assert not {name for name, _ in network.named_parameters()} & {*loaded.missing_keys}, loaded
-    network = network.to("cpu")
+    if settings.method != "qlora":
+        network = network.to("cpu")
     dtype = _saved_dtype(foundation)
     facts: dict[str, Any] = {"model_dtype": str(dtype).removeprefix("torch.")}
     if settings.method != "full":
         facts["adapter_parameters"] = sum(p.numel() for p in network.parameters() if p.requires_grad)
-        if settings.method == "qlora":
-            network = on_full_precision(network, make_network(_unquantized(prepared), draft.execution))
         examples = prepared.encoded.examples
         ids_T = torch.from_numpy(examples.segment(int(np.argmax(examples.segment_lengths)))[0]).long()
+        if settings.method == "qlora":  # merged into the base before its quantisation; how far that is from what was trained
+            trained_TV = live_logits(network, ids_T)
+            network = on_full_precision(network, make_network(_unquantized(prepared), draft.execution))
+            facts["divergence_from_quantised"] = divergence(trained_TV, live_logits(network, ids_T))
         unfuse_adapters(network)  # the proof is about PEFT's own adapter
         network, proof = merge_adapter(network, ids_T, dtype)
         facts |= proof
