@@ -33,8 +33,10 @@ def _write(draft: Draft[Answers, Nothing]) -> None:
     task, values = draft.meaning.task, list(draft.meaning.values)
     count = len(values)
     items = [f"{task}-{number}" for number in range(count)]
-    columns = {"item": items, "cluster": items, "metric": ["f1"] * count, "value": values, "weight": [1.0] * count}
-    parquet.write_table(pyarrow.table(columns), draft.folder / "items.parquet")
+    metrics = [[{"metric": "f1", "value": value, "weight": 1.0}] for value in values]
+    table = pyarrow.table({"item": items, "cluster": items, "metrics": metrics})
+    about = {"task": task, "identity": task * 8}
+    parquet.write_table(table.replace_schema_metadata(about), draft.folder / "records.parquet")
     score = sum(values) / count
     described = {"task": task, "identity": task * 8, "main_metric": "f1", "metrics": {"f1": {"higher_is_better": True}}}
     (draft.folder / "task.json").write_text(json.dumps(described), "utf-8")

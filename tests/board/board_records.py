@@ -14,24 +14,27 @@ from etymon.board.evaluations import read_evaluation
 def write_evaluation(folder: Path, task, metrics, *, identity=None, clusters=None, notes=(), items=None) -> Path:
     """``metrics``: name → (higher is better, values, weights or None); the first is the main one."""
     folder.mkdir(parents=True)
-    columns = {name: [] for name in ("item", "cluster", "metric", "value", "weight")}
     described = {}
+    of_item = {}
     for name, (higher, values, weights) in metrics.items():
         values = np.asarray(values, dtype=float)
         weights = np.ones_like(values) if weights is None else np.asarray(weights, dtype=float)
         ids = items or [f"{task}-{number:04d}" for number in range(len(values))]
-        columns["item"] += ids
-        columns["cluster"] += list(clusters) if clusters is not None else ids
-        columns["metric"] += [name] * len(values)
-        columns["value"] += values.tolist()
-        columns["weight"] += weights.tolist()
+        shared = list(clusters) if clusters is not None else ids
+        for item, cluster, value, weight in zip(ids, shared, values.tolist(), weights.tolist(), strict=True):
+            row = of_item.setdefault(item, {"item": item, "cluster": cluster, "request": 0, "metrics": []})
+            row["metrics"].append({"metric": name, "value": value, "weight": weight})
         score = float((values * weights).sum() / weights.sum())
         described[name] = {"higher_is_better": higher, "score": score, "n": len(values)}
-    pq.write_table(pa.table(columns), folder / "items.parquet")
     identity = identity or f"{sum(map(ord, task)):064x}"
+    write_rows(folder, list(of_item.values()), {"task": task, "identity": identity})
     task_json = {"task": task, "identity": identity, "main_metric": next(iter(metrics)), "metrics": described}
     (folder / "task.json").write_text(json.dumps(task_json | {"notes": list(notes)}), "utf-8")
     return folder
+
+
+def write_rows(folder: Path, rows, about) -> None:
+    pq.write_table(pa.Table.from_pylist(rows).replace_schema_metadata(about), folder / "records.parquet")
 
 
 DERIVATIVE, BASE, SCRATCH = "pydocs-135m", "smollm2-135m-instruct-q4_1", "pydocs-135m.scratch"

@@ -4,19 +4,23 @@ import json
 import shutil
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from board_records import write_evaluation
+from board_records import write_evaluation, write_rows
 
 from etymon.board.evaluations import read_evaluation
 from etymon.errors import EtymonError
 
 
-def rewrite(folder, change):
-    columns = pq.read_table(folder / "items.parquet").to_pydict()
-    change(columns)
-    pq.write_table(pa.table(columns), folder / "items.parquet")
+def rewrite(folder, change, **about):
+    table = pq.read_table(folder / "records.parquet")
+    rows = table.to_pylist()
+    change(rows)
+    write_rows(folder, rows, {key.decode(): value.decode() for key, value in table.schema.metadata.items()} | about)
+
+
+def put(row, **figures):
+    return lambda rows: rows[row]["metrics"][0].update(figures)
 
 
 @pytest.fixture
@@ -25,7 +29,7 @@ def folder(tmp_path):
 
 
 def test_records_are_read_in_the_order_of_the_items_whatever_the_files(folder):
-    rewrite(folder, lambda c: [column.reverse() for column in c.values()])
+    rewrite(folder, lambda rows: rows.reverse())
     found = read_evaluation(folder)
     records = found.metrics["bits_per_byte"]
     assert (found.task, found.main_metric) == ("heldout", "bits_per_byte")
@@ -48,13 +52,14 @@ def test_the_main_metric_comes_first_and_an_empty_cluster_is_the_item(tmp_path):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda c: c["value"].__setitem__(1, float("nan")), r"item 'heldout-0001' has no finite value"),
-        (lambda c: c["value"].__setitem__(1, None), r"item 'heldout-0001' has no finite value"),
-        (lambda c: c["weight"].__setitem__(2, 0.0), r"item 'heldout-0002' has no weight"),
-        (lambda c: c["item"].__setitem__(1, "heldout-0000"), r"item 'heldout-0000' is there twice"),
-        (lambda c: c["value"].__setitem__(0, 5.0), r"gives 1.06667 for 'bits_per_byte', but its items give"),
-        (lambda c: c["metric"].__setitem__(slice(None), ["x"] * 3), r"no items of the metric 'bits_per_byte'"),
-        (lambda c: c.pop("cluster"), r"cannot be read as items"),
+        (put(1, value=float("nan")), r"item 'heldout-0001' has no finite value"),
+        (put(1, value=None), r"item 'heldout-0001' has no finite value"),
+        (put(2, weight=0.0), r"item 'heldout-0002' has no weight"),
+        (lambda rows: rows[1].update(item="heldout-0000"), r"item 'heldout-0000' is there twice"),
+        (put(0, value=5.0), r"gives 1.06667 for 'bits_per_byte', but its items give"),
+        (lambda rows: [row["metrics"][0].update(metric="x") for row in rows], r"no items of the metric 'bits_per_byte'"),
+        (lambda rows: [row.pop("cluster") for row in rows], r"cannot be read as records"),
+        (lambda rows: [row.update(metrics=1.0) for row in rows], r"cannot be read as records"),
     ],
 )
 def test_bad_records_are_named(folder, change, complaint):
@@ -64,14 +69,20 @@ def test_bad_records_are_named(folder, change, complaint):
 
 
 def test_a_cut_or_missing_file_is_named(folder, tmp_path):
-    (folder / "items.parquet").write_bytes((folder / "items.parquet").read_bytes()[:200])
-    with pytest.raises(EtymonError, match=r"items\.parquet cannot be read"):
+    (folder / "records.parquet").write_bytes((folder / "records.parquet").read_bytes()[:200])
+    with pytest.raises(EtymonError, match=r"records\.parquet cannot be read"):
         read_evaluation(folder)
     (folder / "task.json").write_text("{")
     with pytest.raises(EtymonError, match=r"task\.json does not describe"):
         read_evaluation(folder)
     shutil.rmtree(folder)
     with pytest.raises(EtymonError, match=r"task\.json"):
+        read_evaluation(folder)
+
+
+def test_records_of_another_identity_are_refused(folder):
+    rewrite(folder, lambda rows: None, identity="f" * 64)
+    with pytest.raises(EtymonError, match="of another identity"):
         read_evaluation(folder)
 
 

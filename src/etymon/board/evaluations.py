@@ -1,4 +1,4 @@
-"""Reading an evaluation's records: ``task.json`` and ``items.parquet``. Scores are computed anew from the items."""
+"""Reading an evaluation's records: ``task.json`` and ``records.parquet``. Scores are computed anew from the items."""
 
 import json
 import math
@@ -18,7 +18,8 @@ from pydantic import BaseModel, ValidationError
 from etymon.errors import EtymonError
 from etymon.statistics.intervals import Vector
 
-_COLUMNS = ("item", "cluster", "metric", "value", "weight")
+_RECORDS = "records.parquet"
+_COLUMNS = ("item", "cluster", "metrics")
 _REMEDY = "Evaluate the model again; remove this folder first."
 
 
@@ -76,11 +77,11 @@ class _Task(BaseModel):
 def read_evaluation(folder: Path) -> Evaluation:
     """Read and check an evaluation artifact's folder.
 
-    Raises EtymonError where a file is missing or malformed, an item is there twice, a figure is not finite, or the score in
-    ``task.json`` is not that of the items.
+    Raises EtymonError where a file is missing or malformed, the records are those of another identity, an item is there
+    twice, a figure is not finite, or the score in ``task.json`` is not that of the items.
     """
     task = _read_task(folder / "task.json")
-    table = _read_items(folder / "items.parquet")
+    table = _read_items(folder / _RECORDS, task)
     names = [task.main_metric, *(name for name in task.metrics if name != task.main_metric)]
     metrics = {name: _metric_items(folder, table, name, task.metrics[name]) for name in names}
     return Evaluation(task.task, task.identity, task.main_metric, metrics, tuple(task.notes))
@@ -97,15 +98,29 @@ def _read_task(path: Path) -> _Task:
     return task
 
 
-def _read_items(path: Path) -> Any:
+def _read_items(path: Path, task: _Task) -> Any:
+    """A row for each item and metric: item, cluster, metric, value, weight."""
     try:
-        return pq.read_table(path, columns=list(_COLUMNS))
+        table = pq.read_table(path, columns=list(_COLUMNS))
+        about = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+        table = table.filter(pc.is_valid(table["metrics"])).combine_chunks()
+        metrics = pc.list_flatten(table["metrics"])
+        rows = table.select(["item", "cluster"]).take(pc.list_parent_indices(table["metrics"]))
+        for name in ("metric", "value", "weight"):
+            rows = rows.append_column(name, pc.struct_field(metrics, name))
     except (OSError, pa.ArrowException) as error:
-        raise EtymonError(f"{path} cannot be read as items: {str(error).splitlines()[0]}.", _REMEDY) from None
+        raise EtymonError(f"{path} cannot be read as records: {str(error).splitlines()[0]}.", _REMEDY) from None
+    if about.get("identity") != task.identity:
+        raise EtymonError(
+            f"{path} holds records of {about.get('task', 'an unnamed task')} of another identity than task.json gives "
+            f"for {task.task}.",
+            _REMEDY,
+        )
+    return rows
 
 
 def _metric_items(folder: Path, table: Any, name: str, described: _Metric) -> MetricItems:
-    path = folder / "items.parquet"
+    path = folder / _RECORDS
     rows = table.filter(pc.equal(table["metric"], name)).sort_by("item")
     items = tuple(rows["item"].to_pylist())
     if not items:

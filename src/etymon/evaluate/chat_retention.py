@@ -57,8 +57,8 @@ def score_chat_retention(task: ChatQuestions, examinee: "Examinee", progress: "P
                 request=0,
                 logprob=score.logprob,
                 tokens=score.tokens,
-                bytes=size,
                 characters=len(question.worked),
+                bytes=size,
                 is_greedy=score.is_greedy,
                 target=None,
                 seconds=score.seconds,
@@ -69,7 +69,7 @@ def score_chat_retention(task: ChatQuestions, examinee: "Examinee", progress: "P
     notes = ["Scored under each model's own chat template; it tells how well a model still answers, not how right it is."]
     if usage.truncated:
         notes.append(f"{usage.truncated} questions exceed the model's context and lost their beginning.")
-    return Records(request_records, items, {"bits_per_byte": False}, usage, notes)
+    return Records(request_records, items, {"bits_per_byte": False}, usage, notes, {"bits_per_byte": "bits_per_byte"})
 
 
 def _request(question: Question, examinee: "Examinee") -> TokenRequest:

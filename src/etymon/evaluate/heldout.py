@@ -221,6 +221,11 @@ def score_heldout(choice: HeldoutChoice, examinee: "Examinee", progress: "Progre
     Raises EtymonError where there are conversations and the model has no chat template that can write them.
     """
     windows = [_requests(document, examinee) for document in choice.documents]
+    if empty := [document.id for document, asked in zip(choice.documents, windows, strict=True) if not asked]:
+        raise EtymonError(
+            f"The held-out document {empty[0]} has no token to score ({len(empty)} such documents).",
+            "Take it out of the corpus.",
+        )
     requests = [request for of_document in windows for request in of_document]
     scores, usage = examinee.scorer.score(requests, lambda done, total: progress("scoring held-out documents", done, total))
     answers = iter(scores)
@@ -238,8 +243,8 @@ def score_heldout(choice: HeldoutChoice, examinee: "Examinee", progress: "Progre
                     request=number,
                     logprob=score.logprob,
                     tokens=score.tokens,
-                    bytes=size if number == 0 else 0,
                     characters=len(document.text) if number == 0 else 0,
+                    bytes=size if number == 0 else 0,
                     is_greedy=score.is_greedy,
                     target=None,
                     seconds=score.seconds,
@@ -249,7 +254,7 @@ def score_heldout(choice: HeldoutChoice, examinee: "Examinee", progress: "Progre
     notes = choice.notes
     if usage.truncated:
         notes.append(f"{usage.truncated} prompts exceed the model's context and lost their beginning.")
-    return Records(request_records, items, {"bits_per_byte": False}, usage, notes)
+    return Records(request_records, items, {"bits_per_byte": False}, usage, notes, {"bits_per_byte": "bits_per_byte"})
 
 
 def _requests(document: Document, examinee: "Examinee") -> list["TokenRequest"]:

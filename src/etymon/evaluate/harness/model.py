@@ -40,6 +40,7 @@ class SharedPrefixLM(TemplateLM):  # type: ignore[misc]
         self.usages: list[Usage] = []
         self._examinee = examinee
         self._progress = progress
+        self._asking: list[Any] = []
         self._last: list[Score] = []
 
     @property
@@ -67,17 +68,20 @@ class SharedPrefixLM(TemplateLM):  # type: ignore[misc]
         return ids
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
-        for request in requests:
-            if not request.args[1]:
-                raise EtymonError(
-                    f"{request.task_name}: choice {request.idx} of item {request.doc_id} is empty; it cannot be scored.",
-                    "Mend the item, or leave it out of the task's data.",
-                )
+        for request in requests:  # lm-eval stumbles over these while it encodes
+            context, continuation = request.args
+            if not continuation:
+                raise _unscorable(request, "is empty")
+            if not context and not self.tok_encode(continuation, add_special_tokens=False):
+                raise _unscorable(request, f"({continuation!r}) has no token")
+        self._asking = requests
         answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
         self._keep(requests, self._last)
         return answers
 
     def _loglikelihood_tokens(self, requests: list[Any], **kwargs: Any) -> list[tuple[float, bool]]:
+        for request, (_, context, continuation) in zip(self._asking, requests, strict=True):
+            self._check(request, context, continuation)
         asked = [TokenRequest(tuple(context), tuple(continuation)) for _, context, continuation in requests]
         self._last, usage = self._examinee.scorer.score(asked, self._told("scoring answers"))
         self.usages.append(usage)
@@ -86,9 +90,21 @@ class SharedPrefixLM(TemplateLM):  # type: ignore[misc]
             self.cache_hook.add_partial("loglikelihood", text, answer)
         return answers
 
+    def _check(self, request: Any, context: list[int], continuation: list[int]) -> None:
+        """Raise EtymonError for what has no likelihood, by task, item and choice."""
+        if not continuation:
+            raise _unscorable(request, f"({request.args[1]!r}) has no token of its own after its question")
+        if not context:
+            raise _unscorable(request, f"follows a question of white space only ({request.args[0]!r}), which has no token")
+        if len(continuation) > self.max_length:
+            raise _unscorable(request, f"has {len(continuation)} tokens, and the model's context holds {self.max_length}")
+
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = True) -> list[float]:
-        windows = [
-            rolling_requests(self.tok_encode(request.args[0]), self.prefix_token_id, self.max_length) for request in requests
+        if not any(request.args[0] for request in requests):
+            raise EtymonError(f"{requests[0].task_name}: every text is empty.", "Is doc_to_target the field with the text?")
+        windows = [  # an empty text has no window, and the judge leaves it out
+            rolling_requests(self.tok_encode(text) if text else (), self.prefix_token_id, self.max_length)
+            for (text,) in (request.args for request in requests)
         ]
         scores, usage = self._examinee.scorer.score([w for each in windows for w in each], self._told("scoring texts"))
         self.usages.append(usage)
@@ -162,6 +178,13 @@ class SharedPrefixLM(TemplateLM):  # type: ignore[misc]
     def _keep(self, requests: list[Any], scores: list[Score]) -> None:
         for request, score in zip(requests, scores, strict=True):
             self.scores[request.task_name, request.doc_id, request.idx] = score
+
+
+def _unscorable(request: Any, why: str) -> EtymonError:
+    return EtymonError(
+        f"{request.task_name}: choice {request.idx} of item {request.doc_id} {why}; it cannot be scored.",
+        "Mend the item, or leave it out of the task's data.",
+    )
 
 
 def _sum(scores: list[Score]) -> Score:
