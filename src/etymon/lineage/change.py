@@ -51,15 +51,15 @@ class Shared:
         return whole and self.model_digests[ours.name] == self.parent_digests[theirs.name]
 
 
-def find_shared(model: Tensors, parent: Tensors) -> Shared:
-    """Compare the SHA-256 of dtype, shape and stored bytes of every tensor, wherever it is and whatever it is called."""
-    ours, theirs = _digests(model), _digests(parent)
+def find_shared(model: Tensors, ours: dict[str, str], theirs: dict[str, str]) -> Shared:
+    """Compare the ``tensor_digests`` of the model and of the parent, wherever a tensor is and whatever it is called."""
     known = set(theirs.values())
     names = tuple(name for name, digest in ours.items() if digest in known and not _constant(model.raw(name)))
     return Shared(ours, theirs, names, sorted(ours.values()) == sorted(theirs.values()))
 
 
-def _digests(tensors: Tensors) -> dict[str, str]:
+def tensor_digests(tensors: Tensors) -> dict[str, str]:
+    """The SHA-256 of dtype, shape and stored bytes of every tensor, by name."""
     found = {}
     for name in tensors.names:
         digest = hashlib.sha256(f"{tensors.dtype(name)} {tensors.shape(name)}\n".encode())

@@ -1,7 +1,8 @@
 """Two models in, a lineage out: the whole comparison on one page."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -38,18 +39,21 @@ def compare(
 
     Raises EtymonError for files that cannot be read and for weights that are not finite.
     """
-    with open_weights(model) as ours, open_weights(parent) as theirs:
-        return compare_sides(
-            Side(model_name or model.name, ours, read_vocabulary(model), read_structure(ours)),
-            Side(parent_name or parent.name, theirs, read_vocabulary(parent), read_structure(theirs)),
-            listener,
-        )
+    with opened(model, model_name or model.name) as ours, opened(parent, parent_name or parent.name) as theirs:
+        return compare_sides(ours, theirs, listener)
+
+
+@contextmanager
+def opened(model: Path, name: str) -> Iterator[Side]:
+    """A model ready to be compared with several others. Raises EtymonError for files that cannot be read."""
+    with open_weights(model) as weights:
+        yield Side(name, weights, read_vocabulary(model), read_structure(weights))
 
 
 def compare_sides(model: Side, parent: Side, listener: Listener = silent) -> Lineage:
     """The comparison, over weights that are open."""
     Clock(listener, "lineage", "looking for identical tensors")
-    shared = find_shared(model.tensors, parent.tensors)
+    shared = find_shared(model.tensors, model.digests, parent.digests)
     tokens = shared_tokens(model.vocabulary, parent.vocabulary, model.structure.vocabulary, parent.structure.vocabulary)
 
     Clock(listener, "lineage", "aligning the two models")

@@ -1,12 +1,14 @@
 """What in the model corresponds to what in the parent: coordinates of the residual stream, roles, layers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from etymon.lineage.align import Alignment, align_residual, identity
+from etymon.lineage.change import tensor_digests
 from etymon.lineage.place import place
 from etymon.lineage.profile import LayerProfile, correlation, profile_layer, read_finite
 from etymon.lineage.read import Array, Piece, Structure, Tensors
@@ -31,6 +33,22 @@ class Side:
     tensors: Tensors
     vocabulary: dict[str, int] | None
     structure: Structure
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Of every tensor, computed once however many models this one is compared with."""
+        return tensor_digests(self.tensors)
+
+    @cached_property
+    def settled_by_few(self) -> "tuple[Side, Profiles]":
+        """This side with its roles settled by a look at a few layers, and the profiles of these, computed once."""
+        count = len(self.structure.layers)
+        return _settled(self, np.unique(np.linspace(0, count - 1, _PROFILED).astype(int)).tolist())
+
+    @cached_property
+    def settled_by_all(self) -> "tuple[Side, Profiles]":
+        """The same by a look at every layer."""
+        return _settled(self, range(len(self.structure.layers)))
 
 
 @dataclass(frozen=True)
@@ -65,8 +83,8 @@ def correspond(model: Side, parent: Side, alignment: Alignment) -> Correspondenc
     """Settle roles on both sides, find the layer map, and take a second look at the alignment."""
     equal_depth = len(model.structure.layers) == len(parent.structure.layers)
     few = equal_depth and model.structure.slots_repeat and parent.structure.slots_repeat
-    model, ours = _settled(model, _PROFILED if few else None)
-    parent, theirs = _settled(parent, _PROFILED if few else None)
+    model, ours = model.settled_by_few if few else model.settled_by_all
+    parent, theirs = parent.settled_by_few if few else parent.settled_by_all
     heads = head_size([*theirs.values(), *ours.values()], parent.structure.width)
     if not model.structure.layers and alignment.keeps_axes:
         model = replace(
@@ -99,9 +117,7 @@ def _final_gain(side: Side) -> Array | None:
     return read_finite(side.tensors, side.structure.final_norm) if side.structure.final_norm else None
 
 
-def _settled(side: Side, most: int | None) -> tuple[Side, Profiles]:
-    count = len(side.structure.layers)
-    chosen = range(count) if most is None else np.unique(np.linspace(0, count - 1, most).astype(int)).tolist()
+def _settled(side: Side, chosen: Iterable[int]) -> tuple[Side, Profiles]:
     profiles = {index: profile_layer(side.tensors, side.structure.layers[index]) for index in chosen}
     structure = settle(side.structure, profiles)
     return replace(side, structure=structure), relabel_profiles(side.structure, structure, profiles)
