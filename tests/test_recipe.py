@@ -43,7 +43,7 @@ def changed(path: Path, old: str, new: str) -> str:
 def test_what_is_not_said_has_its_default(recipe_file: Path) -> None:
     recipe = load_recipe(recipe_file)
     assert recipe.train.budget.tokens == 40_000
-    assert recipe.evaluate.tasks == ("heldout", "mmlu_dev")
+    assert recipe.evaluate.named_tasks == ("heldout", "mmlu_dev")
     assert recipe.corpus.sources[1].kind == "python-docs"
 
 

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from etymon.evaluate.suites import task_names
 from etymon.progress import clocks
 from etymon.run import Job, build_corpus, open_foundation, train_config, trainings
 from etymon.train.objectives import objective_of
@@ -71,8 +72,9 @@ def plan(job: Job) -> Estimate:
     models = len(trainings(job.recipe))
     trained = sum(p.numel() for p in trainee.parameters.values())
     weights = foundation.facts.parameters * 4
-    scored = job.recipe.corpus.heldout.characters / _CHARACTERS_PER_TOKEN if "heldout" in job.recipe.evaluate.tasks else 0
-    scored += sum(_TASK_TOKENS.get(task, 0) for task in job.recipe.evaluate.tasks)
+    tasks = task_names(job.recipe.evaluate)
+    scored = job.recipe.corpus.heldout.characters / _CHARACTERS_PER_TOKEN if "heldout" in tasks else 0
+    scored += sum(_TASK_TOKENS.get(task, 0) for task in tasks)
     estimate = Estimate(
         steps=len(steps.steps),
         tokens=steps.tokens,
@@ -115,7 +117,7 @@ def _with_warnings(estimate: Estimate, job: Job) -> Estimate:
         )
     if estimate.disk_bytes > 0.9 * estimate.disk_free:
         warnings.append("the disk may fill up: `etymon clean` lists what nothing refers to.")
-    unknown = [task for task in job.recipe.evaluate.tasks if task not in (*_TASK_TOKENS, "heldout")]
+    unknown = [task for task in task_names(job.recipe.evaluate) if task not in (*_TASK_TOKENS, "heldout")]
     if unknown:
         warnings.append(f"the time of {', '.join(unknown)} is not in the estimate.")
     return Estimate(**{**estimate.__dict__, "warnings": tuple(warnings)})

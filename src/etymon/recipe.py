@@ -208,9 +208,26 @@ class Train(_Part):
 
 
 class Evaluate(_Part):
-    """Which tasks score the models: ``heldout``, ``mmlu_dev``, ``chat_retention``, a task file, or any lm-eval task."""
+    """Which tasks score the models, and how they are put to them."""
 
-    tasks: tuple[str, ...] = ("heldout", "mmlu_dev")
+    tasks: tuple[str, ...] | None = None
+    """``heldout``, ``mmlu_dev``, ``chat_retention``, a task file (.yaml), a data file with one question a row (.jsonl, .csv,
+    .parquet), or any task of lm-eval. Without a suite ``heldout`` and ``mmlu_dev``."""
+    suite: Literal["open_llm_v1", "quick"] | None = None
+    """Tasks that belong together, with their shots and metrics; ``tasks`` are asked besides."""
+    template: Literal["none", "own"] = "none"
+    """``own``: questions are put as turns of a conversation, under each model's own chat template."""
+    system: str | None = Field(None, min_length=1)
+    """A system prompt before every question."""
+    shots: dict[str, Annotated[int, Field(ge=0)]] = {}
+    """Few-shot examples by task, in place of the task's own number."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision in which models are scored; scores of another precision are not compared."""
+
+    @property
+    def named_tasks(self) -> tuple[str, ...]:
+        """The tasks besides the suite's."""
+        return self.tasks if self.tasks is not None else () if self.suite else ("heldout", "mmlu_dev")
 
 
 class Execution(_Part):
@@ -268,7 +285,7 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     except (OSError, UnicodeDecodeError) as error:
         raise EtymonError(f"{path} cannot be read: {error}.") from None
     try:
-        content = yaml.load(text, _Loader)
+        content = yaml.load(text, UniqueKeyLoader)
     except yaml.YAMLError as error:
         raise EtymonError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
     except RecursionError:
@@ -283,7 +300,17 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
         raise EtymonError("\n".join(_explain(path, each) for each in error.errors())) from None
 
 
-class _Loader(yaml.SafeLoader):
+def read_evaluate(content: dict[str, Any]) -> Evaluate:
+    """The section ``evaluate``, from the options of the command line. Raises EtymonError that names the option."""
+    try:
+        return Evaluate.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-")
+        raise EtymonError(f"{option} {first['input']}: {first['msg'].removeprefix('Value error, ')}.") from None
+
+
+class UniqueKeyLoader(yaml.SafeLoader):
     """YAML's safe types; a key that is there twice is refused, where PyYAML would drop the first in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -305,7 +332,7 @@ def _apply(content: dict[str, Any], override: str) -> None:
         if not isinstance(place, (dict, list)):
             raise EtymonError(f"--set {override}: {name} is not a section of the recipe.")
     try:
-        parsed = yaml.load(value, _Loader)
+        parsed = yaml.load(value, UniqueKeyLoader)
     except (yaml.YAMLError, RecursionError):
         parsed = value
     place[_index(override, path, place, last) if isinstance(place, list) else last] = parsed

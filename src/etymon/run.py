@@ -13,7 +13,7 @@ from etymon.board.standings import Standings
 from etymon.corpus.sources import corpus_inputs
 from etymon.corpus.stage import CorpusExecution, corpus_meaning, corpus_stage
 from etymon.errors import EtymonError
-from etymon.evaluate.plan import TaskPlan, plan_task
+from etymon.evaluate.plan import Setting, TaskPlan, plan_evaluation
 from etymon.evaluate.stage import evaluate_stage
 from etymon.evidence.stage import EvidenceExecution, EvidenceMeaning, evidence_stage
 from etymon.foundation.facts import describe_model
@@ -147,14 +147,7 @@ def trained_model(artifact: Artifact, name: str, store: Store) -> Model:
 def plan_tasks(job: Job, corpus: Artifact) -> list[TaskPlan]:
     """The recipe's tasks, loaded and checked."""
     characters, device = job.recipe.corpus.heldout.characters, job.recipe.execution.device
-    plans = [
-        plan_task(task, corpus=corpus, characters=characters, folder=job.folder, device=device)
-        for task in job.recipe.evaluate.tasks
-    ]
-    names = [plan.meaning.task for plan in plans]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise EtymonError(f"Two of evaluate.tasks are named {twice[0]}.", "Name each task once.")
-    return plans
+    return plan_evaluation(job.recipe.evaluate, Setting(corpus, characters, job.folder, device))
 
 
 def evaluate_models(job: Job, models: list[Model], plans: list[TaskPlan]) -> tuple[dict[str, list[Artifact]], list[str]]:

@@ -8,19 +8,21 @@ from pathlib import Path
 from etymon.board.entries import BoardMeaning, Entry
 from etymon.board.stage import BoardExecution, board_stage
 from etymon.errors import EtymonError
-from etymon.evaluate.plan import plan_task
+from etymon.evaluate.harness.imported import find_results
+from etymon.evaluate.imported import ImportExecution, import_plans, import_stage
+from etymon.evaluate.plan import Engine, Setting, plan_evaluation
 from etymon.evaluate.stage import evaluate_stage
 from etymon.foundation.model import Model
 from etymon.foundation.sources import open_model
 from etymon.job.job import StageLine
 from etymon.job.record import RunMeaning, run_stage
-from etymon.job.summaries import score_line
+from etymon.job.summaries import score_line, suite_line
 from etymon.lineage.stage import Execution as LineageExecution
 from etymon.lineage.stage import Meaning as LineageMeaning
 from etymon.lineage.stage import lineage_stage
 from etymon.lineage.verdict import Lineage
 from etymon.progress import Listener, silent
-from etymon.recipe import Heldout
+from etymon.recipe import Evaluate, Heldout
 from etymon.run import read_lineage, trained_model
 from etymon.store import Artifact, Store
 from etymon.train.stage import TrainMeaning, checkpoint_key, train_stage
@@ -51,6 +53,8 @@ def workspace_board(store: Store, listener: Listener = silent) -> Artifact:
         for entry in shown:
             names[entry.digest] = called[entry.name]
             entries[called[entry.name]] = _joined(entries.get(called[entry.name]), entry, called, artifacts)
+    for entry in imported_entries(store, artifacts):
+        entries[entry.name] = entry
     if not entries:
         raise EtymonError(f"The workspace {store.root} has no finished run.", "`etymon run RECIPE` makes one.")
     roles = [role for entry in entries.values() for model in entry.models for role in model.evaluations]
@@ -145,22 +149,74 @@ def run_results(record: Artifact, store: Store) -> dict[str, str]:
     return model | {role: score_line(part) for role, part in parts.items() if part.manifest.stage == evaluate_stage.name}
 
 
-def evaluate_each(names: list[str], tasks: tuple[str, ...], store: Store, listener: Listener = silent) -> Iterator[StageLine]:
-    """Put every task to every model. ``heldout`` takes the corpus of the run that finished last."""
+def evaluate_each(
+    names: list[str],
+    wanted: Evaluate,
+    store: Store,
+    listener: Listener = silent,
+    *,
+    engine: Engine = "etymon",
+    url: str | None = None,
+    served_as: str | None = None,
+) -> Iterator[StageLine]:
+    """Put every task to every model, and sum up a suite. ``heldout`` takes the corpus of the run that finished last.
+
+    ``url`` and ``served_as``: for the engine ``openai``, where the models are served and under which name.
+    """
     corpus, characters = None, Heldout().characters
     for record in runs(store):
         corpus = find_artifact(record.facts["parts"]["corpus"], store)
         characters = record.manifest.meaning["recipe"]["corpus"]["heldout"]["characters"]
-    plans = [plan_task(task, corpus=corpus, characters=characters, folder=Path.cwd()) for task in tasks]
+    if served_as is not None and (engine != "openai" or len(names) > 1):
+        raise EtymonError("--served-as is the name of one model at the --url of the engine openai.", "Leave it out.")
+    setting = Setting(corpus, characters, Path.cwd(), url=url, served_as=served_as, engine=engine)
+    plans = plan_evaluation(wanted, setting)
     for name in names:
         model = find_model(name, store, listener)
+        scores = {}
         for plan in plans:
             role = f"{plan.meaning.task} of {model.name}"
             if reason := plan.not_applicable(model):
                 yield StageLine(role, f"not measured: {reason}", 0.0, True)
                 continue
             made, reused = store.obtain(evaluate_stage, plan.inputs(model), plan.meaning, plan.execution, listener)
+            scores[plan.meaning.task] = made
             yield StageLine(role, score_line(made), made.manifest.seconds, reused)
+        if wanted.suite and (line := suite_line(wanted.suite, scores)):
+            yield StageLine(f"{wanted.suite} of {model.name}", line, sum(s.manifest.seconds for s in scores.values()), True)
+
+
+def import_results(
+    results: Path, name: str, store: Store, listener: Listener = silent, *, parameters: int | None = None
+) -> list[StageLine]:
+    """Take over the result files of lm-eval of one model; what cannot be taken over is named too."""
+    files = find_results(results)
+    pointed = f"{_IMPORTED}{name}"
+    lines = []
+    for given, meaning in import_plans(files, name, parameters):
+        made, reused = store.obtain(import_stage, {"results": given}, meaning, ImportExecution(), listener)
+        known = store.pointers().get(pointed)
+        store.point(pointed, {**(known.parts if known else {}), meaning.task: made.name})
+        lines.append(StageLine(f"{meaning.task} of {name}, imported", score_line(made), made.manifest.seconds, reused))
+    return lines + [StageLine(task, "not imported: it has no samples", 0.0, True) for task in files.without_samples]
+
+
+_IMPORTED = "imported-"
+
+
+def imported_entries(store: Store, artifacts: dict[str, Artifact]) -> list[Entry]:
+    """Models whose scores were measured elsewhere, marked as such."""
+    entries = []
+    for pointed, pointer in store.pointers().items():
+        if pointed.startswith(_IMPORTED) and (made := [artifacts[n] for n in pointer.parts.values() if n in artifacts]):
+            if any(each.manifest.stage != import_stage.name for each in made):
+                continue  # a recipe's own name
+            facts = made[-1].facts
+            evaluations = tuple(each.name for each in made)
+            name = f"{facts['model']} (imported)"
+            digest, size = facts["model_digest"], facts["parameters"]
+            entries.append(Entry(name=name, digest=digest, parameters=size, evaluations=evaluations))
+    return entries
 
 
 def lineages_of(name: str, parent: str | None, store: Store, listener: Listener = silent) -> list[Lineage]:
@@ -169,7 +225,7 @@ def lineages_of(name: str, parent: str | None, store: Store, listener: Listener 
     Several parents are screened at once, and each verdict carries its own p-value, not adjusted for their number.
     """
     model = find_model(name, store, listener)
-    parents = [find_model(parent, store, listener)] if parent else _known_foundations(store, listener)
+    parents = [find_model(parent, store, listener)] if parent else known_foundations(store, listener)
     if not parents:
         raise EtymonError("No foundation is known here yet to compare with.", "Name one: `etymon lineage MODEL PARENT`.")
     found = []
@@ -180,7 +236,7 @@ def lineages_of(name: str, parent: str | None, store: Store, listener: Listener 
     return sorted(found, key=lambda lineage: -(lineage.effect or 0))
 
 
-def _known_foundations(store: Store, listener: Listener) -> list[Model]:
+def known_foundations(store: Store, listener: Listener) -> list[Model]:
     """The foundations of the workspace's runs, once each."""
     sources = {record.manifest.meaning["recipe"]["foundation"]: None for record in runs(store)}
     return list({model.digest: model for model in (open_model(source, listener=listener) for source in sources)}.values())
@@ -213,7 +269,7 @@ class Leftover:
 def leftovers(store: Store, *, checkpoints: bool = False) -> list[Leftover]:
     """Artifacts that no run, finished or begun, is built on; checkpoints of removed trainings; what killed runs left.
 
-    With ``checkpoints`` also those from which a training could be continued or extended.
+    With ``checkpoints`` also those from which a training could be continued or extended, and answers of killed evaluations.
     """
     artifacts = list(store.artifacts())
     kept = {record.name for record in runs(store)} | {name for p in store.pointers().values() for name in p.parts.values()}
@@ -229,6 +285,9 @@ def leftovers(store: Store, *, checkpoints: bool = False) -> list[Leftover]:
     for folder in store.folders("scratch"):
         if folder in superseded:
             found.append(Leftover(folder.name, "checkpoints of a training that is removed", _size(folder), None, folder))
+        elif checkpoints and folder.name.startswith(f"{evaluate_stage.name}-"):
+            reason = "answers to continue an unfinished evaluation"
+            found.append(Leftover(folder.name, reason, _size(folder), None, folder))
         elif checkpoints:
             reason = "to extend a finished training" if folder in extendable else "to continue an unfinished training"
             found.append(Leftover(folder.name, f"checkpoints {reason}", _size(folder), None, folder))

@@ -2,7 +2,7 @@
 
 import typer
 
-from etymon.cli import board, check, make, models, new, see
+from etymon.cli import board, check, evaluate, make, models, new, see
 
 app = typer.Typer(
     name="etymon",
@@ -20,7 +20,8 @@ app.command("check")(check.check_recipe)
 app.command("train")(make.train_recipe)
 app.add_typer(corpus, name="corpus")
 corpus.command("build")(make.build_recipe_corpus)
-app.command("evaluate")(models.evaluate)
+app.command("evaluate")(evaluate.evaluate_models)
+app.command("import-scores")(evaluate.import_scores)
 app.command("lineage")(models.lineage)
 app.command("chat")(models.chat)
 app.add_typer(board.app, name="board")

@@ -1,4 +1,4 @@
-"""Commands about models: evaluate, lineage, chat."""
+"""Commands about models: lineage, chat."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,20 +12,6 @@ from etymon.errors import EtymonError
 
 if TYPE_CHECKING:
     from etymon.serve.chat import Conversation
-
-
-def evaluate(
-    models: Annotated[list[str], typer.Argument(help="Runs, folders, aliases, hf:org/name, files.", metavar="MODEL...")],
-    tasks: Annotated[str, typer.Option(help="Task names or files, with commas between.")] = "mmlu_dev",
-    workspace: Workspace = DEFAULT_WORKSPACE,
-) -> None:
-    """Score models, with records of every item."""
-    with progress() as live:
-        from etymon.cli.make import stage_line
-        from etymon.workspace import evaluate_each
-
-        for line in evaluate_each(models, tuple(tasks.split(",")), open_store(workspace), live):
-            live.done(stage_line(line))
 
 
 def lineage(

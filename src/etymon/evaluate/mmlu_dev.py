@@ -4,10 +4,9 @@ The form is that of Hendrycks et al. (arXiv 2009.03300) and of lm-eval's own ``m
 chance cannot be told from another by accuracy; the mean log-probability of the right answer is shown beside it.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
-from etymon.evaluate.identity import HARNESS, data_digest, task_identity
+from etymon.evaluate.question_task import QuestionTask
 from etymon.evaluate.questions import mmlu_dev_questions
 
 CONFIG: dict[str, Any] = {
@@ -21,26 +20,12 @@ CONFIG: dict[str, Any] = {
     "doc_to_target": "answer",
     "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
 }
-"""The task as lm-eval is told about it."""
+"""The task as lm-eval is told about it. 0 shots always: these questions are themselves the examples of MMLU's 5-shot form."""
 
 
-@dataclass(frozen=True)
-class MmluDev:
-    """The questions as rows, and what they are called."""
-
-    rows: list[dict[str, Any]]
-    items: tuple[str, ...]
-    note: str
-    name: str = "mmlu_dev"
-
-    @property
-    def identity(self) -> str:
-        return task_identity(self.name, data=data_digest(self.rows), form=CONFIG, shots=0, template="none", judge=HARNESS)
-
-
-def mmlu_dev_task() -> MmluDev:
+def mmlu_dev_task() -> QuestionTask:
     file = mmlu_dev_questions()
     rows = [{"subject": q.subject_text, "prompt": q.prompt, "answer": q.answer} for q in file.questions]
     left_out = ", ".join(file.five_options)
     note = f"Of {len(rows) + len(file.five_options)} questions {len(rows)} have four options; left out with five: {left_out}."
-    return MmluDev(rows, tuple(question.name for question in file.questions), note)
+    return QuestionTask("mmlu_dev", rows, tuple(question.name for question in file.questions), CONFIG, (note,))

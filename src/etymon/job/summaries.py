@@ -1,5 +1,8 @@
 """What a finished stage says of itself in one line."""
 
+from collections.abc import Mapping
+
+from etymon.evaluate.suites import SUITES
 from etymon.foundation.model import Model
 from etymon.store import Artifact
 
@@ -33,6 +36,21 @@ def score_line(evaluation: Artifact) -> str:
     known = score["low"] is not None and score["high"] is not None
     interval = f"{score['low']:.3f} to {score['high']:.3f}" if known else "interval not known"
     return f"{metric} {score['score']:.3f} ({interval}, n = {score['n']})"
+
+
+def suite_line(suite: str, scores: Mapping[str, Artifact]) -> str | None:
+    """A suite's aggregate with its standard error, if it has one: the tasks' errors are independent, SE² = T⁻² Σ SE_t²."""
+    tasks = [each.task for each in SUITES[suite].tasks]
+    if SUITES[suite].aggregate == "none":
+        return None
+    if missing := [task for task in tasks if task not in scores]:
+        return f"no mean: {', '.join(missing)} was not measured"
+    found = [scores[task].facts["metrics"][scores[task].facts["main_metric"]] for task in tasks]
+    mean = sum(each["score"] for each in found) / len(found)
+    if any(each["stderr"] is None for each in found):
+        return f"mean {mean:.3f} of {len(found)} tasks"
+    error = sum(each["stderr"] ** 2 for each in found) ** 0.5 / len(found)
+    return f"mean {mean:.3f} ± {1.96 * error:.3f} of {len(found)} tasks"
 
 
 def evidence_line(evidence: Artifact) -> str:
