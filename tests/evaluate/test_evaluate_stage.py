@@ -14,9 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from etymon.errors import EtymonError
 from etymon.evaluate.heldout import LEAST_UNITS, choose_heldout
+from etymon.evaluate.mmlu_dev import mmlu_dev_task
 from etymon.evaluate.plan import plan_task
 from etymon.evaluate.questions import mmlu_dev_questions
-from etymon.evaluate.records import ITEM_SCHEMA, REQUEST_SCHEMA
+from etymon.evaluate.records import RECORD_SCHEMA
 from etymon.evaluate.stage import evaluate_stage
 from etymon.foundation.network import load_network, load_tokenizer
 from etymon.foundation.sources import open_model
@@ -72,14 +73,24 @@ def evaluate(store, model, task, **given):
     return store.obtain(evaluate_stage, plan.inputs(model), plan.meaning, plan.execution)[0]
 
 
-def rows(artifact: Artifact, name: str):
-    return pq.read_table(artifact.file(name)).to_pylist()
+def records(artifact: Artifact):
+    """A row a request."""
+    return pq.read_table(artifact.file("records.parquet")).to_pylist()
+
+
+def metrics(artifact: Artifact):
+    """A row an item and metric."""
+    return [
+        {"item": row["item"], "cluster": row["cluster"], **metric}
+        for row in records(artifact)
+        for metric in row["metrics"] or ()
+    ]
 
 
 def test_heldout_is_bits_per_byte_of_whole_documents(store, make_corpus, docs, tiny_model):
     corpus = make_corpus(docs)
     artifact = evaluate(store, tiny_model, "heldout", corpus=corpus, characters=9_000)
-    items = rows(artifact, "items.parquet")
+    items = metrics(artifact)
     network, tokenizer = load_network(tiny_model), load_tokenizer(tiny_model)
     texts = {document.id: document.text for document in choose_heldout(corpus, 9_000).documents}
     assert set(texts) == {row["item"] for row in items}
@@ -99,7 +110,7 @@ def test_heldout_is_bits_per_byte_of_whole_documents(store, make_corpus, docs, t
 def test_the_summary_follows_from_the_records(store, make_corpus, docs, tiny_model):
     artifact = evaluate(store, tiny_model, "heldout", corpus=make_corpus(docs))
     summary = artifact.read_json("task.json")
-    items, requests = rows(artifact, "items.parquet"), rows(artifact, "requests.parquet")
+    items, requests = metrics(artifact), records(artifact)
     score = sum(row["value"] * row["weight"] for row in items) / sum(row["weight"] for row in items)
     bits = -sum(row["logprob"] for row in requests) / math.log(2)
     described = summary["metrics"]["bits_per_byte"]
@@ -112,15 +123,17 @@ def test_the_summary_follows_from_the_records(store, make_corpus, docs, tiny_mod
     assert artifact.facts["metrics"] == summary["metrics"]
     assert artifact.facts["identity"] == summary["identity"]
     assert artifact.facts["model_digest"] == tiny_model.digest
-    assert pq.read_schema(artifact.file("requests.parquet")).equals(REQUEST_SCHEMA)
-    assert pq.read_schema(artifact.file("items.parquet")).equals(ITEM_SCHEMA)
+    schema = pq.read_schema(artifact.file("records.parquet"))
+    assert schema.equals(RECORD_SCHEMA)
+    assert schema.metadata == {b"task": b"heldout", b"identity": summary["identity"].encode()}
+    assert artifact.manifest.files["timings.parquet"].log
 
 
 def test_a_document_longer_than_the_context_is_scored_in_windows(store, make_corpus, docs, tiny_model):
     artifact = evaluate(store, tiny_model, "heldout", corpus=make_corpus(docs), characters=200_000)
-    requests = rows(artifact, "requests.parquet")
+    requests = records(artifact)
     assert max(row["request"] for row in requests) > 0
-    assert len(rows(artifact, "items.parquet")) == len(docs)
+    assert len(metrics(artifact)) == len(docs)
 
 
 def test_heldout_text_is_limited_and_spread_over_all_units(make_corpus, docs):
@@ -167,9 +180,9 @@ def test_questions_parse():
 
 
 def test_mmlu_dev_is_asked_in_the_standard_form():
-    from etymon.evaluate.harness.tasks import load_mmlu_dev
+    from etymon.evaluate.harness.tasks import load_questions
 
-    (task,) = load_mmlu_dev().tasks.values()
+    (task,) = load_questions(mmlu_dev_task()).tasks.values()
     task.set_fewshot_seed(1234)
     task.build_all_requests()
     first = [each for each in task.instances if each.doc["subject"] == "anatomy"][:4]
@@ -183,7 +196,7 @@ def test_mmlu_dev_is_asked_in_the_standard_form():
 
 def test_mmlu_dev_records(store, tiny_model):
     artifact = evaluate(store, tiny_model, "mmlu_dev")
-    summary, requests = artifact.read_json("task.json"), rows(artifact, "requests.parquet")
+    summary, requests = artifact.read_json("task.json"), records(artifact)
     assert list(summary["metrics"]) == ["acc", "logprob_right"]
     assert [summary["metrics"][name]["n"] for name in summary["metrics"]] == [281, 281]
     assert "five" in summary["notes"][0]
@@ -192,7 +205,7 @@ def test_mmlu_dev_records(store, tiny_model):
     by_item = {}
     for row in requests:
         by_item.setdefault(row["item"], []).append(row)
-    right = {row["item"]: row["value"] for row in rows(artifact, "items.parquet") if row["metric"] == "acc"}
+    right = {row["item"]: row["value"] for row in metrics(artifact) if row["metric"] == "acc"}
     for item, choices in by_item.items():
         best = max(choices, key=lambda row: (row["logprob"], -row["request"]))
         assert right[item] == best["target"]
@@ -202,7 +215,7 @@ def test_mmlu_dev_records(store, tiny_model):
 def test_chat_retention_scores_one_worked_answer_a_subject(store, make_llama):
     model = open_model(str(make_llama(max_position_embeddings=2048)))
     artifact = evaluate(store, model, "chat_retention")
-    items, requests = rows(artifact, "items.parquet"), rows(artifact, "requests.parquet")
+    items, requests = metrics(artifact), records(artifact)
     assert len(items) == 57
     worked = {question.name: question.worked for question in mmlu_dev_questions().questions}
     tokenizer = load_tokenizer(model)
@@ -359,7 +372,7 @@ def test_generation_and_rolling_tasks_leave_records(store, tiny_model, tmp_path)
     )  # fmt: skip
     artifact = evaluate(store, tiny_model, "capitals.yaml", folder=write_task(tmp_path / "generate", generate))
     assert artifact.facts["main_metric"] == "exact_match"
-    assert all(row["logprob"] is None and 0 < row["tokens"] <= 6 for row in rows(artifact, "requests.parquet"))
+    assert all(row["logprob"] is None and 0 < row["tokens"] <= 6 for row in records(artifact))
 
     rolling = (
         TASK.replace("multiple_choice", "loglikelihood_rolling").replace("doc_to_choice: choices\n", "")
@@ -369,7 +382,7 @@ def test_generation_and_rolling_tasks_leave_records(store, tiny_model, tmp_path)
     )  # fmt: skip
     artifact = evaluate(store, tiny_model, "capitals.yaml", folder=write_task(tmp_path / "rolling", rolling))
     summary = artifact.read_json("task.json")["metrics"]["bits_per_byte"]
-    requests = rows(artifact, "requests.parquet")
+    requests = records(artifact)
     bits = -sum(row["logprob"] for row in requests) / math.log(2)
     assert summary["score"] == pytest.approx(bits / sum(row["bytes"] for row in requests))
     assert not summary["higher_is_better"]

@@ -8,9 +8,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, open_store
+from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, open_store, progress
 from etymon.cli.make import shown_path
 from etymon.cli.progress import duration
+from etymon.store import Store
 
 
 def runs(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
@@ -71,12 +72,19 @@ def show(
     console.print(table)
 
 
-def verify(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
+def verify(
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    reproduce: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Do the work of an artifact, or of every part of a run, again and compare."),
+    ] = None,
+) -> None:
     """Read every byte again and check it against the manifests and statements. Exit code 1 if anything is wrong."""
     from etymon.evidence.verify import taken_from_outside
     from etymon.evidence.verify import verify as check
 
-    artifacts = list(open_store(workspace).artifacts())
+    store = open_store(workspace)
+    artifacts = list(store.artifacts())
     with console.status("Reading every byte again …"):
         findings = check(artifacts)
     for finding in findings:
@@ -86,13 +94,32 @@ def verify(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     console.print(f"[green]✓[/] {len(artifacts)} artifacts are as their manifests say, byte for byte.")
     for label in sorted(taken_from_outside(artifacts).values()):
         console.print(f"  built on, and not checked here: {label}", style="dim", markup=False, soft_wrap=True)
+    if reproduce is not None:
+        _reproduce(reproduce, store)
+
+
+def _reproduce(name: str, store: Store) -> None:
+    from etymon.reproduce import parts_of
+    from etymon.reproduce import reproduce as again
+
+    other = 0
+    for artifact in parts_of(name, store):
+        with progress() as live:
+            differing = again(artifact, store, live)
+        other += bool(differing)
+        if differing:
+            console.print(f"✗ {artifact.name}, made again, has another {', '.join(differing)}.", style="red", soft_wrap=True)
+        else:
+            console.print(f"[green]✓[/] {artifact.name}, made again, is the same byte for byte.")
+    if other:
+        raise typer.Exit(1)
 
 
 def clean(
     workspace: Workspace = DEFAULT_WORKSPACE,
     yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
     checkpoints: Annotated[
-        bool, typer.Option(help="Also the checkpoints that a finished training could be extended from.")
+        bool, typer.Option(help="Also what a training could be extended, or a killed evaluation continued from.")
     ] = False,
 ) -> None:
     """List what nothing refers to, then remove it."""

@@ -1,29 +1,39 @@
 """The evaluation stage: one artifact for one model and one task identity.
 
 Inputs: ``model`` (a ``Model``), and for the task ``heldout`` also ``documents`` (``HeldoutDocuments``).
-Files: ``requests.parquet``, ``items.parquet`` and ``task.json``; see ``records``.
+Files: ``records.parquet`` and ``task.json``, and as a log ``timings.parquet``; see ``records``. Answers go into a journal
+first, from which an evaluation that was killed goes on; see ``journal``.
 """
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from etymon.errors import EtymonError
+from etymon.evaluate.budget import MEMORY_MB
 from etymon.evaluate.chat_retention import ChatQuestions, chat_questions, score_chat_retention
 from etymon.evaluate.heldout import HeldoutChoice, choose_heldout, score_heldout
-from etymon.evaluate.mmlu_dev import MmluDev, mmlu_dev_task
-from etymon.evaluate.records import Records, summarise, write_records
-from etymon.evaluate.tree import ROW_TOKENS
+from etymon.evaluate.identity import AS_IT_IS, Asked, in_precision
+from etymon.evaluate.mmlu_dev import mmlu_dev_task
+from etymon.evaluate.question_task import QuestionTask
+from etymon.evaluate.records import TIMINGS, Records, summarise, write_records
 from etymon.foundation.model import Model
 from etymon.progress import Clock
-from etymon.store import Artifact, Config, Draft, Stage
+from etymon.store import Artifact, Config, Draft, Stage, value_digest
+from etymon.store.environment import environment
 
 if TYPE_CHECKING:
-    from etymon.evaluate.examinee import Examinee, Progress
+    from etymon.evaluate.examinee import Progress
+    from etymon.evaluate.harness.engines import EngineLM
+    from etymon.evaluate.harness.model import SharedPrefixLM
     from etymon.evaluate.harness.tasks import HarnessTask
 
 # PyTorch is imported only where a model is scored, lm-eval only where a task of it is loaded: a run that does nothing again
 # waits for neither (10 s of imports).
+
+
+DATA_FILES = (".jsonl", ".csv", ".parquet")
 
 
 class EvaluateMeaning(Config):
@@ -33,17 +43,24 @@ class EvaluateMeaning(Config):
     """Its name, as the board shows it."""
     identity: str
     """Digest of the questions, their form and the judge; see ``identity``."""
-    dtype: Literal["float32"] = "float32"
+    asked: Asked = AS_IT_IS
+    """How the questions are put; in the identity."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the model; in the identity where it is not float32."""
 
 
 class EvaluateExecution(Config):
     """How the score is reached."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    row_tokens: int = ROW_TOKENS
-    """Tokens of one forward pass; fewer need less memory."""
+    memory_mb: int = MEMORY_MB
+    """What scoring may need besides the weights, in 10⁶ bytes."""
     file: str | None = None
-    """Where a task file lies; its content is in the identity."""
+    """Where a task file or data file lies; its content is in the identity."""
+    url: str | None = None
+    """For the engine ``openai``: where the model is served."""
+    served_as: str | None = None
+    """What it is called there; by default the model's name."""
     characters: int | None = None
     """For ``heldout``: the limit of the text that is scored; which documents that gives is in the identity."""
 
@@ -69,20 +86,14 @@ def evaluate(draft: Draft[EvaluateMeaning, EvaluateExecution]) -> None:
     """Load the task, load the model, score, judge, write the records."""
     meaning = draft.meaning
     model: Model = draft.inputs["model"]
-    file = Path(draft.execution.file) if draft.execution.file else None
     documents: HeldoutDocuments | None = draft.inputs.get("documents")
-    corpus = documents.corpus if documents else None
-    task = load_task(meaning.task, file=file, corpus=corpus, characters=draft.execution.characters)
-    if task.identity != meaning.identity:
-        raise EtymonError(f"The task {meaning.task} changed while it was being evaluated.", "Run again.")
+    task = same_task(meaning, draft.execution, documents.corpus if documents else None)
     progress = _Progress(draft)
     draft.clock(f"loading {model.name}")
-    from etymon.evaluate.examinee import open_examinee
-
-    examinee = open_examinee(model, draft.execution.device, draft.execution.row_tokens)
-    records = _score(task, examinee, progress)
+    records = _score(task, draft, progress)
     summary = summarise(records, meaning.task, meaning.identity)
     write_records(draft.folder, records, summary)
+    draft.logs.add(TIMINGS)
     usage = records.usage
     draft.facts |= {
         "task": meaning.task,
@@ -90,25 +101,45 @@ def evaluate(draft: Draft[EvaluateMeaning, EvaluateExecution]) -> None:
         "main_metric": records.main_metric,
         "metrics": summary["metrics"],
         "model": model.name,
+        "model_source": model.facts.source,
         "model_digest": model.digest,
         "requests": len(records.requests),
         "tokens_fed": usage.tokens_fed,
         "tokens_saved": usage.tokens_saved,
         "seconds": round(usage.seconds, 3),
     }
+    if meaning.asked.engine == "etymon":
+        shutil.rmtree(_journal_folder(draft))  # all that is in it is in the records now
 
 
-evaluate_stage = Stage("evaluate", 1, evaluate, EvaluateMeaning, EvaluateExecution)
+evaluate_stage = Stage("evaluate", 2, evaluate, EvaluateMeaning, EvaluateExecution)
+
+
+def same_task(
+    meaning: EvaluateMeaning, execution: EvaluateExecution, corpus: Artifact | None
+) -> "HeldoutChoice | ChatQuestions | QuestionTask | HarnessTask":
+    """The task of an evaluation, planned or done. Raises EtymonError where it is not there, or not the same any more."""
+    file = Path(execution.file) if execution.file else None
+    task = load_task(meaning.task, file=file, corpus=corpus, characters=execution.characters, asked=meaning.asked)
+    if in_precision(task.identity, meaning.dtype) != meaning.identity:
+        raise EtymonError(
+            f"The task {meaning.task} changed since: its questions, their form or its judge are others now.", "Run again."
+        )
+    return task
 
 
 def load_task(
-    name: str, *, file: Path | None, corpus: Artifact | None, characters: int | None
-) -> "HeldoutChoice | ChatQuestions | MmluDev | HarnessTask":
+    name: str, *, file: Path | None, corpus: Artifact | None, characters: int | None, asked: Asked = AS_IT_IS
+) -> "HeldoutChoice | ChatQuestions | QuestionTask | HarnessTask":
     """A task with its questions. Raises EtymonError for what is unknown, broken, out of reach, or too small."""
+    if file is not None and file.suffix in DATA_FILES:
+        from etymon.evaluate.harness.lines import load_lines
+
+        return load_lines(file).put(asked)
     if file is not None:
         from etymon.evaluate.harness.tasks import load_task_file
 
-        return load_task_file(file)
+        return load_task_file(file, asked)
     if name == "heldout":
         if corpus is None or characters is None:
             raise EtymonError("The task heldout scores held-out documents of a corpus, and there is none.", "Give a recipe.")
@@ -116,23 +147,51 @@ def load_task(
     if name == "chat_retention":
         return chat_questions()
     if name == "mmlu_dev":
-        return mmlu_dev_task()
+        return mmlu_dev_task().put(asked)
     from etymon.evaluate.harness.tasks import load_named_task
 
-    return load_named_task(name)
+    return load_named_task(name, asked)
 
 
 def _score(
-    task: "HeldoutChoice | ChatQuestions | MmluDev | HarnessTask", examinee: "Examinee", progress: "Progress"
+    task: "HeldoutChoice | ChatQuestions | QuestionTask | HarnessTask",
+    draft: Draft[EvaluateMeaning, EvaluateExecution],
+    progress: "Progress",
 ) -> Records:
-    if isinstance(task, HeldoutChoice):
-        return score_heldout(task, examinee, progress)
-    if isinstance(task, ChatQuestions):
-        return score_chat_retention(task, examinee, progress)
-    from etymon.evaluate.harness.judge import run_harness_task
-    from etymon.evaluate.harness.tasks import load_mmlu_dev
+    meaning, execution, model = draft.meaning, draft.execution, draft.inputs["model"]
+    if meaning.asked.engine != "etymon":
+        from etymon.evaluate.harness.engines import open_engine
 
-    return run_harness_task(load_mmlu_dev() if isinstance(task, MmluDev) else task, examinee, progress)
+        assert not isinstance(task, HeldoutChoice | ChatQuestions)  # refused by the plan
+        engine = open_engine(model, meaning.asked.engine, meaning.dtype, execution.url, execution.served_as, progress)
+        return _judged(task, engine)
+    from etymon.evaluate.examinee import open_examinee
+    from etymon.evaluate.journal import Journal, resumable
+
+    with Journal(_journal_folder(draft) / "answers.jsonl") as journal:
+        draft.facts |= {"answers_resumed": journal.known, "journal_bytes_cut": journal.cut}
+        examinee = resumable(open_examinee(model, execution.device, execution.memory_mb, meaning.dtype), journal)
+        if isinstance(task, HeldoutChoice):
+            return score_heldout(task, examinee, progress)
+        if isinstance(task, ChatQuestions):
+            return score_chat_retention(task, examinee, progress)
+        from etymon.evaluate.harness.resume import ResumableLM
+
+        return _judged(task, ResumableLM(examinee, progress))
+
+
+def _judged(task: "QuestionTask | HarnessTask", engine: "EngineLM | SharedPrefixLM") -> Records:
+    from etymon.evaluate.harness.judge import judge_answers
+    from etymon.evaluate.harness.tasks import load_questions
+
+    return judge_answers(load_questions(task) if isinstance(task, QuestionTask) else task, engine)
+
+
+def _journal_folder(draft: Draft[EvaluateMeaning, EvaluateExecution]) -> Path:
+    """Where the answers of this model to this task are kept: apart from those that were computed in any other way."""
+    computed = {"version": evaluate_stage.version, "environment": environment()}
+    asked = {"model": draft.inputs["model"].digest, "meaning": draft.meaning.model_dump(mode="json")}
+    return draft.scratch(value_digest(asked | computed | {"execution": draft.execution.model_dump(mode="json")}))
 
 
 class _Progress:
@@ -148,5 +207,5 @@ class _Progress:
             self._key = (doing, total)
             unit = "answers" if doing.startswith("generating") else "tokens"
             task, model = self._draft.meaning.task, self._draft.inputs["model"].name
-            self._clock = self._draft.clock(f"{task}: {doing} of {model}", total=total, unit=unit)
+            self._clock = self._draft.clock(f"{task}: {doing} of {model}", total=total, unit=unit, done_before=done)
         self._clock(done)

@@ -4,6 +4,7 @@ The config has two halves. *Meaning* decides the result and is part of the addre
 decides only how the result is reached. The address is the digest of stage, stage version, meaning and the inputs' digests.
 """
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from etymon.errors import EtymonError
 from etymon.progress import Clock, Listener, clocks, silent
-from etymon.store.digest import value_digest
+from etymon.store.artifact import Artifact, content_digests
+from etymon.store.digest import file_digest, files_below, value_digest
 
 
 class Input(Protocol):
@@ -71,6 +74,46 @@ class Stage(Generic[M, X]):
     def address(self, inputs: Mapping[str, Input], meaning: M) -> str:
         digests = {role: given.digest for role, given in inputs.items()}
         return address_of(self.name, self.version, meaning.model_dump(mode="json"), digests)
+
+    def replay(self, artifact: Artifact, inputs: Mapping[str, Input], listener: Listener = silent) -> list[str]:
+        """Do an artifact's work again in a temporary folder, and name the files that came out otherwise; logs may.
+
+        Raises EtymonError where another version of this stage made the artifact, or an input is not the one that it was made
+        from. The folder lies where the store makes artifacts, and what a kill leaves of it is found there.
+        """
+        recorded = artifact.manifest
+        if (recorded.stage, recorded.stage_version) != (self.name, self.version):
+            raise EtymonError(
+                f"{artifact.name} was made by version {recorded.stage_version} of the stage {recorded.stage}; "
+                f"this is version {self.version} of {self.name}.",
+                "Run its recipe again: it is then made anew.",
+            )
+        for role, record in recorded.inputs.items():
+            if role not in inputs or inputs[role].digest != record.digest:
+                raise EtymonError(
+                    f"{artifact.name} was made from {record.label} ({role}, digest {record.digest[:16]}…), "
+                    "which is not there.",
+                    "Bring it back, or run the recipe again.",
+                )
+        making = artifact.folder.parent.parent / "making"
+        making.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"replay-{artifact.name}-", dir=making) as place:
+            folder, scratch = Path(place) / "made", Path(place) / "scratch"
+
+            def scratch_folder(key: str) -> Path:
+                made = scratch / value_digest(key)[:12]
+                made.mkdir(parents=True, exist_ok=True)
+                return made
+
+            folder.mkdir()
+            meaning = self.meaning.model_validate(recorded.meaning)
+            execution = self.execution.model_validate(recorded.execution)
+            draft = Draft(folder, inputs, meaning, execution, self.name, scratch_folder, listener)
+            self.build(draft)
+            made = {path.relative_to(folder).as_posix(): file_digest(path) for path in files_below(folder)}
+        made = {name: digest for name, digest in made.items() if name not in draft.logs}
+        before = content_digests(recorded.files)
+        return sorted(name for name in {*before, *made} if before.get(name) != made.get(name))
 
 
 def address_of(stage: str, version: int, meaning: Mapping[str, Any], input_digests: Mapping[str, str]) -> str:

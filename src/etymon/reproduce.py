@@ -1,0 +1,204 @@
+"""Doing recorded work again: any artifact byte for byte, and every figure on the board from the records."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from etymon.board.stage import board_stage, read_standings
+from etymon.corpus.sources import corpus_inputs
+from etymon.corpus.stage import corpus_stage
+from etymon.errors import EtymonError
+from etymon.evaluate.recompute import Difference, recompute
+from etymon.evaluate.records import RECORDS
+from etymon.evaluate.stage import (
+    EvaluateExecution,
+    EvaluateMeaning,
+    HeldoutDocuments,
+    QuestionTask,
+    evaluate_stage,
+    same_task,
+)
+from etymon.evidence.provenance import model_digest, model_files
+from etymon.evidence.stage import evidence_stage
+from etymon.foundation.model import Model
+from etymon.foundation.sources import open_model
+from etymon.job.record import RunMeaning, run_stage
+from etymon.lineage.stage import lineage_stage
+from etymon.progress import Listener, silent
+from etymon.run import trained_model
+from etymon.store import Artifact, Input, Stage, Store
+from etymon.store.artifact import InputRecord
+from etymon.train.stage import train_stage
+from etymon.workspace import find_artifact, runs, workspace_board
+
+if TYPE_CHECKING:
+    from etymon.evaluate.harness.tasks import HarnessTask
+
+_STAGES: dict[str, Stage[Any, Any]] = {
+    stage.name: stage
+    for stage in (corpus_stage, train_stage, evaluate_stage, lineage_stage, evidence_stage, board_stage, run_stage)
+}
+
+
+def reproduce(artifact: Artifact, store: Store, listener: Listener = silent) -> list[str]:
+    """Do an artifact's work again from what it was made from; the files that came out otherwise.
+
+    Raises EtymonError where the artifact was made by another version, or an input is out of reach.
+    """
+    stage = _STAGES.get(artifact.manifest.stage)
+    if stage is None:
+        raise EtymonError(f"The stage {artifact.manifest.stage}, which made {artifact.name}, cannot be run again here.")
+    found = _Inputs(store, listener)
+    inputs = {role: found.find(artifact, role, record) for role, record in artifact.manifest.inputs.items()}
+    return stage.replay(artifact, inputs, listener)
+
+
+def parts_of(name: str, store: Store) -> list[Artifact]:
+    """An artifact by its name or the beginning of it; of a run every part, in the order in which they were made."""
+    artifact = find_artifact(name, store)
+    if artifact.manifest.stage != run_stage.name:
+        return [artifact]
+    parts = set(artifact.facts["parts"].values())
+    found = [each for each in store.artifacts() if each.name in parts]
+    return sorted(found, key=lambda each: each.manifest.created)
+
+
+class _Inputs:
+    """Inputs of recorded work, found again by their digests."""
+
+    def __init__(self, store: Store, listener: Listener) -> None:
+        self._store, self._listener = store, listener
+        self._artifacts = list(store.artifacts())
+
+    def find(self, artifact: Artifact, role: str, record: InputRecord) -> Input:
+        for found in self._candidates(artifact, role, record):
+            if found.digest == record.digest:
+                return found
+        raise EtymonError(
+            f"{artifact.name} was made from {record.label} ({role}, digest {record.digest[:16]}…), which is not found here.",
+            "Bring it back, or call this from the folder of the recipe.",
+        )
+
+    def _candidates(self, artifact: Artifact, role: str, record: InputRecord) -> Iterator[Input]:
+        """What may be the input: artifacts, then what lies in them, then what comes from outside."""
+        yield from sorted(self._artifacts, key=lambda each: each.name != record.label)
+        for each in self._artifacts:
+            if each.manifest.stage == corpus_stage.name and record.label.endswith(each.name):
+                yield HeldoutDocuments(each, record.digest)  # the stage itself sees whether they are the same
+            if model_files(each) and model_digest(each) == record.digest:
+                yield trained_model(each, record.label, self._store)
+        if artifact.manifest.stage == corpus_stage.name:
+            yield from self._sources(artifact, role)
+            return
+        sources = [artifact.facts.get("model_source"), record.label, *self._foundations()]
+        for source in dict.fromkeys(source for source in sources if isinstance(source, str)):
+            if model := _opened(source, self._listener):
+                yield replace(model, name=record.label)
+
+    def _sources(self, corpus: Artifact, role: str) -> Iterator[Input]:
+        """Files of a corpus's source, by the recipe of a run that built it."""
+        for record in runs(self._store):
+            asked = RunMeaning.model_validate(record.manifest.meaning).recipe.corpus
+            if record.facts["parts"].get("corpus") == corpus.name:
+                inputs = corpus_inputs(asked, Path(), self._store.digests)
+                yield from [inputs[role]] if role in inputs else []
+
+    def _foundations(self) -> list[str]:
+        return [RunMeaning.model_validate(record.manifest.meaning).recipe.foundation for record in runs(self._store)]
+
+
+def _opened(source: str, listener: Listener) -> Model | None:
+    try:
+        return open_model(source, listener=listener)
+    except EtymonError:
+        return None
+
+
+@dataclass(frozen=True)
+class BoardFigures:
+    """What came of computing a board's figures again."""
+
+    evaluations: int
+    figures: int
+    """On the board and in the evaluations that it shows."""
+    largest: float
+    """Relative difference."""
+    not_here: tuple[str, ...]
+    """What could not be reached again here, and why."""
+    run_again: int
+    """Evaluations that were done again, model and all, and gave the same bytes."""
+
+
+def recompute_board(
+    store: Store, listener: Listener = silent, *, run_again: bool = False, board: Artifact | None = None
+) -> BoardFigures:
+    """Compute every figure on a board, by default the workspace's, again from the records; with ``run_again`` these too.
+
+    Raises EtymonError naming the evaluation and the figure that differs.
+    """
+    board = board or workspace_board(store, listener)
+    by_name = {each.name: each for each in store.artifacts()}
+    evaluations = [
+        by_name[record.label]
+        for record in board.manifest.inputs.values()
+        if record.label in by_name and "metrics" in by_name[record.label].facts
+    ]
+    figures, largest, again = 0, 0.0, 0
+    not_here: list[str] = []
+    for evaluation in evaluations:
+        what = f"{evaluation.facts['task']} of {evaluation.facts.get('model', 'a model')} ({evaluation.name})"
+        if RECORDS not in evaluation.manifest.files:
+            not_here.append(f"{what}: it has no records; its figures were brought here from elsewhere")
+            continue
+        found = recompute(evaluation.folder, _loader(evaluation))
+        if found.differences:
+            raise _differs(what, found.differences)
+        figures, largest = figures + found.figures, max(largest, found.largest)
+        not_here += [f"{what}: {each}" for each in found.not_here]
+        if run_again:
+            if differing := reproduce(evaluation, store, listener):
+                raise EtymonError(
+                    f"{what}, done again, gives another {differing[0]}.",
+                    "On another machine or with other libraries the last bits may differ; see its manifest's environment.",
+                )
+            again += 1
+    if differing := reproduce(board, store, listener):
+        raise EtymonError(f"The board {board.name}, assembled again, gives another {differing[0]}.", "Remove its folder.")
+    shown = sum(1 for _ in _numbers(read_standings(board.folder).model_dump(mode="json")))
+    return BoardFigures(len(evaluations), figures + shown, largest, tuple(not_here), again)
+
+
+def _loader(evaluation: Artifact) -> "Callable[[], HarnessTask]":
+    def load() -> "HarnessTask":
+        meaning = EvaluateMeaning.model_validate(evaluation.manifest.meaning)
+        execution = EvaluateExecution.model_validate(evaluation.manifest.execution)
+        task: Any = same_task(meaning, execution, None)
+        if isinstance(task, QuestionTask):
+            from etymon.evaluate.harness.tasks import load_questions
+
+            return load_questions(task)
+        return task  # type: ignore[no-any-return]  # the other tasks have formulas
+
+    return load
+
+
+def _differs(what: str, differences: tuple[Difference, ...]) -> EtymonError:
+    first = differences[0]
+    more = f" ({len(differences)} figures differ)" if len(differences) > 1 else ""
+    return EtymonError(
+        f"{what}: {first.figure} is {first.stored} and recomputes to {first.recomputed}{more}.",
+        "Someone changed its files, or the rules: `etymon verify` tells which; evaluate the model again.",
+    )
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """Every number in a JSON value."""
+    if isinstance(value, dict):
+        for each in value.values():
+            yield from _numbers(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _numbers(each)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield value
