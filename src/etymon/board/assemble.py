@@ -5,11 +5,13 @@ from typing import Literal
 
 import numpy as np
 
+from etymon.board.aggregate import aggregate_column, overall_scores
 from etymon.board.benches import Bench, gather
 from etymon.board.earned import earned_by, training_of
 from etymon.board.entries import BoardMeaning, Entry
 from etymon.board.evaluations import Evaluation
-from etymon.board.standings import Cell, Change, Column, Rank, Row, Standings, defined, score
+from etymon.board.history import appearances, dependences
+from etymon.board.standings import Cell, Change, Column, Overall, Rank, Row, Standings, TrainingRun, defined, score
 from etymon.board.words import metric_name, order_in_words
 from etymon.statistics.intervals import score_estimate
 from etymon.statistics.multiplicity import holm
@@ -19,27 +21,49 @@ from etymon.statistics.ranks import rank_intervals
 LEVEL = 0.95
 
 
-def assemble_standings(meaning: BoardMeaning, evaluations: Mapping[str, Evaluation]) -> Standings:
-    """Rank the entries by their evaluations, given by role. Raises EtymonError where ``gather`` does."""
-    benches = gather(meaning.entries, evaluations)
+def assemble_standings(
+    meaning: BoardMeaning,
+    evaluations: Mapping[str, Evaluation],
+    runs: Mapping[str, TrainingRun] | None = None,
+    digests: Mapping[str, str] | None = None,
+) -> Standings:
+    """Rank the entries by their evaluations; these, their digests and the trainings are given by role.
+
+    Raises EtymonError where ``gather`` and ``aggregate_column`` do.
+    """
+    benches = gather(meaning.entries, evaluations, meaning.tasks)
     differences = {bench.column.key: _differences(meaning.entries, bench) for bench in benches}
     adjusted = _adjusted(benches, differences)
-    cells: dict[str, dict[str, Cell]] = {entry.name: {} for entry in meaning.entries}
+    by_name = {entry.name: entry for entry in meaning.entries}
+    cells: dict[str, dict[str, Cell]] = {name: {} for name in by_name}
     for bench in benches:
         changes = {
-            name: _change(bench, base, difference, adjusted.get((bench.column.key, name)))
+            name: _change(bench, name, base, difference, adjusted.get((bench.column.key, name)))
             for name, (base, difference) in differences[bench.column.key].items()
         }
         for name, cell in _cells(bench, meaning.entries, changes).items():
-            cells[name][bench.column.key] = cell
+            known = _known_of(by_name[name], bench, evaluations, digests or {})
+            cells[name][bench.column.key] = cell.model_copy(update=known)
     columns = tuple(bench.column for bench in benches)
-    rows = [_row(entry, cells[entry.name]) for entry in meaning.entries]
+    aggregate = aggregate_column(meaning.aggregate, meaning.tasks, benches) if meaning.aggregate else None
+    overall = (
+        overall_scores(aggregate, benches, len(meaning.aggregate.tasks), LEVEL) if aggregate and meaning.aggregate else {}
+    )
+    rows = [
+        _row(entry, cells[entry.name], (runs or {}).get(entry.training or ""), overall.get(entry.name))
+        for entry in meaning.entries
+    ]
     return Standings(
         title=meaning.title,
         level=LEVEL,
         order=order_in_words(columns),
         columns=columns,
         rows=tuple(_ordered(rows, columns)),
+        aggregate=aggregate,
+        removed=meaning.removed,
+        screening=meaning.screening,
+        appearances=appearances(rows, columns),
+        dependences=dependences(meaning.entries),
         notes=_identity_notes(columns),
     )
 
@@ -72,9 +96,11 @@ def _adjusted(
     return {(key, name): float(p) for (key, name, _), p in zip(family, adjusted, strict=True)}
 
 
-def _change(bench: Bench, base: str, difference: Difference, p_adjusted: float | None) -> Change:
+def _change(bench: Bench, name: str, base: str, difference: Difference, p_adjusted: float | None) -> Change:
     records, changes = bench.of_model(base), difference.changes if bench.column.binary else None
     assert records is not None  # it was compared with
+    listed = changes is not None and not bench.column.private
+    moved_I = bench.records[name].value_I - records.value_I
     return Change(
         base=base,
         inherited=records.score,
@@ -87,6 +113,8 @@ def _change(bench: Bench, base: str, difference: Difference, p_adjusted: float |
         gained=changes and changes.gained,
         lost=changes and changes.lost,
         neither=changes and changes.neither,
+        gained_items=tuple(records.items[i] for i in np.flatnonzero(moved_I > 0)) if listed else (),
+        lost_items=tuple(records.items[i] for i in np.flatnonzero(moved_I < 0)) if listed else (),
         detectable=defined(minimum_detectable_effect(difference.stderr, level=LEVEL)),
     )
 
@@ -130,9 +158,19 @@ def _cells(bench: Bench, entries: Sequence[Entry], changes: Mapping[str, Change]
     return cells
 
 
-def _row(entry: Entry, cells: dict[str, Cell]) -> Row:
+def _known_of(
+    entry: Entry, bench: Bench, evaluations: Mapping[str, Evaluation], digests: Mapping[str, str]
+) -> dict[str, object]:
+    """A cell's contamination, and the digests of the records that it is computed from."""
+    of_task = (each for each in entry.contamination if each.identity == bench.column.identity and bench.column.main)
+    roles = [role for model in entry.models for role in model.evaluations]
+    own = [role for role in roles if evaluations[role].identity == bench.column.identity]
+    return {"contamination": next(of_task, None), "records": tuple(digests[role] for role in own if role in digests)}
+
+
+def _row(entry: Entry, cells: dict[str, Cell], run: TrainingRun | None, overall: Overall | None) -> Row:
     shown = {key: value for key, value in entry if key in Row.model_fields}
-    return Row(**shown, seeds=1 + len(entry.repeats), cells=cells)
+    return Row(**shown, seeds=1 + len(entry.repeats), run=run, overall=overall, cells=cells)
 
 
 def _ordered(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:

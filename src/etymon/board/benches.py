@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from etymon.board.entries import Entry
+from etymon.board.entries import BoardTask, Entry
 from etymon.board.evaluations import Evaluation, MetricItems, mean_items
 from etymon.board.standings import Column
 from etymon.errors import EtymonError
@@ -28,23 +28,39 @@ class Bench:
         return self.seeds.get(name, {}).get(name)
 
 
-def gather(entries: Sequence[Entry], evaluations: Mapping[str, Evaluation]) -> list[Bench]:
-    """Benches in the order in which the entries' evaluations, given by role, name tasks and metrics.
+def gather(entries: Sequence[Entry], evaluations: Mapping[str, Evaluation], tasks: Sequence[BoardTask] = ()) -> list[Bench]:
+    """Benches in the order of ``tasks``, or in which the entries' evaluations, given by role, name tasks and metrics.
 
-    Raises EtymonError where two models were not scored on the same items of one task identity, or a model has two
-    evaluations of one identity.
+    Raises EtymonError where two models were not scored on the same items of one task identity, a model has two
+    evaluations of one identity, or one of an identity that a board with ``tasks`` does not have.
     """
+    declared = {task.identity: (number, task) for number, task in enumerate(tasks)}
     benches: dict[tuple[str, str, str], Bench] = {}
     for entry in entries:
         for model in entry.models:
             for evaluation in (evaluations[role] for role in model.evaluations):
+                task = _declared(evaluation, model.name, declared) if declared else None
                 for metric, records in evaluation.metrics.items():
                     place = (evaluation.task, evaluation.identity, metric)
-                    bench = benches.setdefault(place, Bench(_column(evaluation, metric, records)))
+                    bench = benches.setdefault(place, Bench(_column(evaluation, metric, records, task)))
                     _add(bench, entry.name, model.name, records, evaluation.notes)
     for bench in benches.values():
         _finish(bench)
-    return list(benches.values())
+    return sorted(benches.values(), key=lambda bench: declared[bench.column.identity][0] if declared else 0)
+
+
+def _declared(evaluation: Evaluation, model: str, declared: Mapping[str, tuple[int, BoardTask]]) -> BoardTask:
+    if evaluation.identity not in declared:
+        raise EtymonError(
+            f"{model} was scored on {evaluation.task} with the identity {evaluation.identity[:12]}…, which this board does "
+            "not have: questions, template, shots or harness differ, so the score is not listed.",
+            "Add the model again, or give the board's tasks their new identity and evaluate every model again.",
+        )
+    task = declared[evaluation.identity][1]
+    if task.metric is not None and task.metric not in evaluation.metrics:
+        known = ", ".join(evaluation.metrics)
+        raise EtymonError(f"The board ranks {task.task} by {task.metric}, which it does not have.", f"Its metrics: {known}.")
+    return task
 
 
 def _add(bench: Bench, entry: str, model: str, records: MetricItems, notes: tuple[str, ...]) -> None:
@@ -67,15 +83,18 @@ def _finish(bench: Bench) -> None:
     bench.column = bench.column.model_copy(update={"binary": binary, "notes": common})
 
 
-def _column(evaluation: Evaluation, metric: str, records: MetricItems) -> Column:
+def _column(evaluation: Evaluation, metric: str, records: MetricItems, task: BoardTask | None) -> Column:
+    main = (task.metric if task else None) or evaluation.main_metric
     return Column(
         key=f"{evaluation.task}/{evaluation.identity[:12]}/{metric}",
         task=evaluation.task,
         identity=evaluation.identity,
         metric=metric,
-        main=metric == evaluation.main_metric,
+        main=metric == main,
         higher_is_better=records.higher_is_better,
         binary=False,
+        chance=task.chance if task and metric == main else None,
+        private=bool(task and task.private),
         notes=(),
     )
 

@@ -86,6 +86,8 @@ class BoardTask(Config):
     """Of the scores that are listed; scores of another identity are refused. Empty until the first model is added."""
     metric: str | None = None
     """The metric that the task is ranked by; by default the task's own first."""
+    shots: int | None = Field(None, ge=0)
+    """Few-shot examples, in place of the task's own number."""
     chance: float | None = Field(None, ge=0, lt=1)
     """What guessing scores, for the normalisation."""
     private: bool = False
@@ -142,6 +144,8 @@ class Entry(Scored):
     lineage: LineageLine | None = None
     method: str | None = None
     """How it was trained: ``full``, ``lora`` …; None where unknown."""
+    training: str | None = None
+    """Role of the stage's input that is this model's training; None for a model that was not trained by us."""
     training_flop: float | None = Field(None, ge=0, allow_inf_nan=False)
     """Floating-point operations of the training that this board is about; None where unknown."""
     released: datetime.date | None = None

@@ -18,6 +18,8 @@ LARGEST_P = 0.01
 """Of the p-value adjusted for every pair of the board: at most one board in a hundred shows any false flag."""
 SMALLEST_EFFECT = 0.10
 """Share of sampled neurons that must be found again; lineage calls nothing less related."""
+SMALLEST_SHARE = 0.01
+"""Share of a model's scalars that must lie in matrices which are the other's bit for bit."""
 _AFTER: dict[State, tuple[State, ...]] = {
     "open": ("contested", "upheld", "withdrawn"),
     "contested": ("contested", "upheld", "withdrawn"),
@@ -51,6 +53,9 @@ class Flag(Config):
     pairs: int = Field(ge=1)
     """Pairs of the board that were screened when the flag was opened."""
     shared_matrices: int = Field(0, ge=0)
+    """Of the model listed later, in the other one bit for bit."""
+    shared_share: float = Field(0, ge=0, le=1)
+    """Share of its scalars in them."""
     direction: str = "unknown"
     """What the weights say of which came first."""
     steps: tuple[Step, ...] = Field(min_length=1)

@@ -63,6 +63,9 @@ class Change(_Value):
     gained: int | None
     lost: int | None
     neither: int | None
+    gained_items: tuple[str, ...] = ()
+    lost_items: tuple[str, ...] = ()
+    """This and ``gained_items`` name the items that ``gained`` and ``lost`` count; empty where the task is private."""
     detectable: float | None
     """The smallest true difference these items would show with a power of 80%."""
 
@@ -149,6 +152,17 @@ class Overall(_Value):
     """The normalised score by column key."""
 
 
+class TrainingRun(_Value):
+    """How a model was trained by us."""
+
+    settings: dict[str, str]
+    """As in the recipe, with dotted keys."""
+    losses: tuple[tuple[int, float], ...]
+    """Tokens seen and the loss of the step; of a long training, means of equal stretches."""
+    validation: tuple[tuple[int, float], ...]
+    """The same for the loss on rows held out from training, where it was watched."""
+
+
 class AggregateColumn(_Value):
     """How ``overall`` is made; None in the standings of a board that declares no aggregate."""
 
@@ -205,6 +219,8 @@ class Row(_Value):
     reuse: tuple[Reuse, ...] = ()
     """Neutral: architecture or tokenizer in common with another row."""
     overall: Overall | None = None
+    run: TrainingRun | None = None
+    """None for a model that was not trained by us; of several seeds the first's."""
     cells: dict[str, Cell]
     """By column key."""
 

@@ -11,18 +11,23 @@ from etymon.board.standings import Column, Row, Standings
 from etymon.board.words import (
     MISSING,
     Figures,
+    appearance_in_words,
     base_in_words,
+    board_in_words,
     column_figures,
     column_name,
     count_in_words,
     direction,
+    flag_in_words,
     items_in_words,
     lineage_in_words,
     metric_name,
     notes,
     other_metrics,
+    overall_in_words,
     plain,
     rank_in_words,
+    reuse_in_words,
     seeds_in_words,
     verdict_against_base,
 )
@@ -81,6 +86,15 @@ def _model(row: Row) -> Text:
     ]
     if row.lineage:
         lines.append((f"\nlineage: {lineage_in_words(row.lineage)}", "dim"))
+    if row.overall:
+        lines.append((f"\n{overall_in_words(row.overall)}", ""))
+    if row.released or row.listed:
+        dates = (("released", row.released), ("listed", row.listed))
+        lines.append((f"\n{', '.join(f'{what} {date}' for what, date in dates if date)}", "dim"))
+    lines += [(f"\n{line}", "dim") for line in reuse_in_words(row)]
+    for flag in row.flags:
+        style = "dim" if flag.state == "withdrawn" else "yellow"
+        lines.append((f"\nflag ({flag.state}): undeclared relation to {plain(flag.other)}", style))
     return Text.assemble(*lines)
 
 
@@ -122,5 +136,20 @@ def _closing(standings: Standings) -> Text:
         f"Earned by the new data: not measured (it takes {lacks})."
         for lacks in dict.fromkeys(cell.earned_lacks for cell in cells if cell.earned_lacks)
     ]
+    lines += board_in_words(standings)
+    lines += [f"Flag: {flag_in_words(flag)}." for row in standings.rows for flag in row.flags]
+    lines += _appearances(standings)
     lines += [f"{place}: {note}" if place else note for place, note in notes(standings)]
     return Text("\n".join(lines), style="dim")
+
+
+def _appearances(standings: Standings) -> list[str]:
+    """How far behind the leader of the first column each model was when it appeared, where the board has dates."""
+    first = standings.main_columns[0] if standings.main_columns else None
+    found = [each for each in standings.appearances if first and each.column == first.key]
+    if first is None or len(found) < 2:
+        return []
+    shown = column_figures(standings)[first.key]
+    return [f"When they appeared, in {column_name(first, standings.columns)}:"] + [
+        f"  {appearance_in_words(shown, each)}" for each in found
+    ]

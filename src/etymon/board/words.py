@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from etymon.board.entries import LineageLine
-from etymon.board.standings import Cell, Change, Column, Rank, Row, Score, Standings, Training
+from etymon.board.flags import Flag
+from etymon.board.standings import Appearance, Cell, Change, Column, Overall, Rank, Row, Score, Standings, Training
 
 MISSING = "—"
 MINUS = "−"
@@ -166,6 +167,65 @@ def base_in_words(row: Row) -> str:
 def lineage_in_words(lineage: LineageLine) -> str:
     """``related (p < 0.001)``."""
     return lineage.verdict + (f" ({p_in_words(lineage.p_value)})" if lineage.p_value is not None else "")
+
+
+def flag_in_words(flag: Flag) -> str:
+    """``child: undeclared relation to base (open): 93% of neurons agree, p < 0.001 after allowing for 630 pairs``."""
+    if flag.ground == "matrices":
+        why = f"{flag.shared_matrices} matrices are the same bit for bit, {flag.shared_share:.0%} of its parameters"
+    else:
+        why = f"{flag.effect or 0:.0%} of the sampled neurons agree"
+        why += (
+            f", {p_in_words(flag.p_adjusted)} after allowing for {flag.pairs:,} pairs" if flag.p_adjusted is not None else ""
+        )
+    return f"{plain(flag.model)}: undeclared relation to {plain(flag.other)} ({flag.state}): {why}"
+
+
+def steps_in_words(flag: Flag) -> list[str]:
+    """``2026-03-02 contested: we did declare it``, one line a step."""
+    return [f"{step.date} {step.state}{f': {plain(step.text)}' if step.text else ''}" for step in flag.steps]
+
+
+def overall_in_words(overall: Overall) -> str:
+    """``overall 41.2 (38.0 to 44.4), rank 1–2 of 5``."""
+    found = overall.score
+    interval = f" ({found.low:.1f} to {found.high:.1f})" if found.low is not None and found.high is not None else ""
+    return f"overall {found.value:.1f}{interval}, {rank_in_words(overall.rank)}"
+
+
+def reuse_in_words(row: Row) -> list[str]:
+    """``architecture of yi``, ``tokenizer of llama``: neutral, for neither says where the weights come from."""
+    shapes = [plain(each.other) for each in row.reuse if each.architecture][:1]
+    tokens = [plain(each.other) for each in row.reuse if each.tokenizer][:1]
+    return [f"architecture of {name}" for name in shapes] + [f"tokenizer of {name}" for name in tokens]
+
+
+def appearance_in_words(shown: Figures, appearance: Appearance) -> str:
+    """``2025-04-01 mine: 3.2 pp behind theirs``."""
+    begun = f"{appearance.date} {plain(appearance.model)}: "
+    if appearance.behind == 0:
+        return begun + "took the lead"
+    return f"{begun}{shown.change(appearance.behind).removeprefix('+')} behind {plain(appearance.leader)}"
+
+
+def board_in_words(standings: Standings) -> list[str]:
+    """What a board that is a file says of itself: its aggregate, its screening, its bases, who was removed."""
+    lines = []
+    if standings.aggregate:
+        lines.append(f"Overall: {standings.aggregate.in_words}.")
+    if screening := standings.screening:
+        untested = f", of which {screening.untested:,} could not be tested," if screening.untested else ""
+        lines.append(
+            f"Screened for undeclared kin: {screening.pairs:,} pairs{untested} and {screening.declared:,} declared kin "
+            "that need no test."
+        )
+    lines += [
+        f"{each.share:.0%} of the listed models rest on {plain(each.base)} ({len(each.models)} of them)."
+        for each in standings.dependences
+        if len(each.models) > 1
+    ]
+    lines += [f"Removed on {each.date}: {plain(each.model)}: {plain(each.reason)}" for each in standings.removed]
+    return lines
 
 
 def notes(standings: Standings) -> list[tuple[str, str]]:

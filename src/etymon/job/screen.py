@@ -1,0 +1,245 @@
+"""Screening a board: every listed model against every other that no declaration joins to it, and the flags that follow.
+
+The test is that of ``lineage``. Its p-values are adjusted by Holm for every pair of the board that is not declared, also for
+pairs whose neurons could not be compared: they count with a p-value of 1.
+"""
+
+import datetime
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from etymon.board.entries import Reuse, Screening
+from etymon.board.file import ListedModel
+from etymon.board.flags import LARGEST_P, SMALLEST_EFFECT, SMALLEST_SHARE, Flag, Step
+from etymon.errors import EtymonError
+from etymon.foundation.model import Model
+from etymon.lineage.compare import compare_sides, opened
+from etymon.lineage.correspond import Side
+from etymon.progress import Listener, silent
+from etymon.statistics.multiplicity import holm
+from etymon.store import Artifact, Config, Draft, Input, Stage, Store
+
+
+class Pair(Config):
+    """What the weights say of two models; the model was listed after the other."""
+
+    verdict: str
+    p_value: float | None
+    effect: float | None
+    power: float | None
+    direction: str
+    shared_matrices: int
+    shared_share: float
+    same_architecture: bool
+    same_vocabulary: bool | None
+    reasons: tuple[str, ...]
+
+
+class ScreenMeaning(Config):
+    """Nothing to choose."""
+
+
+class ScreenExecution(Config):
+    """Nothing to choose."""
+
+
+Pairs = Mapping[tuple[str, str], Pair]
+"""By the names of the model and of one listed before it."""
+
+
+def screened_pair(model: Side, other: Side) -> Pair:
+    """Compare two models that are open. What is computed for a side alone is computed once."""
+    found = compare_sides(model, other)
+    shared = [name for name in found.identical_tensors if len(model.tensors.shape(name)) == 2]
+    scalars = {name: math.prod(model.tensors.shape(name)) for name in model.tensors.names}
+    return Pair(
+        verdict=found.verdict,
+        p_value=found.p_value,
+        effect=found.effect,
+        power=found.power,
+        direction=found.direction,
+        shared_matrices=len(shared),
+        shared_share=sum(scalars[name] for name in shared) / max(1, sum(scalars.values())),
+        same_architecture=found.same_architecture,
+        same_vocabulary=found.same_vocabulary,
+        reasons=found.reasons,
+    )
+
+
+def _screen(draft: Draft[ScreenMeaning, ScreenExecution]) -> None:
+    """Inputs: ``model`` and, by their digests, those it is compared with. Writes ``pairs.json``, by these digests."""
+    model: Model = draft.inputs["model"]
+    others = {role: given for role, given in draft.inputs.items() if role != "model"}
+    clock = draft.clock("comparing weights", total=len(others), unit="models")
+    pairs = {}
+    with opened(model.folder, model.name) as side:
+        for done, (role, other) in enumerate(others.items(), start=1):
+            with opened(other.folder, other.name) as beside:
+                pairs[role] = screened_pair(side, beside).model_dump(mode="json")
+            clock(done)
+    (draft.folder / "pairs.json").write_text(json.dumps(pairs, indent=1, ensure_ascii=False), "utf-8")
+    draft.facts |= {"pairs": len(pairs), "related": sum(pair["verdict"] == "related" for pair in pairs.values())}
+
+
+screen_stage = Stage("screen", 1, _screen, ScreenMeaning, ScreenExecution)
+
+
+@dataclass(frozen=True)
+class Screened:
+    """What screening a board gave."""
+
+    models: tuple[ListedModel, ...]
+    """Each with the artifact that holds its pairs."""
+    pairs: Pairs
+    declared: int
+    """Pairs that a declaration joins, which are not tested."""
+    unopened: dict[str, str]
+    """Listed models that are needed and cannot be opened as they were listed, with the reason: their pairs are untested."""
+
+
+def declared_kin(models: Sequence[ListedModel]) -> set[tuple[int, int]]:
+    """Pairs of places, the lesser first, of which one is declared to derive from the other or both from a common origin.
+
+    Models are known by the digest of their weights, never by name: who declares a parent by name alone has declared none.
+    """
+    by_weights = {model.weights: model for model in models}
+
+    def origins(model: ListedModel) -> set[str]:
+        found, waiting = {model.weights}, [model]
+        while waiting:
+            for parent in waiting.pop().parents:
+                if parent.weights and parent.weights not in found:
+                    found.add(parent.weights)
+                    if parent.weights in by_weights:
+                        waiting.append(by_weights[parent.weights])
+        return found
+
+    known = [origins(model) for model in models]
+    return {(i, j) for i, j in combinations(range(len(models)), 2) if known[i] & known[j]}
+
+
+def screen_models(
+    models: Sequence[ListedModel], opener: Callable[[ListedModel], Model], store: Store, listener: Listener = silent
+) -> Screened:
+    """Compare every undeclared pair that no earlier screening has. ``opener`` raises EtymonError for a model that is gone."""
+    kin = declared_kin(models)
+    artifacts = {artifact.name: artifact for artifact in store.artifacts()}
+    pairs: dict[tuple[str, str], Pair] = {}
+    unopened: dict[str, str] = {}
+    found: list[ListedModel] = []
+    at_hand: dict[str, Model] = {}
+
+    def at_hand_or_opened(model: ListedModel) -> Model | None:
+        if model.model not in at_hand and model.model not in unopened:
+            try:
+                at_hand[model.model] = opener(model)
+            except EtymonError as error:
+                unopened[model.model] = error.problem
+        return at_hand.get(model.model)
+
+    for place, model in enumerate(models):
+        others = [other for number, other in enumerate(models[:place]) if (number, place) not in kin]
+        known = dict(_pairs_of(artifacts[model.screened])) if model.screened in artifacts else {}
+        made = model.screened
+        if any(other.weights not in known for other in others) and (own := at_hand_or_opened(model)):
+            given = {other.weights: opened_other for other in others if (opened_other := at_hand_or_opened(other))}
+            inputs: dict[str, Input] = {"model": own, **given}
+            artifact, _ = store.obtain(screen_stage, inputs, ScreenMeaning(), ScreenExecution(), listener)
+            known, made = dict(_pairs_of(artifact)) | known, artifact.name
+        pairs |= {(model.model, other.model): known[other.weights] for other in others if other.weights in known}
+        found.append(model.model_copy(update={"screened": made}))
+    return Screened(tuple(found), pairs, len(kin), unopened)
+
+
+def _pairs_of(artifact: Artifact) -> Iterator[tuple[str, Pair]]:
+    for other, pair in artifact.read_json("pairs.json").items():
+        yield other, Pair.model_validate(pair)
+
+
+def find_flags(
+    models: Sequence[ListedModel], pairs: Pairs, known: Sequence[Flag], today: datetime.date
+) -> tuple[tuple[Flag, ...], Screening]:
+    """The flags of a board: those it has, as they stand, and new ones for pairs that have none.
+
+    A flag needs an effect and a p-value (``flags``), or matrices that are the same bit for bit.
+    """
+    kin = declared_kin(models)
+    family = [(models[j], models[i]) for i, j in combinations(range(len(models)), 2) if (i, j) not in kin]
+    tested = [pairs.get((model.model, other.model)) for model, other in family]
+    p_values = [1.0 if pair is None or pair.p_value is None else pair.p_value for pair in tested]
+    flagged = {frozenset((flag.model, flag.other)) for flag in known}
+    flags = list(known)
+    for (model, other), pair, adjusted in zip(family, tested, holm(p_values).tolist(), strict=True):
+        if pair is None or frozenset((model.model, other.model)) in flagged:
+            continue
+        same = pair.shared_matrices > 0 and pair.shared_share >= SMALLEST_SHARE
+        alike = pair.effect is not None and pair.effect >= SMALLEST_EFFECT and adjusted <= LARGEST_P
+        if not same and not alike:
+            continue
+        answerable, origin = _who_should_have_said(model, other, pair)
+        flags.append(
+            Flag(
+                model=answerable.model,
+                other=origin.model,
+                ground="matrices" if same else "neurons",
+                effect=pair.effect,
+                p_value=pair.p_value,
+                p_adjusted=None if pair.p_value is None else adjusted,
+                pairs=len(family),
+                shared_matrices=pair.shared_matrices,
+                shared_share=pair.shared_share,
+                direction=_direction(pair, answerable is model),
+                steps=(Step(date=today, state="open"),),
+            )
+        )
+    untested = sum(pair is None or pair.p_value is None for pair in tested)
+    return tuple(flags), Screening(pairs=len(family), untested=untested, declared=len(kin))
+
+
+def reuse_of(models: Sequence[ListedModel], pairs: Pairs) -> dict[str, tuple[Reuse, ...]]:
+    """By the model's name: the first listed model whose architecture it has, and the first whose tokenizer it has.
+
+    Neutral: neither is a derivation, and a model that is declared to derive from another is not compared with it.
+    """
+    found: dict[str, tuple[Reuse, ...]] = {}
+    for place, model in enumerate(models):
+        beside = [(other.model, pairs.get((model.model, other.model))) for other in models[:place]]
+        compared = [(name, pair) for name, pair in beside if pair]
+        shape = next((name for name, pair in compared if pair.same_architecture), None)
+        tokens = next((name for name, pair in compared if pair.same_vocabulary), None)
+        found[model.model] = tuple(
+            Reuse(other=name, architecture=pair.same_architecture, tokenizer=pair.same_vocabulary)
+            for name, pair in compared
+            if name in (shape, tokens)
+        )
+    return found
+
+
+def _who_should_have_said(model: ListedModel, other: ListedModel, pair: Pair) -> tuple[ListedModel, ListedModel]:
+    """The one that came later, by the weights where they show it, else by release, else by listing; and its origin."""
+    if pair.direction == "parent from model":
+        return other, model
+    if pair.direction == "unknown" and model.released and other.released and other.released > model.released:
+        return other, model
+    return model, other
+
+
+def _direction(pair: Pair, as_compared: bool) -> str:
+    turned = {"model from parent": "parent from model", "parent from model": "model from parent"}
+    return pair.direction if as_compared else turned.get(pair.direction, pair.direction)
+
+
+def read_pairs(models: Sequence[ListedModel], store: Store) -> Pairs:
+    """The pairs that earlier screenings of these models have; nothing is compared."""
+    artifacts = {artifact.name: artifact for artifact in store.artifacts()}
+    names = {model.weights: model.model for model in models}
+    return {
+        (model.model, names[weights]): pair
+        for model in models
+        if model.screened in artifacts
+        for weights, pair in _pairs_of(artifacts[model.screened])
+        if weights in names
+    }
