@@ -273,6 +273,38 @@ def test_a_disk_full_from_the_start_is_said_plainly(small_disk: Path) -> None:
     assert obtain(Store(small_disk / "store"))[0].damage() == []
 
 
+def test_a_replay_does_the_work_again_and_names_what_differs(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    made, _ = obtain(store)
+    assert words_stage.replay(made, {}) == []
+
+    def less(draft: Draft[Words, Pace]) -> None:
+        write_parts(draft)
+        (draft.folder / "group-0" / "part-0.txt").write_text("other", "utf-8")
+        (draft.folder / "more.txt").write_text("more", "utf-8")
+        (draft.folder / "when.txt").write_text("now", "utf-8")
+        draft.logs.add("when.txt")
+
+    changed = Stage("words", words_stage.version, less, Words, Pace)
+    assert changed.replay(made, {}) == ["group-0/part-0.txt", "more.txt"]
+    assert list((tmp_path / "making").iterdir()) == []
+    assert made.damage() == []
+
+
+def test_a_replay_needs_the_same_version_and_the_same_inputs(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    made, _ = obtain(store)
+    with pytest.raises(EtymonError, match="version 1 of the stage words; this is version 2"):
+        Stage("words", 2, write_parts, Words, Pace).replay(made, {})
+    other, _ = obtain(store, text="other")
+    built, _ = store.obtain(Stage("onto", 1, write_parts, Words, Pace), {"first": made}, Words(), Pace())
+    again = Stage("onto", 1, write_parts, Words, Pace)
+    assert again.replay(built, {"first": made}) == []
+    for inputs in ({}, {"first": other}):
+        with pytest.raises(EtymonError, match=f"was made from {made.name} .first"):
+            again.replay(built, inputs)
+
+
 def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
     def build(draft: Draft[Words, Pace]) -> None:
         raise ZeroDivisionError
