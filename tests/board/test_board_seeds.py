@@ -10,7 +10,7 @@ from rich.console import Console
 
 from etymon.board.assemble import assemble_standings
 from etymon.board.entries import BoardMeaning, Entry, Scored
-from etymon.board.page import render_page
+from etymon.board.pages.site import board_pages
 from etymon.board.standings import Standings
 from etymon.board.terminal import terminal_standings
 from etymon.board.words import Figures, findings
@@ -143,7 +143,7 @@ def test_what_earned_lacks_is_said(tmp_path, seeds, control_seeds, lacks):
     standings = standings_of(tmp_path, seeds, control_seeds)
     found = cell(standings, DERIVATIVE)
     assert (found.earned, found.earned_lacks) == (None, lacks)
-    assert "earned: not measured" in render_page(standings)
+    assert "earned: not measured" in dict(board_pages(standings))["index.html"]
     assert f"not measured (it takes {lacks})" in shown(standings)
 
 
@@ -165,7 +165,7 @@ def shown(standings, width=110):
 def test_terminal_page_and_findings_say_so(seeded):
     standings, _ = seeded
     training, earned = cell(standings, DERIVATIVE).training, cell(standings, DERIVATIVE).earned
-    text, page = shown(standings), render_page(standings)
+    text, page = shown(standings), "".join(dict(board_pages(standings)).values())
     spread = f"mean of 3 seeds, sd {training.deviation:.2g}"
     value = f"−{abs(earned.difference.value):.3f}"
     assert spread in text

@@ -33,7 +33,9 @@ def test_a_board_is_made_once_and_repeats_to_the_byte(tmp_path):
         assert not known
         made.append(artifact)
     assert made[0].digest == made[1].digest
-    assert set(made[0].manifest.files) == {"standings.json", "index.html"}
+    assert set(made[0].manifest.files) == {"standings.json", "index.html", "pictures.html"} | {
+        f"models/{digest * 6}.html" for digest in ("b1", "d2", "5c")
+    }
     assert made[0].facts["models"][0] == DERIVATIVE
     assert made[0].facts["tasks"] == ["heldout", "mmlu_dev"]
     _, known = Store(tmp_path / "one").obtain(board_stage, inputs, quickstart_meaning(), BoardExecution())

@@ -5,13 +5,13 @@ from pathlib import Path
 from etymon.board.assemble import assemble_standings
 from etymon.board.entries import BoardMeaning
 from etymon.board.evaluations import read_evaluation
-from etymon.board.page import render_page
+from etymon.board.pages.site import INDEX, STANDINGS, write_pages
 from etymon.board.standings import Standings
+from etymon.board.trainings import read_training
 from etymon.errors import EtymonError
 from etymon.store import Config, Draft, Stage
 
-STANDINGS = "standings.json"
-PAGE = "index.html"
+PAGE = INDEX
 
 
 class BoardExecution(Config):
@@ -19,10 +19,10 @@ class BoardExecution(Config):
 
 
 def build_board(draft: Draft[BoardMeaning, BoardExecution]) -> None:
-    """Write ``standings.json`` and ``index.html``.
+    """Write ``standings.json`` and the pages: ``index.html``, ``pictures.html`` and one in ``models/`` for each model.
 
-    Inputs: the evaluation artifacts that the entries name by role. Further inputs (lineage artifacts, whose verdicts the
-    entries carry) are recorded in the manifest and not read.
+    Inputs: the evaluation and training artifacts that the entries name by role. Further inputs (lineage
+    artifacts, whose verdicts the entries carry) are recorded in the manifest and not read.
     """
     given = [
         (model.name, role)
@@ -37,9 +37,11 @@ def build_board(draft: Draft[BoardMeaning, BoardExecution]) -> None:
             raise EtymonError(f"The board's entry {name} names an evaluation {role!r} that was not given.")
         evaluations[role] = read_evaluation(Path(draft.inputs[role].folder))
         clock(done)
-    standings = assemble_standings(draft.meaning, evaluations)
-    (draft.folder / STANDINGS).write_text(standings.model_dump_json(indent=1) + "\n", "utf-8")
-    (draft.folder / PAGE).write_text(render_page(standings), "utf-8")
+    trained = {entry.training for entry in draft.meaning.entries if entry.training in draft.inputs}
+    runs = {role: read_training(Path(draft.inputs[role].folder)) for role in trained if role}
+    digests = {role: draft.inputs[role].digest for role in evaluations}
+    standings = assemble_standings(draft.meaning, evaluations, runs, digests)
+    write_pages(standings, draft.folder)
     draft.facts.update(
         title=standings.title,
         models=[row.name for row in standings.rows],

@@ -1,4 +1,4 @@
-"""The page in a real browser: it sorts, filters, keeps to itself, and is safe and readable everywhere."""
+"""The pages in a real browser: they sort, filter, keep to themselves, and are safe and readable everywhere."""
 
 import os
 import re
@@ -11,7 +11,9 @@ from board_records import BASE, DERIVATIVE, SCRATCH, quickstart_meaning, read_al
 
 from etymon.board.assemble import assemble_standings
 from etymon.board.entries import BoardMeaning, Entry, LineageLine
-from etymon.board.page import Scale, column_scale, render_page
+from etymon.board.pages.looks import Scale, column_scale
+from etymon.board.pages.names import model_pages
+from etymon.board.pages.site import board_pages, write_pages
 
 CHROMIUM = Path(os.environ.get("ETYMON_TEST_CHROMIUM", "/usr/bin/chromium"))
 FLAGS = [
@@ -36,8 +38,9 @@ def page_file(tmp_path_factory) -> Path:
     )
     meaning = quickstart_meaning(hostile)
     standings = assemble_standings(meaning, read_all(meaning, write_quickstart(folder / "records")))
-    (folder / "index.html").write_text(render_page(standings), "utf-8")
-    return folder / "index.html"
+    (folder / "board").mkdir()
+    write_pages(standings, folder / "board")
+    return folder / "board" / "index.html"
 
 
 @pytest.fixture(scope="module")
@@ -53,18 +56,18 @@ def browser() -> Iterator[object]:
 
 @pytest.fixture
 def visit(browser, page_file):
-    """Opens the page; at the end of the test nothing may have been requested, logged or thrown."""
+    """Opens the index, or another page; at the end nothing may have been requested, logged or thrown."""
     contexts, trouble = [], []
 
-    def open_page(width=1280, **options):
+    def open_page(width=1280, file=page_file, **options):
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.on("request", lambda r: r.url.startswith((page_file.as_uri(), "data:")) or trouble.append(f"request {r.url}"))
+        page.on("request", lambda r: r.url.startswith((file.parent.as_uri(), "data:")) or trouble.append(f"request {r.url}"))
         page.on("console", lambda message: trouble.append(f"console {message.text}"))
         page.on("pageerror", lambda error: trouble.append(f"error {error}"))
         page.on("dialog", lambda dialog: trouble.append(f"dialog {dialog.message}"))
-        page.goto(page_file.as_uri())
+        page.goto(file.as_uri())
         return page
 
     yield open_page
@@ -102,12 +105,11 @@ def test_it_sorts_by_keyboard_and_the_missing_stay_last(visit):
     assert names(page) == [DERIVATIVE, BASE, SCRATCH, HOSTILE]
 
 
-def test_it_filters_rows_and_details_and_says_how_many(visit):
+def test_it_searches_and_says_how_many(visit):
     page = visit()
     assert page.locator("#count").inner_text() == "4 models"
     page.get_by_role("searchbox").fill("FROM smollm2")
     assert names(page) == [DERIVATIVE]
-    assert page.locator("details").filter(visible=True).count() == 1
     assert page.locator("#count").inner_text() == "1 of 4 models"
     page.get_by_role("searchbox").fill("psf related")
     assert names(page) == [DERIVATIVE]
@@ -117,21 +119,50 @@ def test_it_filters_rows_and_details_and_says_how_many(visit):
     assert len(names(page)) == 4
 
 
-def test_a_name_leads_to_the_models_details(visit):
+def test_a_name_leads_to_the_models_page_and_back(visit):
     page = visit()
     page.get_by_role("link", name=DERIVATIVE, exact=True).click()
-    details = page.locator("details[open]")
-    text = details.inner_text()
+    text = page.locator("main").inner_text()
     for part in ("kept 70", "gained 12", "lost 4", "neither 196", "exact McNemar", "not measured", "272 of 272", "d2d2d2"):
         assert part in text
+    page.get_by_text("Items gained (12)").click()
+    assert page.locator(".items[open] li").count() == 12
+    page.get_by_role("link", name=BASE).click()
+    assert page.locator("h1").inner_text() == BASE
+    assert DERIVATIVE in page.locator(".family").inner_text(), "the base names its child"
+    page.locator("header a").click()
+    assert len(names(page)) == 4
 
 
 def test_a_hostile_name_is_only_text(visit):
     page = visit()
     assert page.title() == f"{DERIVATIVE} · standings"
+    page.get_by_role("button", name="Model").click()  # now the script has made the rows
     assert page.locator("img").count() == 0
-    assert page.locator("script").count() == 1
-    assert names(page)[-1] == HOSTILE
+    assert page.locator("script").count() == 2
+    assert HOSTILE in names(page)
+    page.get_by_role("link", name=HOSTILE).click()
+    assert page.title() == f"{HOSTILE} · {DERIVATIVE}"
+    assert page.locator("img, script").count() == 0
+    assert page.locator("h1").inner_text() == HOSTILE
+    assert HOSTILE in page.locator("main").inner_text()
+
+
+def test_names_and_digests_never_become_paths():
+    entries = [
+        Entry(name=name, digest=digest, parameters=1)
+        for name, digest in [
+            ("../../etc/passwd", "../../../x"),
+            ("a", "ab" * 32),
+            ("b", "ab" * 32),
+            ("c", "cd" * 32),
+            ("CON", "AB" * 32),
+        ]
+    ]
+    pages = model_pages(assemble_standings(BoardMeaning(title="t", entries=tuple(entries)), {}))
+    assert pages["c"] == "models/cdcdcdcdcdcd.html"
+    assert len({*pages.values()}) == 5
+    assert all(re.fullmatch(r"models/[0-9a-f]+\.html", page) for page in pages.values())
 
 
 def test_the_policy_stops_what_is_not_the_pages_own(browser, page_file):
@@ -149,8 +180,9 @@ def test_the_policy_stops_what_is_not_the_pages_own(browser, page_file):
 
 
 @pytest.mark.parametrize("width", [320, 390, 800, 1280])
-def test_the_page_is_never_wider_than_the_window(visit, width):
-    page = visit(width)
+@pytest.mark.parametrize("name", ["index.html", "pictures.html", "models/d2d2d2d2d2d2.html"])
+def test_no_page_is_wider_than_the_window(visit, page_file, width, name):
+    page = visit(width, page_file.parent / name)
     for details in page.locator("details").all():
         details.evaluate("e => { e.open = true }")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -203,17 +235,30 @@ def test_it_reads_without_javascript(browser, page_file):
     context.close()
 
 
-def test_the_page_names_no_other_host(page_file):
-    text = page_file.read_text("utf-8")
-    addresses = set(re.findall(r"(?:https?:)?//[\w.]+", re.sub(r"xmlns='[^']*'", "", text)))
-    assert addresses == set()
-    assert "default-src &#39;none&#39;" in text
-    assert "unsafe-inline" not in text
+def test_the_script_makes_the_rows_that_the_page_came_with(visit, page_file):
+    page = visit()
+    made = "[...document.querySelectorAll('tbody tr')].map(e => e.outerHTML.replace(/>\\s+/g, '>').replace(/\\s+</g, '<'))"
+    before = page.evaluate(made)
+    page.get_by_role("searchbox").fill("x")
+    page.get_by_role("searchbox").fill("")
+    assert page.evaluate(made) == before
+
+
+def test_the_pages_name_no_other_host(page_file):
+    pages = list(page_file.parent.rglob("*.html"))
+    assert len(pages) == 6
+    for page in pages:
+        text = page.read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert set(re.findall(r"(?:https?:)?//[\w.]+\.[\w.]+", text)) == set()
+        assert "default-src &#39;none&#39;" in text
+        assert "unsafe-inline" not in text
 
 
 def test_a_board_without_any_score_is_a_page_too():
     meaning = BoardMeaning(title="empty", entries=(Entry(name="m", digest="0", parameters=1),))
-    assert "nothing was scored" in render_page(assemble_standings(meaning, {}))
+    pages = dict(board_pages(assemble_standings(meaning, {})))
+    assert "nothing was scored" in pages["index.html"]
+    assert "Nothing was scored" in pages["pictures.html"]
 
 
 def test_a_far_baseline_does_not_stretch_the_strip(tmp_path):
@@ -222,7 +267,7 @@ def test_a_far_baseline_does_not_stretch_the_strip(tmp_path):
     column = standings.columns[0]
     scale = column_scale(standings, column)
     assert scale.high < 2
-    bars = {row.name: scale.bar(row.cells[column.key]) for row in standings.rows}
+    bars = {row.name: scale.cell(row.cells[column.key]) for row in standings.rows}
     assert (bars[SCRATCH].beyond, bars[BASE].beyond) == ("right", "")
     assert bars[DERIVATIVE].base == bars[BASE].point
 
@@ -232,4 +277,4 @@ def test_a_scale_of_one_value_still_has_a_middle(tmp_path):
     meaning = BoardMeaning(title="t", entries=(Entry(name="m", digest="0", parameters=1, evaluations=("e",)),))
     standings = assemble_standings(meaning, read_all(meaning, {"e": folder}))
     assert column_scale(standings, standings.columns[0]) == Scale(-0.09999999999999998, 0.9)
-    assert "0.4" in render_page(standings)
+    assert "0.4" in dict(board_pages(standings))["index.html"]
