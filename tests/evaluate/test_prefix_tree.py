@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,47 +38,48 @@ def test_only_short_beginnings_are_left_unshared(fed, least_shared):
     assert len(set(whole)) == len(whole)
 
 
-@given(sequences, st.integers(1, 80), st.integers(1, 6))
+@given(sequences, st.integers(1, 80), st.integers(0, 24), st.integers(1, 6))
 @settings(max_examples=300)
-def test_rows_hold_every_sequence_once_within_the_budget(fed, row_tokens, least_shared):
-    tree, home = build_tree(fed, least_shared=least_shared)
-    rows = pack_rows(tree, row_tokens)
-    assert sorted(sequence for row in rows for sequence in row.places) == list(range(len(tree.sequences)))
-    for row in rows:
-        assert row.segments.tokens == len(row.ids) <= max(row_tokens, max(map(len, tree.sequences)))
-        for sequence in row.places:
-            ids = tree.sequences[sequence]
-            places = row.rows_of(sequence, 0, len(ids))
-            assert (row.ids[places] == ids).all()
-            assert (row.segments.positions_1T[0][places].numpy() == np.arange(len(ids))).all()
-            last = next(i for i, start in reversed(list(enumerate(row.segments.starts))) if start <= places[-1])
-            assert row.segments.sequence_rows(last)[: len(ids)] == places  # attention sees this sequence and nothing else
-    assert sum(len(row.ids) for row in rows) >= tree.tokens
-    assert set(home) == set(range(len(tree.sequences)))
+def test_rows_carry_every_token_within_the_limits(fed, row_tokens, held_tokens, least_shared):
+    """Each row's segments see what they should, given what earlier rows left held; every token of the tree is new once."""
+    tree, _ = build_tree(fed, least_shared=least_shared)
+    held_tokens = max(held_tokens, max(tree.end) - row_tokens)
+    held: list[int] = []
+    new: list[tuple[int, int]] = []
+    for row in pack_rows(tree, row_tokens, held_tokens):
+        assert row.segments.tokens == len(row.ids) <= row_tokens
+        for piece in row.pieces:
+            index = next(i for i, start in reversed(list(enumerate(row.segments.starts))) if start <= piece.start)
+            rows = row.segments.sequence_rows(index)
+            before = row.segments.before[row.segments.paths[index][0]]
+            seen = [*held[:before], *(int(row.ids[place]) for place in rows)]
+            assert seen[: piece.end] == tree.sequences[tree.owner[piece.node]][: piece.end].tolist()
+            positions = row.segments.positions_1T[0][piece.start : piece.start + piece.end - piece.begin]
+            assert positions.tolist() == list(range(piece.begin, piece.end))
+            if not piece.repeated:
+                new += [(piece.node, position) for position in range(piece.begin, piece.end)]
+        kept = [int(row.ids[place]) for begin, end in row.keep for place in range(begin, end)]
+        held = [*held[: row.keep_from], *kept] if kept else held
+        assert row.held <= held_tokens
+    assert sorted(new) == [(n, p) for n in range(len(tree.parent)) for p in range(tree.begin[n], tree.end[n])]
 
 
-@given(sequences)
-def test_a_forest_within_the_budget_is_one_row_and_repeats_nothing(fed):
+@given(sequences, st.integers(1, 80))
+def test_nothing_is_repeated_where_the_path_is_held(fed, row_tokens):
     tree, _ = build_tree(fed, least_shared=1)
-    (row,) = pack_rows(tree, tree.tokens)
-    assert len(row.ids) == tree.tokens
+    rows = pack_rows(tree, row_tokens, max(tree.end))
+    assert [len(row.ids) for row in rows[:-1]] == [row_tokens] * (len(rows) - 1)
+    assert sum(len(row.ids) for row in rows) == tree.tokens
 
 
-def test_a_cut_tree_repeats_only_its_shared_prefix():
+def test_what_is_not_held_is_repeated():
     header = tuple(range(100, 120))
     fed = [header + (question,) * 10 for question in range(8)]
     tree, _ = build_tree(fed)
-    rows = pack_rows(tree, 64)  # header and four questions a row
-    assert [len(row.ids) for row in rows] == [60, 60]
-    assert sum(len(row.ids) for row in rows) - tree.tokens == len(header)
-
-
-def test_a_subtree_that_fits_a_row_is_not_cut():
-    small = [(1,) * 10 + (branch,) * 10 for branch in (2, 3)]
-    large = [(5,) * 10 + (branch,) * 10 for branch in (6, 7)]
-    tree, _ = build_tree(small + large)
-    rows = pack_rows(tree, 45)  # the second tree would fit in part beside the first
-    assert [len(row.ids) for row in rows] == [30, 30]
+    assert [len(row.ids) for row in pack_rows(tree, 60, 30)] == [60, 40]  # header and four questions; four questions
+    rows = pack_rows(tree, 60, 15)
+    assert [len(row.ids) for row in rows] == [60, 45]  # and the last five tokens of the header again
+    assert [piece.repeated for piece in rows[1].pieces] == [True, False, False, False, False]
 
 
 @given(st.lists(token, min_size=1, max_size=12), st.lists(token, min_size=1, max_size=12), st.integers(1, 16))

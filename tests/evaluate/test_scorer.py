@@ -1,13 +1,16 @@
 """Scores from packed trees equal those of one plain forward pass a request."""
 
+import copy
+
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, Gemma2Config, MistralConfig
+from transformers import AutoModelForCausalLM, Gemma2Config, MistralConfig, Phi3Config
 
 from etymon.errors import EtymonError
 from etymon.evaluate import scorer as scorer_module
+from etymon.evaluate.budget import ROW_TOKENS, ScoringBudget, scoring_budget, token_costs
 from etymon.evaluate.scorer import SharedPrefixScorer
 from etymon.evaluate.tree import TokenRequest
 from etymon.foundation.head import prepare_packed
@@ -30,9 +33,9 @@ def plain_score(network, request, longest):
     return float(logprob_CV.gather(1, target_C[:, None]).sum()), greedy
 
 
-def assert_equal_scores(network, requests, longest, row_tokens=256):
+def assert_equal_scores(network, requests, longest, memory_mb=8.0):
     prepare_packed(network)
-    scores, usage = SharedPrefixScorer(network, longest, row_tokens=row_tokens).score(requests)
+    scores, usage = SharedPrefixScorer(network, longest, memory_mb=memory_mb).score(requests)
     network.set_attn_implementation("eager")
     for request, score in zip(requests, scores, strict=True):
         logprob, greedy = plain_score(network, request, longest)
@@ -58,19 +61,97 @@ request = st.builds(
 )
 
 
-@given(st.lists(request, min_size=1, max_size=12), st.integers(8, 40), st.integers(1, 90))
-@settings(max_examples=40)
-def test_scores_equal_plain_ones_with_a_sliding_window(mistral, requests, longest, row_tokens):
-    assert_equal_scores(mistral, requests, longest, row_tokens)
-
-
-def test_scores_equal_plain_ones_with_soft_caps():
+@pytest.fixture(scope="module")
+def gemma():
     torch.manual_seed(0)
     config = Gemma2Config(**SIZES, sliding_window=8, attn_logit_softcapping=2.0, final_logit_softcapping=1.0)
+    return AutoModelForCausalLM.from_config(config, attn_implementation="eager", dtype=torch.float32).eval()
+
+
+@pytest.mark.parametrize("family", ["mistral", "gemma"])  # sliding windows; soft caps too
+@given(
+    requests=st.lists(request, min_size=1, max_size=12),
+    longest=st.integers(8, 40),
+    row_tokens=st.integers(1, 90),
+    held_tokens=st.integers(0, 40),
+    head_positions=st.integers(1, 9),
+)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_scores_equal_plain_ones_whatever_the_cut(
+    request, family, requests, longest, row_tokens, held_tokens, head_positions
+):
+    network = request.getfixturevalue(family)
+    fed = max(len(each.fed(longest)) for each in requests)
+    budget = ScoringBudget(row_tokens, max(held_tokens, fed - row_tokens), head_positions)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scorer_module, "scoring_budget", lambda *_: budget)
+        assert_equal_scores(network, requests, longest)
+
+
+def test_every_token_is_fed_as_counted_and_no_row_is_longer_than_its_budget(mistral):
+    """What the network is handed, against what the usage says, from the least memory that suffices upwards."""
+    header = tuple(i % 6 for i in range(40))
+    requests = [TokenRequest((*header[: 20 + i], i), (i, 1, 2)) for i in range(20)]
+    fed: list[int] = []
+    hook = mistral.get_decoder().register_forward_pre_hook(
+        lambda module, args, kwargs: fed.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    try:
+        for memory_mb in (0.2, 0.25, 0.3, 0.5, 8):
+            prepare_packed(mistral)
+            fed.clear()
+            budget = scoring_budget(mistral, memory_mb, 42)
+            _, usage = SharedPrefixScorer(mistral, 64, memory_mb=memory_mb).score(requests)
+            assert sum(fed) == usage.tokens_fed
+            assert max(fed) <= budget.row_tokens
+    finally:
+        hook.remove()
+    assert budget.row_tokens == ROW_TOKENS
+    assert usage.tokens_repeated == 0
+
+
+def test_too_little_memory_is_refused_with_what_would_do(mistral):
+    prepare_packed(mistral)
+    requests = [TokenRequest((1,) * 40, (2, 3))]
+    with pytest.raises(EtymonError, match="does not hold a request of 41 tokens") as failure:
+        SharedPrefixScorer(mistral, 64, memory_mb=0.01).score(requests)
+    assert "at least 1," in str(failure.value.remedy)
+    SharedPrefixScorer(mistral, 64, memory_mb=1).score(requests)
+
+
+@given(memory_mb=st.floats(0.001, 4), longest=st.integers(1, 200))
+def test_a_budget_holds_by_its_own_costs(mistral, memory_mb, longest):
+    costs = token_costs(mistral, longest)
+    try:
+        budget = scoring_budget(mistral, memory_mb, longest)
+    except EtymonError:
+        return
+    assert budget.row_tokens + budget.held_tokens >= longest
+    assert (
+        budget.row_tokens * costs.row_token
+        + budget.held_tokens * costs.held_token
+        + budget.head_positions * costs.head_position
+        <= memory_mb * 1e6
+    )
+
+
+def test_half_precision_is_close(mistral):
+    half = copy.deepcopy(mistral).bfloat16()
+    requests = [TokenRequest((1, 2, 3, 4, a), (a, b)) for a in range(4) for b in range(4)]
+    exact, _ = SharedPrefixScorer(prepare_packed(mistral), 64).score(requests)
+    near, _ = SharedPrefixScorer(prepare_packed(half), 64).score(requests)
+    assert [each.logprob for each in near] == pytest.approx([each.logprob for each in exact], abs=0.1)
+
+
+def test_longrope_beyond_its_threshold_is_refused():
+    rope = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0] * 4, "rope_theta": 1e4, "factor": 4.0}
+    config = Phi3Config(
+        **SIZES, rope_parameters={**rope, "original_max_position_embeddings": 16}, original_max_position_embeddings=16
+    )
     network = AutoModelForCausalLM.from_config(config, attn_implementation="eager", dtype=torch.float32).eval()
-    header = tuple(range(1, 20))
-    requests = [TokenRequest((*header, a), (b, 7)) for a in (20, 21, 22) for b in (1, 2)]
-    assert_equal_scores(network, requests, 64)
+    assert_equal_scores(network, [TokenRequest((1, 2, 3), (4, 5))], 64)
+    with pytest.raises(EtymonError, match="longer than 16 tokens"):
+        SharedPrefixScorer(prepare_packed(network), 64).score([TokenRequest((1,) * 20, (2,))])
 
 
 def test_greedy_answers_are_recognised(mistral):
@@ -102,16 +183,12 @@ def test_truncated_requests_are_counted(mistral):
     assert usage.truncated == 1
 
 
-def test_the_head_runs_in_chunks(mistral, monkeypatch):
-    monkeypatch.setattr(scorer_module, "HEAD_POSITIONS", 3)
-    assert_equal_scores(mistral, [TokenRequest((1, 2), tuple(range(3, 15))), TokenRequest((1, 2, 3, 4), (9,))], 64)
-
-
-def test_progress_ends_at_all_tokens(mistral):
+def test_progress_ends_at_all_tokens(mistral, monkeypatch):
     heard = []
     requests = [TokenRequest((a,) * 9, (b,)) for a in range(1, 6) for b in range(3)]
-    SharedPrefixScorer(prepare_packed(mistral), 64, row_tokens=18).score(requests, lambda *each: heard.append(each))
-    assert heard[0] == (0, 45)
+    monkeypatch.setattr(scorer_module, "scoring_budget", lambda *_: ScoringBudget(18, 18, 4))
+    SharedPrefixScorer(prepare_packed(mistral), 64).score(requests, lambda *each: heard.append(each))
+    assert heard[:2] == [(0, 45), (18, 45)]
     assert heard[-1] == (45, 45)
     assert [done for done, _ in heard] == sorted(done for done, _ in heard)
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from etymon.errors import EtymonError
+from etymon.evaluate.budget import MEMORY_MB
 from etymon.evaluate.scorer import SharedPrefixScorer
-from etymon.evaluate.tree import ROW_TOKENS
 from etymon.foundation.head import prepare_packed
 from etymon.foundation.model import Model
 from etymon.foundation.network import load_network, load_tokenizer
@@ -23,13 +24,13 @@ _UNLIMITED = int(1e30)
 
 @dataclass(frozen=True)
 class Examinee:
-    """A model in memory, in float32: the reference every faster path is measured against."""
+    """A model in memory. Float32 is the reference every faster path is measured against."""
 
     name: str
     network: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    row_tokens: int = ROW_TOKENS
-    """Tokens of one forward pass."""
+    memory_mb: float = MEMORY_MB
+    """What scoring may need besides the weights, in 10⁶ bytes."""
 
     @property
     def max_length(self) -> int:
@@ -54,20 +55,22 @@ class Examinee:
 
     @property
     def scorer(self) -> SharedPrefixScorer:
-        return SharedPrefixScorer(self.network, self.max_length, row_tokens=self.row_tokens)
+        return SharedPrefixScorer(self.network, self.max_length, memory_mb=self.memory_mb)
 
 
-def open_examinee(model: Model, device: str = "auto", row_tokens: int = ROW_TOKENS) -> Examinee:
-    """Load a model in float32. The last one is kept: a model's tasks follow one another."""
+def open_examinee(
+    model: Model, device: str = "auto", memory_mb: float = MEMORY_MB, dtype: Literal["float32", "bfloat16"] = "float32"
+) -> Examinee:
+    """Load a model. The last one is kept: a model's tasks follow one another."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    key = (model.digest, device)
+    key = (model.digest, device, dtype)
     if key not in _last:
         _last.clear()  # before loading, so that two networks never lie in memory at once
-        network = prepare_packed(load_network(model, dtype=torch.float32, device=device))
+        network = prepare_packed(load_network(model, dtype=getattr(torch, dtype), device=device))
         _last[key] = (network, load_tokenizer(model))
     network, tokenizer = _last[key]
-    return Examinee(model.name, network, tokenizer, row_tokens)
+    return Examinee(model.name, network, tokenizer, memory_mb)
 
 
-_last: dict[tuple[str, str], tuple[PreTrainedModel, PreTrainedTokenizerBase]] = {}
+_last: dict[tuple[str, str, str], tuple[PreTrainedModel, PreTrainedTokenizerBase]] = {}

@@ -13,13 +13,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from etymon.errors import EtymonError
+from etymon.evaluate.budget import MEMORY_MB, ScoringBudget, scoring_budget
 from etymon.evaluate.records import Usage
-from etymon.evaluate.tree import ROW_TOKENS, Row, TokenRequest, build_tree, pack_rows
+from etymon.evaluate.tree import PrefixTree, Row, TokenRequest, build_tree, pack_rows
 from etymon.foundation.head import head_logits, hidden_states
-from etymon.foundation.segments import check_packable
-
-HEAD_POSITIONS = 256
-"""Positions whose logits exist at once: 256 × 49,152 words are 50 MB in fp32."""
+from etymon.foundation.held import Held
+from etymon.foundation.segments import check_packable, rope_threshold
 
 
 @dataclass(frozen=True)
@@ -32,73 +31,62 @@ class Score:
     """Whether every token of the continuation is the likeliest one."""
     tokens: int
     seconds: float
-    """This request's share of the time of its row, by tokens fed."""
+    """This request's share of the time of all, by tokens asked."""
 
 
 class SharedPrefixScorer:
     """Scores requests with one network, prepared by ``foundation.head.prepare_packed``."""
 
-    def __init__(self, network: PreTrainedModel, max_length: int, *, row_tokens: int = ROW_TOKENS) -> None:
-        """``max_length``: tokens the model is fed at most. ``row_tokens``: tokens of one forward pass, the memory budget."""
+    def __init__(self, network: PreTrainedModel, max_length: int, *, memory_mb: float = MEMORY_MB) -> None:
+        """``max_length``: tokens the model is fed at most. ``memory_mb``: the budget besides the weights; see ``budget``."""
         self._network = network
         self._max_length = max_length
-        self._row_tokens = row_tokens
+        self._memory_mb = memory_mb
 
     def score(
         self, requests: Sequence[TokenRequest], progress: Callable[[int, int], None] = lambda done, total: None
     ) -> tuple[list[Score], Usage]:
         """Scores in the order of the requests. ``progress`` is told tokens done and tokens in all.
 
-        Raises EtymonError for an empty context or continuation, or a continuation longer than the model's context.
+        Raises EtymonError for an empty context or continuation, a continuation longer than the model's context, a memory
+        budget that does not hold the longest request, and what the model's family would compute wrongly.
         """
         begun = time.monotonic()
-        self._check(requests)
         fed = [request.fed(self._max_length) for request in requests]
+        self._check(requests, fed)
+        budget = scoring_budget(self._network, self._memory_mb, max(map(len, fed), default=0))
         tree, home = build_tree(fed)
-        rows = pack_rows(tree, self._row_tokens)
-        askers: list[list[int]] = [[] for _ in tree.sequences]
-        for index, sequence in enumerate(home):
-            askers[sequence].append(index)
+        rows = pack_rows(tree, budget.row_tokens, budget.held_tokens)
+        reads = _reads(tree, home, requests, fed)
+        held = Held(max((row.held for row in rows), default=0))
         total = sum(len(row.ids) for row in rows)
         done = 0
         progress(done, total)
-        scores: list[Score | None] = [None] * len(requests)
+        logprob_N = torch.zeros(len(requests), dtype=torch.float64)
+        is_greedy_N = torch.ones(len(requests), dtype=torch.bool)
         for row in rows:
-            asked = [index for sequence in row.places for index in askers[sequence]]
-            reads = [
-                (position, target, index)
-                for index in asked
-                for position, target in zip(
-                    row.rows_of(home[index], len(fed[index]) - len(requests[index].continuation), len(fed[index])),
-                    requests[index].continuation,
-                    strict=True,
-                )
-            ]
-            row_begun = time.monotonic()
-            logprob_R, greedy_R = self._read_row(row, [p for p, _, _ in reads], [t for _, t, _ in reads])
-            seconds = (time.monotonic() - row_begun) / max(1, sum(len(fed[index]) for index in asked))
-            place = 0
-            for index in asked:
-                count = len(requests[index].continuation)
-                part = slice(place, place + count)
-                scores[index] = Score(
-                    float(logprob_R[part].double().sum()), bool(greedy_R[part].all()), count, seconds * len(fed[index])
-                )
-                place += count
+            places, targets, askers_R = _reads_of(row, reads)
+            logprob_R, greedy_R = self._read_row(row, held, budget, places, targets)
+            logprob_N.index_add_(0, askers_R, logprob_R.double())
+            is_greedy_N[askers_R[~greedy_R]] = False
             done += len(row.ids)
             progress(done, total)
-        answered = [score for score in scores if score is not None]
-        assert len(answered) == len(requests), "every request lies in one row"
-        return answered, Usage(
+        seconds = time.monotonic() - begun
+        asked = sum(len(ids) for ids in fed)
+        scores = [
+            Score(logprob, greedy, len(request.continuation), seconds * len(ids) / asked)
+            for request, ids, logprob, greedy in zip(requests, fed, logprob_N.tolist(), is_greedy_N.tolist(), strict=True)
+        ]
+        return scores, Usage(
             requests=len(requests),
-            tokens_asked=sum(len(ids) for ids in fed),
+            tokens_asked=asked,
             tokens_fed=total,
             tokens_repeated=total - tree.tokens,
             truncated=sum(len(r.context) + len(r.continuation) > self._max_length + 1 for r in requests),
-            seconds=time.monotonic() - begun,
+            seconds=seconds,
         )
 
-    def _check(self, requests: Sequence[TokenRequest]) -> None:
+    def _check(self, requests: Sequence[TokenRequest], fed: Sequence[tuple[int, ...]]) -> None:
         for number, request in enumerate(requests):
             if not request.context or not request.continuation:
                 part = "context" if not request.context else "continuation"
@@ -112,20 +100,32 @@ class SharedPrefixScorer:
                     "Shorten the continuation, or choose a model with a longer context.",
                 )
 
+        if not fed:
+            return
+        longest, threshold = max(map(len, fed)), rope_threshold(self._network.config)
+        if threshold is not None and longest > threshold:
+            raise EtymonError(
+                f"{self._network.config.model_type} turns positions otherwise once a sequence is longer than {threshold} "
+                f"tokens (LongRoPE); a request here has {longest}, and its rows could not be told so.",
+                f"Ask with fewer shots: at most {threshold} tokens a request.",
+            )
+        check_packable(self._network.config, min(map(len, fed)), longest)
+
     @torch.inference_mode()
-    def _read_row(self, row: Row, positions: list[int], targets: list[int]) -> tuple[Tensor, Tensor]:
-        """Log-probability of each target at its position, and whether it is the likeliest token there. On the CPU."""
-        lengths = [row.segments.offsets[i] + n for i, n in enumerate(row.segments.lengths)]
-        check_packable(self._network.config, min(lengths), max(lengths))
+    def _read_row(
+        self, row: Row, held: Held, budget: ScoringBudget, places: list[int], targets: list[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probability of each target at its place in the row, and whether it is the likeliest token there. On the CPU."""
         device = self._network.device
         ids_1T = torch.from_numpy(row.ids).long()[None].to(device)
-        hidden_TD = hidden_states(self._network, ids_1T, row.segments)
-        position_P, of_read_R = torch.unique(torch.tensor(positions), return_inverse=True)
-        target_R = torch.tensor(targets)
+        held.begin_row(row.segments, row.keep_from, row.keep)
+        hidden_TD = hidden_states(self._network, ids_1T, row.segments, held)
+        place_P, of_read_R = torch.unique(torch.tensor(places, dtype=torch.long), return_inverse=True)
+        target_R = torch.tensor(targets, dtype=torch.long)
         logprob_R = torch.empty(len(targets))
         greedy_R = torch.empty(len(targets), dtype=torch.bool)
-        for first in range(0, len(position_P), HEAD_POSITIONS):
-            chunk_P = position_P[first : first + HEAD_POSITIONS].to(device)
+        for first in range(0, len(place_P), budget.head_positions):
+            chunk_P = place_P[first : first + budget.head_positions].to(device)
             # log_softmax and not logsumexp, which is nearer to float64: lm-eval's `hf` uses it, and in float32 it is 1e-5 to
             # 3e-5 too high for each token of a vocabulary of 49,152, which adds up over a continuation.
             logprob_PV = head_logits(self._network, hidden_TD[chunk_P]).float().log_softmax(-1)
@@ -135,3 +135,35 @@ class SharedPrefixScorer:
             logprob_R[here_R] = logprob_PV[at_R, wanted_R].cpu()
             greedy_R[here_R] = (likeliest_P[at_R] == wanted_R).cpu()
         return logprob_R, greedy_R
+
+
+_Read = tuple[int, int, int]
+"""Position in its sequence, token that is scored there, number of the request."""
+
+
+def _reads(
+    tree: PrefixTree, home: Sequence[int], requests: Sequence[TokenRequest], fed: Sequence[tuple[int, ...]]
+) -> dict[int, list[_Read]]:
+    """What is read in each node."""
+    reads: dict[int, list[_Read]] = {}
+    for number, (request, ids) in enumerate(zip(requests, fed, strict=True)):
+        first = len(ids) - len(request.continuation)
+        for node in tree.path(tree.leaf[home[number]]):
+            low, high = max(first, tree.begin[node]), min(len(ids), tree.end[node])
+            if low < high:
+                targets = request.continuation[low - first : high - first]
+                reads.setdefault(node, []).extend(zip(range(low, high), targets, [number] * len(targets), strict=True))
+    return reads
+
+
+def _reads_of(row: Row, reads: dict[int, list[_Read]]) -> tuple[list[int], list[int], Tensor]:
+    """Of one row: the places that are read, the token scored at each, and whose request it is."""
+    found = [
+        (piece.start + position - piece.begin, target, number)
+        for piece in row.pieces
+        if not piece.repeated
+        for position, target, number in reads.get(piece.node, ())
+        if piece.begin <= position < piece.end
+    ]
+    places, targets, askers = ([each[part] for each in found] for part in range(3))
+    return places, targets, torch.tensor(askers, dtype=torch.long)

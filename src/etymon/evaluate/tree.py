@@ -4,12 +4,13 @@ A request asks for the log-probability of a continuation given a context. The mo
 without its last token; token k of the continuation is read from the row before it. Requests whose fed tokens begin alike
 share that beginning: it is computed once, and a request whose fed tokens are the beginning of another's costs nothing.
 
-A node is a run of tokens that no request leaves. A row is a set of whole paths from root to leaf within a token budget;
-a tree bigger than the budget is cut, and the prefix its parts share is then computed once a row (counted).
+A node is a run of tokens that no request leaves. Rows walk the forest depth first, a row holding so many tokens at most,
+and are cut anywhere: the keys and values of the path that a row continues are held from earlier rows. Where memory does
+not suffice to hold the whole path, its remainder is computed again at the beginning of the row (counted).
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from etymon.foundation.segments import Segments
 
 Ids = NDArray[np.int32]
-
-ROW_TOKENS = 1024
-"""Tokens of one forward pass, unless asked otherwise. 512 to 2,048 were equally fast on two cores."""
 
 LEAST_SHARED = 8
 """Roots shorter than this (a start mark, say) are not shared: documents alone in their tree take plain causal attention,
@@ -134,93 +132,100 @@ def _grow(sequences: list[Ids], shared: list[int]) -> PrefixTree:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """Tokens of one node in a row."""
+
+    node: int
+    begin: int
+    """Positions begin..end of the node's sequences."""
+    end: int
+    start: int
+    """Where it begins in the row."""
+    repeated: bool
+    """Whether an earlier row has computed it too."""
+
+
+@dataclass(frozen=True)
 class Row:
-    """One forward pass: its tokens, their segments, and where each of its sequences lies."""
+    """One forward pass: its tokens, their segments, what they are of, and what is to be held of them for the next rows."""
 
     ids: Ids
     segments: "Segments"
-    places: dict[int, list[tuple[int, int, int]]] = field(repr=False)
-    """For each whole sequence of the row its spans (begin in the sequence, end in the sequence, begin in the row)."""
+    pieces: list[Piece]
+    keep_from: int = 0
+    """The position from which on the held sequence becomes ``keep``."""
+    keep: list[tuple[int, int]] = field(default_factory=list)
+    """Tokens begin..end of the row."""
 
-    def rows_of(self, sequence: int, begin: int, end: int) -> list[int]:
-        """Places in the row of tokens begin..end of a sequence."""
-        return [
-            start + position - low
-            for low, high, start in self.places[sequence]
-            for position in range(max(begin, low), min(end, high))
-        ]
+    @property
+    def held(self) -> int:
+        """Tokens that are held once the row is done."""
+        return self.keep_from + sum(end - begin for begin, end in self.keep)
 
 
-def pack_rows(tree: PrefixTree, row_tokens: int) -> list[Row]:
-    """Cut the forest into rows of at most ``row_tokens`` (more only where one sequence alone is longer).
+def pack_rows(tree: PrefixTree, row_tokens: int, held_tokens: int) -> list[Row]:
+    """The forest as rows of at most ``row_tokens``, each continuing at most ``held_tokens`` held ones.
 
-    A subtree that fits in one row is never cut for the sake of filling another.
+    Both together must hold the longest sequence.
     """
-    below = [tree.end[n] - tree.begin[n] for n in range(len(tree.parent))]
-    for node in reversed(range(len(below))):
-        if tree.parent[node] >= 0:
-            below[tree.parent[node]] += below[node]
-    rows: list[list[int]] = []
-    current: dict[int, None] = {}
-    used = 0
-
-    def missing(node: int) -> list[int]:
-        return [n for n in tree.path(node)[:-1] if n not in current]
-
-    def length(nodes: Iterable[int]) -> int:
-        return sum(tree.end[n] - tree.begin[n] for n in nodes)
-
-    stack = tree.roots[::-1]
-    while stack:
-        node = stack.pop()
-        ancestors = missing(node)
-        needed = length(ancestors) + below[node]
-        if tree.begin[node] + below[node] > row_tokens and tree.children[node]:
-            stack.extend(reversed(tree.children[node]))  # too big for any row: its children bring it along
-            continue
-        if current and used + needed > row_tokens:
-            rows.append(list(current))
-            current, used = {}, 0
-            ancestors = missing(node)
-            needed = length(ancestors) + below[node]
-        current.update(dict.fromkeys(ancestors))
-        subtree = [node]
-        for each in subtree:
-            current[each] = None
-            subtree.extend(tree.children[each])
-        used += needed
-    if current:
-        rows.append(list(current))
-    return [_make_row(tree, nodes) for nodes in rows]
+    assert row_tokens >= max(1, max(tree.end, default=0) - held_tokens), "a row and what it continues hold any sequence"
+    rows: list[list[Piece]] = []
+    used = row_tokens
+    for node in sorted(range(len(tree.parent)), key=lambda n: (tree.owner[n], tree.begin[n])):  # depth first
+        begin, end = tree.begin[node], tree.end[node]
+        while begin < end:
+            if used == row_tokens:
+                rows.append(_repeated(tree, node, held_tokens, begin))
+                used = sum(piece.end - piece.begin for piece in rows[-1])
+            new = min(row_tokens - used, end - begin)
+            rows[-1].append(Piece(node, begin, begin + new, used, repeated=False))
+            used += new
+            begin += new
+    made = [_make_row(tree, pieces) for pieces in rows]
+    return [_keep(tree, row, following, held_tokens) for row, following in pairwise(made)] + made[-1:]
 
 
-def _make_row(tree: PrefixTree, nodes: list[int]) -> Row:
-    """Lay nodes side by side; a node and its only child in this row become one segment."""
-    here = set(nodes)
-    nodes = sorted(nodes, key=lambda n: (tree.owner[n], tree.begin[n]))  # depth first: a parent owns its first sequence
-    kept = {n: [c for c in tree.children[n] if c in here] for n in nodes}
+def _repeated(tree: PrefixTree, node: int, begin: int, end: int) -> list[Piece]:
+    """Positions begin..end of the sequence through ``node``, as the first pieces of a row."""
+    spans = [(n, max(begin, tree.begin[n]), min(end, tree.end[n])) for n in tree.path(node)]
+    return [Piece(n, low, high, low - begin, repeated=True) for n, low, high in spans if low < high]
+
+
+def _make_row(tree: PrefixTree, pieces: list[Piece]) -> Row:
+    """Lay pieces side by side; a piece and the only one that continues it become one segment."""
+    latest: dict[int, int] = {}
+    continued: list[int] = []
+    continuations = [0] * len(pieces)
+    for index, piece in enumerate(pieces):
+        continued.append(latest.get(piece.node, latest.get(tree.parent[piece.node], -1)))
+        latest[piece.node] = index
+        if continued[-1] >= 0:
+            continuations[continued[-1]] += 1
+    segment: list[int] = []
     lengths: list[int] = []
     parents: list[int] = []
-    segment: dict[int, int] = {}
-    start: dict[int, int] = {}
-    position = 0
-    for node in nodes:
-        parent, run = tree.parent[node], tree.end[node] - tree.begin[node]
-        if parent >= 0 and kept[parent] == [node]:
-            segment[node] = segment[parent]
-            lengths[segment[node]] += run
-        else:
-            segment[node] = len(lengths)
-            lengths.append(run)
-            parents.append(segment[parent] if parent >= 0 else -1)
-        start[node] = position
-        position += run
-    places = {
-        sequence: [(tree.begin[n], tree.end[n], start[n]) for n in tree.path(node)]
-        for sequence, node in enumerate(tree.leaf)
-        if node in here
-    }
-    ids = np.concatenate([tree.run(n) for n in nodes])
+    before: list[int] = []
+    for piece, parent in zip(pieces, continued, strict=True):
+        if parent >= 0 and continuations[parent] == 1:
+            segment.append(segment[parent])
+            lengths[segment[parent]] += piece.end - piece.begin
+            continue
+        segment.append(len(lengths))
+        lengths.append(piece.end - piece.begin)
+        parents.append(segment[parent] if parent >= 0 else -1)
+        before.append(0 if parent >= 0 else piece.begin)
+    ids = np.concatenate([tree.sequences[tree.owner[piece.node]][piece.begin : piece.end] for piece in pieces])
     from etymon.foundation.segments import Segments  # here, so that tasks can be planned without PyTorch
 
-    return Row(ids, Segments(tuple(lengths), tuple(parents)), places)
+    return Row(ids, Segments(tuple(lengths), tuple(parents), tuple(before)), pieces)
+
+
+def _keep(tree: PrefixTree, row: Row, following: Row, held_tokens: int) -> Row:
+    """The row, told what to hold: what the first new token of the following one continues, up to ``held_tokens``."""
+    first = next(piece for piece in following.pieces if not piece.repeated)
+    path = set(tree.path(first.node))
+    kept = [p for p in row.pieces if p.node in path and not p.repeated and p.begin < min(first.begin, held_tokens)]
+    if not kept:
+        return row
+    spans = [(piece.start, piece.start + min(piece.end, held_tokens) - piece.begin) for piece in kept]
+    return replace(row, keep_from=kept[0].begin, keep=spans)

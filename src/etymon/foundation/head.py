@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from etymon.errors import EtymonError
+from etymon.foundation.held import Held
 from etymon.foundation.memory import keep_freed_memory
 from etymon.foundation.segments import ATTENTION, Segments, check_layers
 
@@ -53,14 +54,16 @@ def _unsupported(network: PreTrainedModel, why: str) -> EtymonError:
     )
 
 
-def hidden_states(network: PreTrainedModel, ids_1T: Tensor, segments: Segments) -> Tensor:
+def hidden_states(network: PreTrainedModel, ids_1T: Tensor, segments: Segments, held: Held | None = None) -> Tensor:
     """Last hidden states [T, D] of a packed row, before the head. Gradients flow if they are enabled.
 
+    With ``held`` the row continues tokens of earlier rows, and leaves behind what it was told to; without gradients.
     Where a family scales its logits (Granite, Cohere) they are scaled here, which is the same and leaves the head plain.
     """
     body = network.get_decoder()
     positions_1T = segments.positions_1T.to(ids_1T.device)
-    output = body(input_ids=ids_1T, position_ids=positions_1T, segments=segments, use_cache=False)
+    more = {} if held is None else {"held": held}
+    output = body(input_ids=ids_1T, position_ids=positions_1T, segments=segments, use_cache=False, **more)
     hidden_1TD: Tensor = output.last_hidden_state
     return scale_for_head(network, hidden_1TD[0])
 

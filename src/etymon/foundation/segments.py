@@ -10,7 +10,7 @@ Shape suffixes: T tokens of the row, Q queries, K keys, H query heads, G key-val
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig
 
 from etymon.errors import EtymonError
+
+if TYPE_CHECKING:
+    from etymon.foundation.held import Held
 
 ATTENTION = "etymon_segments"
 """Name under which this attention is registered with Transformers: ``model.set_attn_implementation(ATTENTION)``."""
@@ -29,22 +32,27 @@ class Segments:
 
     lengths: tuple[int, ...]
     parents: tuple[int, ...]
+    before: tuple[int, ...] = ()
+    """Of a segment without a parent: how many tokens, computed in earlier rows and held (see ``held``), it continues."""
     starts: tuple[int, ...] = field(init=False)
     """Where each segment begins in the row."""
     offsets: tuple[int, ...] = field(init=False)
-    """The position of each segment's first token: the summed lengths of its ancestors."""
+    """The position of each segment's first token: the summed lengths of its ancestors and of what they continue."""
 
     def __post_init__(self) -> None:
-        assert len(self.lengths) == len(self.parents), "one parent a segment"
+        before = self.before or (0,) * len(self.lengths)
+        assert len(self.lengths) == len(self.parents) == len(before), "one parent a segment"
         starts: list[int] = []
         offsets: list[int] = []
         start = 0
         for index, (length, parent) in enumerate(zip(self.lengths, self.parents, strict=True)):
             assert length > 0, "a segment has at least one token"
             assert -1 <= parent < index, "a parent comes before its children"
+            assert before[index] == 0 or parent < 0, "held tokens come before a whole path"
             starts.append(start)
-            offsets.append(0 if parent < 0 else offsets[parent] + self.lengths[parent])
+            offsets.append(before[index] if parent < 0 else offsets[parent] + self.lengths[parent])
             start += length
+        object.__setattr__(self, "before", before)
         object.__setattr__(self, "starts", tuple(starts))
         object.__setattr__(self, "offsets", tuple(offsets))
 
@@ -104,7 +112,8 @@ def segment_attention(
     with torch.autocast("cpu", enabled=False):
         for query, path in zip(queries, segments.paths, strict=True):
             key, value = _joined(keys, path), _joined(values, path)
-            outputs.append(_attend(query[None], key[None], value[None], scale, window, softcap, dropout)[0])
+            mask_QK, causal = _mask_for(query.shape[1], key.shape[1], window, query.device)
+            outputs.append(attend(query, key, value, mask_QK, causal=causal, scale=scale, softcap=softcap, dropout=dropout))
         return torch.cat(outputs, dim=1).to(dtype)
 
 
@@ -112,34 +121,43 @@ def _joined(parts: Sequence[Tensor], path: tuple[int, ...]) -> Tensor:
     return parts[path[0]] if len(path) == 1 else torch.cat([parts[index] for index in path], dim=1)
 
 
-def _attend(
-    q_1HQD: Tensor,
-    k_1GKD: Tensor,
-    v_1GKD: Tensor,
-    scale: float | None,
-    window: int | None,
-    softcap: float | None,
-    dropout: float,
+def attend(
+    query_HQD: Tensor,
+    key_GKD: Tensor,
+    value_GKD: Tensor,
+    mask_QK: Tensor | None,
+    *,
+    causal: bool = False,
+    scale: float | None = None,
+    softcap: float | None = None,
+    dropout: float = 0.0,
 ) -> Tensor:
-    """Causal attention of the last Q of K positions over all K."""
-    queries, keys = q_1HQD.shape[-2], k_1GKD.shape[-2]
-    all_in_window = window is None or keys <= window
-    causal = all_in_window and queries == keys
-    mask_QK = None
-    if softcap is not None or not (causal or (all_in_window and queries == 1)):
-        mask_QK = _mask(queries, keys, window, q_1HQD.device)
+    """Attention of Q queries over those of K keys that ``mask_QK`` shows; without a mask over all, or ``causal`` (Q = K)."""
     if softcap is None:
         return F.scaled_dot_product_attention(
-            q_1HQD, k_1GKD, v_1GKD, attn_mask=mask_QK, dropout_p=dropout, is_causal=causal, scale=scale,
-            enable_gqa=q_1HQD.shape[1] != k_1GKD.shape[1],
-        )  # fmt: skip
-    assert mask_QK is not None
-    repeat = q_1HQD.shape[1] // k_1GKD.shape[1]
-    k_1HKD, v_1HKD = k_1GKD.repeat_interleave(repeat, 1), v_1GKD.repeat_interleave(repeat, 1)
-    scores_1HQK = q_1HQD @ k_1HKD.transpose(-1, -2) * (scale if scale is not None else q_1HQD.shape[-1] ** -0.5)
-    scores_1HQK = (softcap * torch.tanh(scores_1HQK / softcap)).masked_fill(~mask_QK, float("-inf"))
-    weights_1HQK = F.dropout(scores_1HQK.float().softmax(-1).to(q_1HQD.dtype), dropout)
-    return weights_1HQK @ v_1HKD
+            query_HQD[None], key_GKD[None], value_GKD[None], attn_mask=mask_QK, dropout_p=dropout, is_causal=causal,
+            scale=scale, enable_gqa=query_HQD.shape[0] != key_GKD.shape[0],
+        )[0]  # fmt: skip
+    if causal:
+        mask_QK = _mask(query_HQD.shape[1], key_GKD.shape[1], None, query_HQD.device)
+    repeat = query_HQD.shape[0] // key_GKD.shape[0]
+    key_HKD, value_HKD = key_GKD.repeat_interleave(repeat, 0), value_GKD.repeat_interleave(repeat, 0)
+    scores_HQK = query_HQD @ key_HKD.transpose(-1, -2) * (scale if scale is not None else query_HQD.shape[-1] ** -0.5)
+    scores_HQK = softcap * torch.tanh(scores_HQK / softcap)
+    if mask_QK is not None:
+        scores_HQK = scores_HQK.masked_fill(~mask_QK, float("-inf"))
+    weights_HQK = F.dropout(scores_HQK.float().softmax(-1).to(query_HQD.dtype), dropout)
+    return weights_HQK @ value_HKD
+
+
+def _mask_for(queries: int, keys: int, window: int | None, device: torch.device) -> tuple[Tensor | None, bool]:
+    """What ``attend`` needs so that the last Q of K positions see all before them: a mask or none, and whether causal."""
+    if window is None or keys <= window:
+        if queries == keys:
+            return None, True
+        if queries == 1:
+            return None, False
+    return _mask(queries, keys, window, device), False
 
 
 @lru_cache(maxsize=32)  # every layer asks for the same ones
@@ -177,6 +195,7 @@ def _transformers_attention(
     sliding_window: int | None = None,
     softcap: float | None = None,
     segments: Segments | None = None,
+    held: "Held | None" = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """The seam to Transformers: [1, H, T, D] in, [1, T, H, D] out."""
@@ -192,6 +211,11 @@ def _transformers_attention(
             f"{type(module).__name__} uses attention sinks, which packed attention does not support.",
             "Choose a foundation of the LLaMA, Mistral, Qwen, Gemma or Phi families.",
         )
+    if held is not None:
+        out_HTD = held.attend(
+            module, query[0], key[0], value[0], segments, scale=scaling, window=sliding_window, softcap=softcap
+        )
+        return out_HTD.transpose(0, 1)[None], None
     varlen = query.is_cuda and value.dtype in (torch.float16, torch.bfloat16) and softcap is None and not dropout
     if varlen and query.shape[-1] == value.shape[-1] and all(parent < 0 for parent in segments.parents):
         query, key = query.to(value.dtype), key.to(value.dtype)  # under autocast the rotation leaves them in fp32
