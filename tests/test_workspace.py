@@ -14,7 +14,7 @@ from etymon.errors import EtymonError
 from etymon.job.record import RunExecution, RunMeaning, run_stage
 from etymon.recipe import Corpus, Recipe, Source
 from etymon.store import Artifact, Config, Draft, Stage, Store
-from etymon.workspace import run_results, workspace_board
+from etymon.workspace import leftovers, remove, run_results, workspace_board
 
 
 class Answers(Config):
@@ -130,6 +130,18 @@ def test_an_evaluation_of_a_seed_that_is_gone_is_named(tmp_path: Path) -> None:
     store.remove(gone)
     with pytest.raises(EtymonError, match=f"{gone.name} is gone"):
         workspace_board(store)
+
+
+def test_answers_of_a_killed_evaluation_are_kept_unless_asked_for(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    folder = store.scratch_folder("evaluate", "key")
+    folder.mkdir(parents=True)
+    (folder / "answers.jsonl").write_text("an answer")
+    assert leftovers(store) == []
+    (left,) = leftovers(store, checkpoints=True)
+    assert (left.reason, left.bytes) == ("answers to continue an unfinished evaluation", 9)
+    assert remove(store, left)
+    assert not folder.exists()
 
 
 def test_what_a_run_is_looked_up_for(tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from lm_eval.api.group import Group
 
 from etymon.errors import EtymonError
 from etymon.evaluate.examinee import open_examinee
 from etymon.evaluate.harness.judge import judge_answers
 from etymon.evaluate.harness.model import SharedPrefixLM
-from etymon.evaluate.harness.tasks import HarnessTask, load_task_file
+from etymon.evaluate.harness.tasks import HarnessTask, as_defined, load_task_file
+from etymon.evaluate.identity import AS_IT_IS
 from etymon.evaluate.recompute import Recomputed, recompute
 from etymon.evaluate.records import Records, summarise, write_records
 
@@ -217,6 +219,31 @@ def test_labels_out_of_range_and_single_choices_are_named(evaluated):
     assert recompute(folder, refuse).differences == ()
     correct = {row["item"]: row["correct"] for row in rows(folder)}
     assert (correct["000004"], correct["000005"], correct["000006"]) == (False, False, True)
+
+
+def test_labels_that_would_give_a_wrong_score_are_refused(evaluated):
+    with pytest.raises(EtymonError, match="item 000004 has the label -1"):
+        evaluated(data=[*CAPITALS, CAPITALS[2] | {"label": -1}])
+    with pytest.raises(EtymonError, match="no item has a right answer"):
+        evaluated(data=[each | {"label": 9} for each in CAPITALS])
+
+
+def test_the_items_of_a_group_name_their_task_and_count_as_the_group_says(tiny_model, tmp_path):
+    tasks = {}
+    for name, data in (("capitals", CAPITALS[:3]), ("more", CAPITALS[3:])):
+        path = write_task(tmp_path / name, CHOICES.replace("task: capitals", f"task: {name}"), data)
+        tasks |= load_task_file(path).tasks
+    metric = {"metric": "acc", "aggregation": "mean", "weight_by_size": False}
+    alike = as_defined(Group.from_config({"group": "g", "task": [*tasks], "aggregate_metric_list": [metric]}), AS_IT_IS)
+    assert alike.mean == "tasks"
+    by_size = Group.from_config({"group": "g", "aggregate_metric_list": [metric | {"weight_by_size": True}]})
+    assert as_defined(by_size, AS_IT_IS) == as_defined(None, AS_IT_IS) == AS_IT_IS
+    records = judged(HarnessTask("g", tasks, "0" * 64, asked=alike), tiny_model)
+    acc = [row for row in records.items if row.metric == "acc"]
+    assert [(row.subtask, row.weight) for row in acc] == [("capitals", pytest.approx(1 / 3))] * 3 + [("more", 1.0)]
+    write_records(tmp_path, records, summarise(records, "g", "0" * 64))
+    assert {row["subtask"] for row in rows(tmp_path)} == {"capitals", "more"}
+    assert recompute(tmp_path, refuse).differences == ()
 
 
 @pytest.mark.parametrize(

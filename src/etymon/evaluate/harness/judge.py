@@ -83,6 +83,11 @@ class _Translation:
         self._check_sums(name, filters, results)
 
     def records(self) -> Records:
+        if (bad := self._odd["bad_label"]) and len(bad) == len({row.item for row in self._requests}):
+            raise EtymonError(
+                f"{self._task.name}: no item has a right answer among its choices.",
+                "Does doc_to_target name the answer, and does this split come with answers?",
+            )
         scored = {row.metric for row in self._items}
         if not scored:
             raise EtymonError(
@@ -120,6 +125,11 @@ class _Translation:
         right = _right_choices(task, sample) if choices else []
         if choices:
             self._odd["bad_label"] += [item] if not right or any(not 0 <= index < len(choices) for index in right) else []
+            if any(index < 0 for index in right) and "exact_match" in sample["metrics"]:
+                raise EtymonError(
+                    f"{name}: item {item} has the label {min(right)}: lm-eval's exact_match would take another choice.",
+                    "Leave such items out of the task's data, or exact_match out of its metric_list.",
+                )
             self._odd["one_choice"] += [item] if len(choices) == 1 else []
         for index, arguments in enumerate(sample["arguments"]):
             score = self._lm.scores[name, doc_id, index]

@@ -93,7 +93,15 @@ def load_named_task(name: str, asked: Asked = AS_IT_IS) -> HarnessTask:
                 ".jsonl, .csv or .parquet.",
             )
         loaded = manager.load([name])
-        return _describe(name, loaded["tasks"], asked)
+        return _describe(name, loaded["tasks"], as_defined(loaded["groups"].get(name), asked))
+
+
+def as_defined(group: Any, asked: Asked) -> Asked:
+    """What is asked of a group, with its mean over tasks where its own definition takes it so (``weight_by_size: false``)."""
+    aggregates = group.aggregate_metric_list if group is not None else None
+    if aggregates and not any(each.weight_by_size for each in aggregates):
+        return asked.model_copy(update={"mean": "tasks"})
+    return asked
 
 
 def load_questions(task: QuestionTask) -> HarnessTask:
@@ -220,7 +228,9 @@ def _form(task: Any) -> Any:
     fewshot = config.get("fewshot_config")
     if fewshot is not None and not isinstance(fewshot, dict):
         config["fewshot_config"] = vars(fewshot)
-    return [plain_form(config), str(task.VERSION)]
+    metadata = task.get_config("metadata")
+    clustered = [metadata["cluster"]] if isinstance(metadata, dict) and "cluster" in metadata else []
+    return [plain_form(config), str(task.VERSION), *clustered]
 
 
 @contextmanager
