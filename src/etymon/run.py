@@ -195,6 +195,7 @@ def rank(job: Job, title: str, entries: tuple[Entry, ...]) -> Artifact:
     """The board of these models."""
     by_name = {artifact.name: artifact for artifact in job.made.values()}
     roles = [role for entry in entries for model in entry.models for role in model.evaluations]
+    roles += [entry.training for entry in entries if entry.training]
     meaning, inputs = BoardMeaning(title=title, entries=entries), {role: by_name[role] for role in roles}
     return job.obtain("board", board_stage, inputs, meaning, BoardExecution(), board_line)
 

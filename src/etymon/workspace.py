@@ -58,6 +58,7 @@ def workspace_board(store: Store, listener: Listener = silent) -> Artifact:
     if not entries:
         raise EtymonError(f"The workspace {store.root} has no finished run.", "`etymon run RECIPE` makes one.")
     roles = [role for entry in entries.values() for model in entry.models for role in model.evaluations]
+    roles += [entry.training for entry in entries.values() if entry.training in artifacts]
     inputs = {role: artifacts[role] for role in roles}
     meaning = BoardMeaning(title="Every model of this workspace", entries=tuple(entries.values()))
     board, _ = store.obtain(board_stage, inputs, meaning, BoardExecution(), listener)

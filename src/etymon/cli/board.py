@@ -30,6 +30,7 @@ def board(
     workspace: Workspace = DEFAULT_WORKSPACE,
     file: ShownBoard = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the standings as JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Also put its pages into this folder.", metavar="DIR")] = None,
     recompute: Annotated[
         bool, typer.Option("--recompute", help="Compute every figure again from the records, and say whether it is the same.")
     ] = False,
@@ -41,6 +42,8 @@ def board(
     if context.invoked_subcommand:
         return
     if recompute or run_again:
+        if html:
+            raise EtymonError("--html shows a board, --recompute checks one.", "Give one of them.")
         _recompute(workspace, file, run_again)
         return
     with progress() as live:
@@ -48,12 +51,16 @@ def board(
         from etymon.board.terminal import terminal_standings
 
         made = _made(file, open_store(workspace), live)
-    standings = read_standings(made.folder)
+    standings, page = read_standings(made.folder), made.folder / PAGE
+    if html:
+        from etymon.board.pages.site import publish
+
+        page = publish(made.folder, html)
     if as_json:
         print(standings.model_dump_json(indent=1))
         return
     console.print(terminal_standings(standings, console.width))
-    console.print(f"\n[bold]Board[/]   {shown_path(made.folder / PAGE)}", soft_wrap=True)
+    console.print(f"\n[bold]Board[/]   {shown_path(page)}", soft_wrap=True)
 
 
 def _made(file: Path | None, store: "Store", live: Listener) -> "Artifact":

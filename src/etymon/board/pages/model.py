@@ -8,7 +8,7 @@ from typing import Any
 from etymon.board import words
 from etymon.board.entries import Contamination
 from etymon.board.flags import Flag
-from etymon.board.pages.compact import OVERALL, is_flagged
+from etymon.board.pages.compact import OVERALL
 from etymon.board.pages.frame import render
 from etymon.board.pages.looks import WIDTH, Look
 from etymon.board.pages.pictures import curve_picture
@@ -25,11 +25,9 @@ class Family:
     children: Mapping[str, list[str]]
 
     def parents(self, row: Row) -> dict[str, str]:
-        """Relation by declared parent."""
-        declared = {parent.name: parent.relation for parent in row.parents}
-        if row.derived_from and row.derived_from not in declared:
-            declared = {row.derived_from: row.relation or ""} | declared
-        return declared
+        """Relation by declared parent. The first is the one that it is compared with, under the board's own name for it."""
+        first = {row.derived_from: row.relation or ""} if row.derived_from else {}
+        return first | {parent.name: parent.relation for parent in row.parents[len(first) :]}
 
     def siblings(self, row: Row) -> list[str]:
         found = dict.fromkeys(child for parent in self.parents(row) for child in self.children.get(parent, []))
@@ -58,7 +56,6 @@ def render_model(standings: Standings, looks: Mapping[str, Look], pages: Mapping
         "model.html.j2",
         standings=standings,
         row=row,
-        flagged=is_flagged(row),
         base=words.base_in_words(row),
         overall=_overall(row),
         glance=[measure for measure in measures if measure["main"]],
@@ -96,19 +93,12 @@ def _kind(family: Family, name: str) -> str:
 
 
 def _flag(pages: Mapping[str, str], flag: Flag) -> dict[str, Any]:
-    if flag.ground == "matrices":
-        found = f"{flag.shared_matrices:,} matrices are the same bit for bit, which no independent training produces"
-    else:
-        found = f"{flag.effect or 0:.0%} of the sampled neurons are found again"
-    adjusted = (
-        "" if flag.p_adjusted is None else f", {words.p_in_words(flag.p_adjusted)} after allowing for {flag.pairs:,} pairs"
-    )
     return {
         "other": _link(pages, flag.other),
         "state": flag.state,
-        "found": found + adjusted,
+        "found": words.flag_in_words(flag),
         "direction": words.plain(flag.direction),
-        "steps": [(step.date.isoformat(), step.state, words.plain(step.text)) for step in flag.steps],
+        "steps": words.steps_in_words(flag),
     }
 
 
