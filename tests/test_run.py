@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 ETYMON = str(Path(sys.executable).with_name("etymon"))
@@ -92,6 +94,30 @@ def test_runs_show_verify_rebuild_clean(finished: Path) -> None:
     assert "train-" in cleaned
     assert etymon(finished, "clean", "--yes").stdout.strip() == "Nothing to clean."
     assert etymon(finished, "verify").returncode == 0
+
+
+def test_every_figure_recomputes_and_every_part_is_made_again(finished: Path) -> None:
+    again = etymon(finished, "board", "--recompute", "--run-again")
+    assert again.returncode == 0, again.stderr
+    assert "figures of the board and its 3 evaluations are the same" in again.stdout
+    assert "3 evaluations, done again, gave the same bytes" in again.stdout
+    reproduced = etymon(finished, "verify", "--reproduce", "small")
+    assert reproduced.returncode == 0, reproduced.stdout + reproduced.stderr
+    assert reproduced.stdout.count("made again, is the same byte for byte") >= 7
+
+
+def test_a_figure_that_does_not_follow_from_the_records_is_named(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    folder = next((copy / ".etymon" / "artifacts").glob("evaluate-*"))
+    table = pq.read_table(folder / "records.parquet")
+    rows = table.to_pylist()
+    rows[0]["logprob"] -= 0.01
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), folder / "records.parquet")
+    found = etymon(copy, "board", "--recompute")
+    assert found.returncode == 2
+    assert folder.name in found.stderr
+    assert f"bits_per_byte of item {rows[0]['item']} is" in " ".join(found.stderr.split())
 
 
 def test_a_longer_budget_continues_the_finished_training(project: Path, finished: Path, tmp_path: Path) -> None:
