@@ -102,7 +102,7 @@ def slot_budget(network: "PreTrainedModel", memory_mb: float, longest: int, want
 
     Slots take at most half of the memory, unless it is a single one. Raises EtymonError where none fits.
     """
-    costs = _costs(network, longest)
+    costs = token_costs(network, longest)
     memory = memory_mb * 1e6
     slot = longest * costs.held_token + costs.head_position
     slots = max(1, min(wanted, int(memory / 2 / slot))) if memory / 2 >= LEAST_ROW * costs.row_token else 1
