@@ -9,13 +9,13 @@ from etymon.board.stage import board_stage, read_standings
 from etymon.corpus.sources import corpus_inputs
 from etymon.corpus.stage import corpus_stage
 from etymon.errors import EtymonError
+from etymon.evaluate.question_task import QuestionTask
 from etymon.evaluate.recompute import Difference, recompute
-from etymon.evaluate.records import RECORDS
+from etymon.evaluate.records import RECORDS, SUMMARY
 from etymon.evaluate.stage import (
     EvaluateExecution,
     EvaluateMeaning,
     HeldoutDocuments,
-    QuestionTask,
     evaluate_stage,
     same_task,
 )
@@ -154,6 +154,13 @@ def recompute_board(
         found = recompute(evaluation.folder, _loader(evaluation))
         if found.differences:
             raise _differs(what, found.differences)
+        summary = evaluation.read_json(SUMMARY)
+        for fact in ("identity", "metrics"):
+            if evaluation.facts[fact] != summary[fact]:
+                raise EtymonError(
+                    f"{what}: its manifest and its {SUMMARY} give different {fact}.",
+                    "Someone changed one of them: remove this folder and evaluate the model again.",
+                )
         figures, largest = figures + found.figures, max(largest, found.largest)
         not_here += [f"{what}: {each}" for each in found.not_here]
         if run_again:

@@ -123,6 +123,7 @@ def test_generated_texts_are_noted_when_they_end(tiny_model, tmp_path, monkeypat
         later = ResumableLM(resumable(examinee, journal), lambda *_: None)
         assert later.generate_until(texts(6)) == expected
     assert given == [3]
+    assert later.usages[-1].requests == 3
     assert {place: score.tokens for place, score in later.scores.items()} == {
         place: score.tokens for place, score in plain.scores.items()
     }

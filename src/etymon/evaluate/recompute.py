@@ -153,7 +153,8 @@ class _Verdicts:
         if self._judged is None:
             from etymon.evaluate.harness.again import judge_again
 
-            self._judged = judge_again(self._load(), self._requests)
+            values = judge_again(self._load(), self._requests)
+            self._judged = {name: {item: (value, None) for item, value in of.items()} for name, of in values.items()}
         if metric not in self._judged:
             raise EtymonError("its judge does not give this metric any more.")
         return self._judged[metric]

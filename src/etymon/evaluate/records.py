@@ -110,7 +110,7 @@ class Records:
 
 def summarise(records: Records, task: str, identity: str) -> dict[str, Any]:
     """The content of ``task.json``: every metric with its standard error and 95% interval. NaN is written as null."""
-    metrics = {}
+    metrics: dict[str, dict[str, Any]] = {}
     for metric, higher_is_better in records.higher_is_better.items():
         rows = [row for row in records.items if row.metric == metric]
         if unfinite := [row.item for row in rows if not math.isfinite(row.value)]:
@@ -118,10 +118,11 @@ def summarise(records: Records, task: str, identity: str) -> dict[str, Any]:
                 f"{task}: the model gives no finite {metric} for item {unfinite[0]} ({len(unfinite)} such items).",
                 "Its weights hold infinities or NaN, or training diverged: lower the learning rate and train again.",
             )
-        metrics[metric] = {
+        described: dict[str, Any] = {
             "higher_is_better": higher_is_better,
             "formula": records.formulas.get(metric),
-        } | metric_figures(rows)
+        }
+        metrics[metric] = described | metric_figures(rows)
     return {
         "task": task,
         "identity": identity,

@@ -11,12 +11,12 @@ from etymon.evaluate.harness.tasks import HarnessTask, explaining
 from etymon.evaluate.records import RequestRecord
 
 
-def judge_again(task: HarnessTask, requests: dict[str, list[RequestRecord]]) -> dict[str, dict[str, tuple[float, None]]]:
+def judge_again(task: HarnessTask, requests: dict[str, list[RequestRecord]]) -> dict[str, dict[str, float]]:
     """By metric and item the value that the task's judge gives for the stored answers.
 
     ``requests``: by item, in order. Raises EtymonError where the answers are not those to the task's questions.
     """
-    values: dict[str, dict[str, tuple[float, None]]] = {}
+    values: dict[str, dict[str, float]] = {}
     with explaining(f"The task {task.name!r}"):
         for name, each in task.tasks.items():
             docs = [(item_name(task, name, number), doc) for number, doc in enumerate(each.eval_docs)]
@@ -35,7 +35,7 @@ def judge_again(task: HarnessTask, requests: dict[str, list[RequestRecord]]) -> 
                     found = each.process_results(doc, [one.filtered_resps[chosen] for one in asked[item]])
                     for metric, value in found.items():
                         if (judged := value_and_weight(value, sums.get(metric, mean))) is not None:
-                            values.setdefault(metric_label(metric, chosen, filters), {})[item] = judged[0], None
+                            values.setdefault(metric_label(metric, chosen, filters), {})[item] = judged[0]
     return values
 
 

@@ -155,8 +155,9 @@ class _Translation:
 
     def _add_generated(self, item: str, name: str, sample: dict[str, Any]) -> None:
         """A row for each answer: some tasks ask for several."""
-        score = self._lm.scores[name, sample["doc_id"], 0]
+        first = self._lm.scores[name, sample["doc_id"], 0]
         for number, text in enumerate(map(str, sample["resps"][0])):
+            score = self._lm.scores.get((name, sample["doc_id"], number), first)
             self._requests.append(
                 RequestRecord(
                     item=item,

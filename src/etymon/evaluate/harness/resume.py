@@ -7,6 +7,7 @@ from etymon.evaluate.examinee import Progress
 from etymon.evaluate.harness.model import SharedPrefixLM
 from etymon.evaluate.identity import data_digest
 from etymon.evaluate.journal import Journal, ResumableExaminee
+from etymon.evaluate.records import Usage
 from etymon.evaluate.scorer import Score
 
 
@@ -19,19 +20,20 @@ class ResumableLM(SharedPrefixLM):
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
         asked = _asked(requests)
+        known = [request for key, request in zip(asked, requests, strict=True) if key in self._journal]
         left = {key: request for key, request in zip(asked, requests, strict=True) if key not in self._journal}
         if left:
-            hook, self.cache_hook = self.cache_hook, _Noting(self._journal, left, self.scores)
+            hook: Any = self.cache_hook
+            self.set_cache_hook(_Noting(self._journal, left, self.scores))
             try:
-                texts = super().generate_until(list(left.values()), disable_tqdm)
+                super().generate_until(list(left.values()), disable_tqdm)
             finally:
-                self.cache_hook = hook
-            for (key, request), text in zip(left.items(), texts, strict=True):
-                if key not in self._journal:
-                    self._journal.add({key: [text, _score(self.scores, request).tokens]})
+                self.set_cache_hook(hook)
+        truncated = sum(self._prompt(request)[1] for request in known)  # said of the score, however often it was begun
+        self.usages.append(Usage(len(known), 0, 0, 0, truncated, 0.0))
         answers = [self._journal[key] for key in asked]
-        self._keep(requests, [Score(math.nan, False, tokens, 0.0) for _, tokens in answers])
-        return [text for text, _ in answers]
+        self._keep_repeated(requests, [Score(math.nan, False, tokens, seconds) for _, tokens, seconds in answers])
+        return [text for text, *_ in answers]
 
 
 class _Noting:
@@ -44,9 +46,11 @@ class _Noting:
             self._waiting.setdefault(data_digest([request.args]), []).append((key, request))
 
     def add_partial(self, method: str, arguments: Any, text: Any) -> None:
-        waiting = self._waiting.get(data_digest([arguments]))
-        if waiting and (score := self._scores.get(_place(waiting[0][1]))) is not None:
-            self._journal.add({waiting.pop(0)[0]: [text, score.tokens]})
+        for key, request in (waiting := self._waiting[data_digest([arguments])]):
+            if score := self._scores.get((request.task_name, request.doc_id, request.idx)):  # of equal ones that which ended
+                self._journal.add({key: [text, score.tokens, score.seconds]})
+                waiting.remove((key, request))
+                return
 
 
 def _asked(requests: list[Any]) -> list[str]:
@@ -58,11 +62,3 @@ def _asked(requests: list[Any]) -> list[str]:
         times[digest] = times.get(digest, 0) + 1
         asked.append(f"{digest} {times[digest]}")
     return asked
-
-
-def _place(request: Any) -> tuple[str, int, int]:
-    return request.task_name, request.doc_id, request.idx
-
-
-def _score(scores: dict[tuple[str, int, int], Score], request: Any) -> Score:
-    return scores[_place(request)]
