@@ -136,8 +136,7 @@ def visit(index: Path, visits: int) -> dict[str, float]:
         for _ in range(visits):
             context = browser.new_context(viewport={"width": 1280, "height": 900})
             page = context.new_page()
-            page.goto(index.as_uri(), wait_until="commit")
-            page.wait_for_function("performance.getEntriesByName('ready').length > 0")
+            page.goto(index.as_uri())
             ready.append(
                 page.evaluate(
                     f"{PAINTED}.then(() => performance.getEntriesByType('paint').concat("

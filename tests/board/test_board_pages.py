@@ -1,5 +1,6 @@
 """The pages in a real browser: they sort, filter, keep to themselves, and are safe and readable everywhere."""
 
+import datetime
 import os
 import re
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from board_records import BASE, DERIVATIVE, SCRATCH, quickstart_meaning, read_al
 
 from etymon.board.assemble import assemble_standings
 from etymon.board.entries import BoardMeaning, Entry, LineageLine
+from etymon.board.flags import Flag, Step
+from etymon.board.pages.index import ROWS
 from etymon.board.pages.looks import Scale, column_scale
 from etymon.board.pages.names import model_pages
 from etymon.board.pages.site import board_pages, write_pages
@@ -197,6 +200,98 @@ def test_a_phone_gets_cards_and_a_way_to_sort(visit):
     assert names(page)[-1] == BASE
     label = page.locator("tbody td.licence").first.evaluate("e => getComputedStyle(e, '::before').content")
     assert label == '"Licence"'
+
+
+@pytest.fixture(scope="module")
+def large_file(tmp_path_factory) -> Path:
+    """More models than a page of the table, more tasks than are shown at first."""
+    folder = tmp_path_factory.mktemp("large")
+    random = np.random.default_rng(0)
+    tasks = [f"task{number}" for number in range(8)]
+    step = Step(date=datetime.date(2026, 1, 1), state="open")
+    folders, entries = {}, []
+    for number in range(ROWS + 30):
+        roles = tuple(f"{number}/{task}" for task in tasks[: 8 if number < 3 else 1])
+        for role, task in zip(roles, tasks, strict=False):
+            answers = random.uniform(size=20) < 0.2 + 0.005 * number
+            folders[role] = write_evaluation(folder / role.replace("/", "-"), task, {"acc": (True, answers, None)})
+        name = f"model-{number}"
+        flag = Flag(model=name, other="model-0", ground="neurons", effect=0.5, p_value=0.001, pairs=9, steps=(step,))
+        entries.append(
+            Entry(
+                name=name,
+                digest=f"{number:064x}",
+                parameters=135_000_000 if number % 2 else 7_000_000_000,
+                license="MIT" if number % 3 else "Apache-2.0",
+                method="lora" if number % 5 == 0 else "full",
+                derived_from="model-0" if number in (1, 2) else None,
+                released=datetime.date(2026, 1, 1) + datetime.timedelta(days=number) if number < 100 else None,
+                flags=(flag,) if number == 7 else (),
+                evaluations=roles,
+            )
+        )
+    meaning = BoardMeaning(title="large", entries=tuple(entries))
+    standings = assemble_standings(meaning, read_all(meaning, folders))
+    (folder / "board").mkdir()
+    write_pages(standings, folder / "board")
+    return folder / "board" / "index.html"
+
+
+def count(page) -> str:
+    return page.locator("#count").inner_text()
+
+
+def test_it_filters_by_size_licence_base_method_date_and_flags(visit, large_file):
+    page = visit(file=large_file)
+    assert count(page) == "130 models"
+    page.get_by_text("Filter", exact=True).click()
+    for field, value, left in [
+        ("size", "under 1B", 65),
+        ("license", "Apache-2.0", 44),
+        ("parent", "model-0", 2),
+        ("method", "lora", 26),
+        ("flags", "hide flagged", 129),
+        ("flags", "flagged only", 1),
+    ]:
+        page.locator(f"#{field}").select_option(label=value)
+        assert count(page) == f"{left} of 130 models", field
+        page.get_by_role("button", name="Clear").click()
+        assert count(page) == "130 models"
+    page.locator("#from").fill("2026-03-01")
+    assert count(page) == "41 of 130 models"
+    page.locator("#to").fill("2026-03-02")
+    assert count(page) == "2 of 130 models"
+    page.locator("#license").select_option("MIT")
+    assert names(page) == ["model-59"], "filters add up"
+    assert not page.locator("#lineage").is_visible(), "there is nothing to choose from"
+
+
+def test_tasks_are_chosen(visit, large_file):
+    page = visit(file=large_file)
+    heads = page.locator("thead th.task").filter(visible=True)
+    assert heads.count() == 6
+    page.get_by_text("Tasks 6 of 8").click()
+    page.get_by_role("checkbox", name="task7").check()
+    page.get_by_role("checkbox", name="task1").uncheck()
+    assert [text.split()[0] for text in heads.all_inner_texts()] == ["task0", "task2", "task3", "task4", "task5", "task7"]
+    page.locator("th[data-name='task7: score'] button").click()
+    assert set(names(page)[:3]) == {"model-0", "model-1", "model-2"}, "those without the task come last"
+    widths = {row.locator("> *").count() for row in page.locator("tbody tr").all()[:5]}
+    assert widths == {1 + 2 * 6 + 6}
+
+
+def test_the_table_has_pages_and_an_order_goes_over_all(visit, large_file):
+    page = visit(file=large_file)
+    assert len(names(page)) == ROWS
+    first = names(page)
+    page.get_by_role("button", name="Next").click()
+    assert len(names(page)) == 30
+    assert page.locator("#place").inner_text() == "101 to 130 of 130"
+    assert not set(first) & set(names(page))
+    page.get_by_role("button", name="Model").click()
+    assert names(page)[:3] == ["model-0", "model-1", "model-2"], "a new order begins at its first page"
+    page.get_by_role("button", name="Date").click()
+    assert names(page)[0] == "model-99"
 
 
 def contrast(first: str, second: str) -> float:

@@ -216,9 +216,9 @@
     $("chosen").textContent = `${indices.size} of ${columns.length}`;
   };
 
-  const offer = (select, values) => {
+  const offer = (select, values, of) => {
     values.forEach(([value, text]) => select.add(new Option(text, value)));
-    select.closest("label").hidden = values.length < 2;
+    select.closest("label").hidden = new Set(rows.map(of)).size < 2; // it would separate nothing
   };
 
   headers.forEach((header, place) => {
@@ -237,10 +237,10 @@
 
   for (const field of ["license", "parent", "method", "lineage"]) {
     const values = [...new Set(rows.map((row) => row[field]).filter(Boolean))].sort(collator.compare);
-    offer($(field), values.map((value) => [value, value]));
+    offer($(field), values.map((value) => [value, value]), (row) => row[field]);
   }
   const sizes = new Set(rows.map(sizeOf));
-  offer($("size"), SIZES.map(([, text], index) => [String(index), text]).filter(([index]) => sizes.has(Number(index))));
+  offer($("size"), SIZES.map(([, text], index) => [String(index), text]).filter(([index]) => sizes.has(Number(index))), sizeOf);
   $("flags").closest("label").hidden = !rows.some((row) => row.flagged);
   for (const label of document.querySelectorAll(".dated")) {
     label.hidden = !hasDate;
