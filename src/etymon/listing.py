@@ -48,7 +48,7 @@ def add_model(
         board = read_board(path)
         model = find_model(wish.source, store, listener)
         name = wish.name or model.name
-        _refuse_listed(board, name, weights_digest(model))
+        _refuse_listed(board, name, model.weights)
         plans = _plans(board, path)
         base = find_model(wish.base, store, listener) if wish.base else None
         evaluations = []
@@ -133,11 +133,6 @@ def board_of(path: Path, store: Store, listener: Listener = silent) -> Artifact:
     return made
 
 
-def weights_digest(model: Model) -> str:
-    """Digest of a model's weight files alone: a base with another card beside it is the same base."""
-    return value_digest(sorted(digest for file, digest in model.facts.files.items() if file.endswith(".safetensors")))
-
-
 def _refuse_listed(board: BoardFile, name: str, weights: str) -> None:
     for listed in board.models:
         if listed.weights == weights:
@@ -188,7 +183,7 @@ def _listed(
         model=name,
         source=wish.source,
         digest=model.digest,
-        weights=weights_digest(model),
+        weights=model.weights,
         listed=today,
         released=wish.released,
         license=wish.license or model.facts.license,
@@ -210,7 +205,7 @@ def _parents(
         began_from = training.manifest.inputs["foundation"].digest
         base = next((each for each in known_foundations(store, listener) if each.digest == began_from), None)
     if base is not None:
-        return (Parent(name=base.name, relation=relation, weights=weights_digest(base)),)
+        return (Parent(name=base.name, relation=relation, weights=base.weights),)
     return tuple(Parent(name=each.uri, relation=each.relation) for each in model.facts.parents)
 
 
@@ -219,7 +214,7 @@ def _opener(store: Store, listener: Listener, at_hand: Mapping[str, Model]) -> C
 
     def opened(listed: ListedModel) -> Model:
         model = at_hand.get(listed.weights) or find_model(listed.source, store, listener)
-        if weights_digest(model) != listed.weights:
+        if model.weights != listed.weights:
             raise EtymonError(f"{listed.source} is no longer the {listed.model} that was listed: its weights differ.")
         return replace(model, name=listed.model)
 

@@ -17,17 +17,15 @@ def appearances(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Appeara
         dated = [(date, row) for row in rows if (date := _appeared(row)) and column.key in row.cells]
         dated.sort(key=lambda each: each[0])
         sign = 1 if column.higher_is_better else -1
-        leader: Row | None = None
+        score = {row.name: sign * row.cells[column.key].score.value for _, row in dated}
+        leader = ""
         for day in dict.fromkeys(date for date, _ in dated):
-            arrived = [row for date, row in dated if date == day]
-            leader = max(
-                [*([leader] if leader else []), *arrived], key=lambda row, c=column.key: sign * row.cells[c].score.value
-            )
-            best = leader.cells[column.key].score.value
-            for row in arrived:
-                behind = sign * (best - row.cells[column.key].score.value)
-                leads = row.name if behind == 0 else leader.name
-                found.append(Appearance(date=day, model=row.name, column=column.key, leader=leads, behind=behind))
+            arrived = [row.name for date, row in dated if date == day]
+            leader = max([*([leader] if leader else []), *arrived], key=score.__getitem__)
+            for name in arrived:
+                behind = score[leader] - score[name]
+                leads = leader if behind else name
+                found.append(Appearance(date=day, model=name, column=column.key, leader=leads, behind=behind))
     return tuple(sorted(found, key=lambda each: each.date))
 
 
@@ -43,7 +41,7 @@ def dependences(entries: Sequence[Entry]) -> tuple[Dependence, ...]:
     return tuple(sorted(found, key=lambda each: (-each.share, each.base)))
 
 
-def ancestors(entry: Entry, by_name: Mapping[str, Entry], names: Mapping[str | None, str]) -> tuple[str, ...]:
+def ancestors(entry: Entry, by_name: Mapping[str, Entry], names: Mapping[str, str]) -> tuple[str, ...]:
     """All bases of an entry by name: of the board where their weights are on it, otherwise as declared."""
     found: dict[str, None] = {}
     waiting = [entry]

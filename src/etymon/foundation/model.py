@@ -5,6 +5,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from etymon.store import value_digest
+
 
 class DeclaredParent(BaseModel):
     """A model that this one says it derives from. Declared, not measured."""
@@ -53,3 +55,8 @@ class Model:
     digest: str
     """Root digest over the folder's files."""
     facts: ModelFacts
+
+    @property
+    def weights(self) -> str:
+        """Digest of the weight files alone: a model with another card beside it is the same model."""
+        return value_digest(sorted(digest for file, digest in self.facts.files.items() if file.endswith(".safetensors")))

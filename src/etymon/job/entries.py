@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from etymon.board.entries import Entry, LineageLine, Scored
+from etymon.board.entries import Entry, LineageLine, Parent, Scored
 from etymon.foundation.model import Model
 from etymon.job.job import Job
 from etymon.job.trainings import Training
@@ -42,6 +42,8 @@ def _trained(
         digest=model.digest,
         derived_from=None if training.baseline == "scratch" else foundation.name,
         relation=None if training.baseline == "scratch" else "finetune",
+        weights=model.weights,
+        parents=() if training.baseline == "scratch" else (Parent(name=foundation.name, weights=foundation.weights),),
         is_baseline=training.baseline is not None,
         control=Training("control").name(recipe) if has_control else None,
         seed=recipe.train.seed,
@@ -54,7 +56,7 @@ def _trained(
         tokens_trained=job.made[training.role].facts["tokens"],
         training_flop=job.made[training.role].facts.get("training_flop"),
         training=job.made[training.role].name,
-        method=recipe.train.method,
+        method="full" if training.baseline == "scratch" else recipe.train.method,
         license=model.facts.license,
         lineage=_lineage_line(lineage),
         evaluations=_names(scores[model.name]),
@@ -68,6 +70,8 @@ def _foundation(model: Model, scores: Scores) -> Entry:
         digest=model.digest,
         derived_from=declared.uri if declared else None,
         relation=declared.relation if declared else None,
+        weights=model.weights,
+        parents=tuple(Parent(name=each.uri, relation=each.relation) for each in model.facts.parents),
         parameters=model.facts.parameters,
         license=model.facts.license,
         evaluations=_names(scores[model.name]),
