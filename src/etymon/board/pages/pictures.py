@@ -198,8 +198,8 @@ def _dot(x: float, y: float) -> str:
 
 
 def _ticks(axis: _Axis, label: Callable[[float], str]) -> tuple[Tick, ...]:
-    """About four round values."""
-    raw = (axis.high - axis.low) / 4
+    """About five round values."""
+    raw = (axis.high - axis.low) / 5
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw)
     first = math.ceil(axis.low / step)
@@ -217,6 +217,6 @@ def _power_ticks(axis: _Axis) -> tuple[Tick, ...]:
 
 
 def _day_ticks(axis: _Axis) -> tuple[Tick, ...]:
-    """About four days, evenly."""
-    days = [round(axis.low + (axis.high - axis.low) * share) for share in (0.08, 0.36, 0.64, 0.92)]
+    """Three days, evenly."""
+    days = [round(axis.low + (axis.high - axis.low) * share) for share in (0.1, 0.5, 0.9)]
     return tuple(Tick(axis.at(day), datetime.date.fromordinal(day).isoformat()) for day in dict.fromkeys(days))
