@@ -35,6 +35,7 @@ metric_list:
         for name in ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match")
     )
 )
+WITHOUT_EXACT_MATCH = CHOICES.replace("- {metric: exact_match, aggregation: mean, higher_is_better: true}\n", "")
 TEXTS = (
     HEAD
     + """output_type: generate_until
@@ -212,7 +213,7 @@ def test_an_item_that_is_there_twice_is_one_cluster_and_counted(evaluated):
 
 def test_labels_out_of_range_and_single_choices_are_named(evaluated):
     data = [*CAPITALS, CAPITALS[2] | {"label": 7}, CAPITALS[2] | {"label": -1}, CAPITALS[0] | {"choices": ["Paris"]}]
-    folder, _ = evaluated(CHOICES.replace("- {metric: exact_match, aggregation: mean, higher_is_better: true}\n", ""), data)
+    folder, _ = evaluated(WITHOUT_EXACT_MATCH, data)
     notes = json.loads((folder / "task.json").read_text())["notes"]
     assert "2 items have a right answer outside their choices and count as wrong, such as 000004." in notes
     assert "1 items have a single choice, which is always taken, such as 000006." in notes
@@ -225,7 +226,7 @@ def test_labels_that_would_give_a_wrong_score_are_refused(evaluated):
     with pytest.raises(EtymonError, match="item 000004 has the label -1"):
         evaluated(data=[*CAPITALS, CAPITALS[2] | {"label": -1}])
     with pytest.raises(EtymonError, match="no item has a right answer"):
-        evaluated(data=[each | {"label": 9} for each in CAPITALS])
+        evaluated(WITHOUT_EXACT_MATCH, [each | {"label": -1} for each in CAPITALS])
 
 
 def test_the_items_of_a_group_name_their_task_and_count_as_the_group_says(tiny_model, tmp_path):

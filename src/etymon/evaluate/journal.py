@@ -7,6 +7,7 @@ with the same bytes.
 """
 
 import json
+import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from etymon.evaluate.examinee import Examinee
+from etymon.evaluate.ranked import RankedScorer
 from etymon.evaluate.records import Usage
 from etymon.evaluate.scorer import Score, SharedPrefixScorer
 from etymon.evaluate.tree import TokenRequest
@@ -59,11 +61,12 @@ class Journal:
         return self._answers[asked]
 
     def add(self, answers: dict[str, list[Any]]) -> None:
-        """Note answers by what was asked; they are with the operating system when this returns."""
+        """Note answers by what was asked; they are on the disk when this returns."""
         for asked, answer in answers.items():
             text = json.dumps([asked, *answer], ensure_ascii=False).encode("utf-8", "surrogatepass")
             self._file.write(b"%08x %s\n" % (zlib.crc32(text), text))
         self._file.flush()
+        os.fsync(self._file.fileno())
         self._answers |= answers
 
 
@@ -96,7 +99,7 @@ def resumable(examinee: Examinee, journal: Journal) -> ResumableExaminee:
 class ResumableScorer:
     """The scorer, asked part by part, and only for parts that the journal lacks."""
 
-    scorer: SharedPrefixScorer
+    scorer: SharedPrefixScorer | RankedScorer
     max_length: int
     journal: Journal
 
