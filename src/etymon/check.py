@@ -7,12 +7,12 @@ from tempfile import TemporaryDirectory
 from etymon.errors import EtymonError
 from etymon.foundation.model import Model
 from etymon.foundation.probe import Probe, probe_contamination
+from etymon.foundation.ranks import Ranks
 from etymon.progress import clocks
 from etymon.run import Job, Training, build_corpora, open_foundation, plan_tasks, train_config
 from etymon.store import Artifact
 from etymon.train.doctor import examine
 from etymon.train.finding import Finding
-from etymon.train.parallel import Ranks
 from etymon.train.prepare import Prepared, prepare
 from etymon.train.rows import render_example
 from etymon.train.step import Trainee

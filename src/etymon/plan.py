@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from etymon.evaluate.suites import task_names
+from etymon.foundation.ranks import Ranks
 from etymon.progress import clocks
 from etymon.run import Job, build_corpus, open_foundation, train_config, trainings
 from etymon.train.objectives import objective_of
-from etymon.train.parallel import Ranks
 from etymon.train.prepare import Prepared, prepare
 from etymon.train.step import train_step
 from etymon.train.trainee import lesson_of, make_trainee

@@ -16,13 +16,13 @@ import torch
 from training import SETTINGS, judged, random_documents, random_pairs, run_training, trainee_of
 
 from etymon.foundation.facts import describe_model
+from etymon.foundation.ranks import Ranks, follow, join, release
 from etymon.recipe import Train
 from etymon.store import Store
 from etymon.store.artifact import load_artifact
-from etymon.train.build import follow, release
 from etymon.train.loop import StepMetrics
 from etymon.train.optimizer import make_optimizer
-from etymon.train.parallel import Ranks, join, shard
+from etymon.train.parallel import shard
 from etymon.train.stage import TrainExecution, TrainMeaning, train_stage
 from etymon.train.step import Trainee
 from etymon.train.trainee import decoder_layers, whole_parameters

@@ -20,13 +20,13 @@ from chat_templates import CHATML, GEMMA, LLAMA2, LLAMA3, TEMPLATES, tokenizer_w
 from etymon.errors import EtymonError
 from etymon.foundation.facts import describe_model
 from etymon.foundation.model import Model
+from etymon.foundation.ranks import Ranks
 from etymon.recipe import Train
 from etymon.store import Artifact
 from etymon.train.doctor import examine, refuse
 from etymon.train.examples import Examples
 from etymon.train.finding import Finding
 from etymon.train.packed import PackedRow
-from etymon.train.parallel import Ranks
 from etymon.train.prepare import Prepared, prepare
 from etymon.train.stage import TrainExecution, TrainMeaning
 from etymon.train.step import Trainee

@@ -17,10 +17,10 @@ from training import random_documents, run_training, trainee_of
 
 from etymon.errors import EtymonError
 from etymon.foundation.facts import describe_model
+from etymon.foundation.ranks import Ranks
 from etymon.progress import clocks, silent
 from etymon.recipe import Train
 from etymon.store import Artifact
-from etymon.train.parallel import Ranks
 from etymon.train.prepare import prepare
 from etymon.train.stage import TrainExecution, TrainMeaning
 from etymon.train.trainee import make_trainee

@@ -8,6 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from etymon.foundation.head import prepare_packed
+from etymon.foundation.ranks import Ranks
 from etymon.foundation.vocabulary import NewToken, extend_network
 from etymon.recipe import Lora, Train
 from etymon.train.adapters import add_adapter
@@ -17,7 +18,6 @@ from etymon.train.loop import StepMetrics, train
 from etymon.train.objectives import counted_tokens, objective_of
 from etymon.train.optimizer import make_optimizer
 from etymon.train.packing import plan_steps, split_points
-from etymon.train.parallel import Ranks
 from etymon.train.stage import TrainExecution
 from etymon.train.step import Lesson, RowLoss, Trainee, log_probabilities
 

@@ -10,12 +10,12 @@ from etymon.errors import EtymonError
 def main() -> None:
     """Run a command. What the user can mend ends with one message and exit code 2; a bug keeps its traceback.
 
-    Under ``torchrun`` the command runs on rank 0 and the other ranks help it train. Where it fails they are stopped by
-    torchrun.
+    Under ``torchrun`` the command runs on rank 0 and the other ranks help it train and score. Where it fails they are
+    stopped by torchrun.
     """
     try:
         if int(os.environ.get("RANK", "0")) > 0:
-            from etymon.train.build import follow
+            from etymon.foundation.ranks import follow
 
             follow()
         else:
@@ -35,7 +35,7 @@ def _run() -> None:
         app()
     except SystemExit as done:
         if not done.code and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            from etymon.train.build import release
+            from etymon.foundation.ranks import release
 
             release()
         raise

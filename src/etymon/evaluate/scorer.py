@@ -52,9 +52,7 @@ class SharedPrefixScorer:
         budget that does not hold the longest request, and what the model's family would compute wrongly.
         """
         begun = time.monotonic()
-        fed = [request.fed(self._max_length) for request in requests]
-        self._check(requests, fed)
-        budget = scoring_budget(self._network, self._memory_mb, max(map(len, fed), default=0))
+        fed, budget = self.prepare(requests)
         tree, home = build_tree(fed)
         rows = pack_rows(tree, budget.row_tokens, budget.held_tokens)
         reads = _reads(tree, home, requests, fed)
@@ -85,6 +83,12 @@ class SharedPrefixScorer:
             truncated=sum(len(r.context) + len(r.continuation) > self._max_length + 1 for r in requests),
             seconds=seconds,
         )
+
+    def prepare(self, requests: Sequence[TokenRequest]) -> tuple[list[tuple[int, ...]], ScoringBudget]:
+        """What the network is fed for each request, and the limits; raises as ``score`` does."""
+        fed = [request.fed(self._max_length) for request in requests]
+        self._check(requests, fed)
+        return fed, scoring_budget(self._network, self._memory_mb, max(map(len, fed), default=0))
 
     def _check(self, requests: Sequence[TokenRequest], fed: Sequence[tuple[int, ...]]) -> None:
         for number, request in enumerate(requests):

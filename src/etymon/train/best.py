@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from etymon.foundation.ranks import Ranks
 from etymon.store.artifact import sync_folder
 from etymon.train.checkpoint import Progress
-from etymon.train.parallel import Ranks
 
 
 class BestModel:

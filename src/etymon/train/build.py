@@ -19,6 +19,7 @@ from torch import Tensor
 from etymon.errors import EtymonError
 from etymon.foundation.facts import describe_model
 from etymon.foundation.model import Model
+from etymon.foundation.ranks import Ranks, join
 from etymon.progress import Clock, Clocks, clocks, silent
 from etymon.store import Artifact, Draft
 from etymon.store.artifact import load_artifact
@@ -27,7 +28,6 @@ from etymon.train.checkpoint import Checkpoints
 from etymon.train.doctor import examine, refuse
 from etymon.train.energy import Energy, open_meter
 from etymon.train.loop import StepMetrics, train
-from etymon.train.parallel import Ranks, join
 from etymon.train.picture import draw_losses
 from etymon.train.prepare import Prepared, prepare
 from etymon.train.save import save_model, write_rows
@@ -49,6 +49,17 @@ class Order:
     checkpoints: Path
     identity: Mapping[str, Any]
 
+    def follow(self, ranks: Ranks) -> None:
+        """Train as rank 0 does."""
+        if not self.corpus.is_dir() or not self.foundation.is_dir():
+            raise EtymonError(
+                f"Rank {ranks.rank} does not see {self.corpus} or {self.foundation}.",
+                "Put the workspace and the user's cache on a disk that all machines share.",
+            )
+        foundation = describe_model(self.foundation, name=self.name, source=self.name)
+        with TemporaryDirectory() as work:
+            fit(self, foundation, load_artifact(self.corpus), ranks, Path(work), clocks(silent, "train"))
+
 
 def build(draft: Draft[TrainMeaning, TrainExecution]) -> None:
     """Fill a train artifact. Inputs: ``foundation`` (Model) and ``corpus`` (corpus Artifact)."""
@@ -67,25 +78,6 @@ def build(draft: Draft[TrainMeaning, TrainExecution]) -> None:
     draft.logs |= {"metrics.jsonl", "loss.svg"}
     write_rows(fitted.prepared, draft.folder / "rows.parquet")
     draft.facts |= _facts(fitted)
-
-
-def follow() -> None:
-    """What the other ranks do: train whatever rank 0 trains, until it says that it is done."""
-    ranks = join()
-    while (order := ranks.tell(None)) is not None:
-        if not order.corpus.is_dir() or not order.foundation.is_dir():
-            raise EtymonError(
-                f"Rank {ranks.rank} does not see {order.corpus} or {order.foundation}.",
-                "Put the workspace and the user's cache on a disk that all machines share.",
-            )
-        foundation = describe_model(order.foundation, name=order.name, source=order.name)
-        with TemporaryDirectory() as work:
-            fit(order, foundation, load_artifact(order.corpus), ranks, Path(work), clocks(silent, "train"))
-
-
-def release() -> None:
-    """Tell the other ranks that there is nothing more to train."""
-    join().tell(None)
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,10 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from etymon.errors import EtymonError
+from etymon.foundation.ranks import Ranks
 from etymon.store.artifact import sync_folder
 from etymon.store.digest import file_digest
 from etymon.train.optimizer import Optimizer, load_optimizer_state, optimizer_state
-from etymon.train.parallel import Ranks
 
 _TENSORS = "state.safetensors"
 

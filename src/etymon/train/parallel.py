@@ -1,95 +1,13 @@
-"""Training on several ranks under ``torchrun``: who they are, how they add up, and how they follow rank 0.
+"""A network whose parameters are divided over the ranks (FSDP2)."""
 
-Rank 0 runs the command; the others only train. Gradients of replicas are added in one pinned order, the parameters' own:
-the sum is the same on every run and after every resume, and a rank without a row adds zeros. (DistributedDataParallel
-orders its buckets by the first backward pass it sees, so above two ranks a resumed run would add in another order.)
-"""
-
-import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from collections.abc import Iterable
 
 import torch
-import torch.distributed as distributed
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
-_BUCKET_SCALARS = 8 * 2**20
-_PATIENCE = timedelta(days=7)
-"""The other ranks wait while rank 0 evaluates or asks."""
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """This process among those that train together; one alone where ``torchrun`` did not start it."""
-
-    rank: int = 0
-    size: int = 1
-
-    @property
-    def first(self) -> bool:
-        return self.rank == 0
-
-    def sum(self, tensor: Tensor) -> Tensor:
-        """Add a tensor over all ranks, in place."""
-        if self.size > 1:
-            distributed.all_reduce(tensor)
-        return tensor
-
-    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Add the gradients over all ranks, in the order given, in buckets of 32 MB."""
-        if self.size == 1:
-            return
-        bucket: list[nn.Parameter] = []
-        for parameter in parameters:
-            if parameter.grad is None:  # no row reached it here; it still takes part
-                parameter.grad = torch.zeros_like(parameter)
-            bucket.append(parameter)
-            if sum(each.numel() for each in bucket) >= _BUCKET_SCALARS:
-                _sum_bucket(bucket)
-                bucket = []
-        _sum_bucket(bucket)
-
-    def wait(self) -> None:
-        if self.size > 1:
-            distributed.barrier()
-
-    def tell(self, message: Any) -> Any:
-        """What rank 0 says, on every rank."""
-        if self.size == 1:
-            return message
-        box = [message]
-        distributed.broadcast_object_list(box, src=0)
-        return box[0]
-
-
-def _sum_bucket(bucket: Sequence[nn.Parameter]) -> None:
-    if not bucket:
-        return
-    flat = torch.cat([parameter.grad.flatten() for parameter in bucket if parameter.grad is not None])
-    distributed.all_reduce(flat)
-    parts = torch.split(flat, [parameter.numel() for parameter in bucket])
-    for parameter, part in zip(bucket, parts, strict=True):
-        assert parameter.grad is not None
-        parameter.grad.copy_(part.view_as(parameter))
-
-
-def started_by_torchrun() -> bool:
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
-def join() -> Ranks:
-    """Join the other ranks that ``torchrun`` started, once a process."""
-    if not started_by_torchrun():
-        return Ranks()
-    if not distributed.is_initialized():
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
-    return Ranks(distributed.get_rank(), distributed.get_world_size())
+from etymon.foundation.ranks import Ranks
 
 
 def shard(network: nn.Module, layers: Iterable[nn.Module], ranks: Ranks) -> nn.Module:

@@ -8,9 +8,9 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from etymon.foundation.ranks import Ranks
 from etymon.store import value_digest
 from etymon.store.digest import file_digest
-from etymon.train.parallel import Ranks
 
 
 def remembered(folder: Path, key: Any, ranks: Ranks, compute: Callable[[], Tensor]) -> Tensor:

@@ -16,12 +16,13 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from etymon.errors import EtymonError
+from etymon.foundation.ranks import Ranks
 from etymon.train.examples import Examples
 from etymon.train.objectives import Objective, Step
 from etymon.train.optimizer import Optimizer
 from etymon.train.packed import PackedRow, pack_row, segment_log_probabilities
 from etymon.train.packing import packs_of_step, share_of_rank
-from etymon.train.parallel import Ranks, divide_again
+from etymon.train.parallel import divide_again
 
 Result = TypeVar("Result")
 

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from etymon.errors import EtymonError
 from etymon.foundation.head import prepare_packed
 from etymon.foundation.network import load_network, random_network
+from etymon.foundation.ranks import Ranks
 from etymon.foundation.segments import check_packable, rope_threshold
 from etymon.foundation.vocabulary import extend_network
 from etymon.progress import Clocks
@@ -21,7 +22,7 @@ from etymon.train.examples import Examples
 from etymon.train.fused_lora import fuse_adapters
 from etymon.train.objectives import counted_tokens, objective_of
 from etymon.train.optimizer import make_optimizer
-from etymon.train.parallel import Ranks, shard
+from etymon.train.parallel import shard
 from etymon.train.prepare import Prepared
 from etymon.train.quantized import load_quantized
 from etymon.train.reference import remembered
