@@ -132,7 +132,8 @@ def _row(given: dict[str, Any], where: str) -> dict[str, Any]:
                 "Give the final answer alone; for worked answers write a task file, such as lm-eval's gsm8k.",
             )
         return row | {"answer": texts[0], "accepted": texts}
-    key, choices = found["choices"]
+    key = found["choices"][0]
+    choices: Any = found["choices"][1]
     labels = None
     if isinstance(choices, dict):  # ARC's layout
         choices, labels = choices.get("text"), choices.get("label")
