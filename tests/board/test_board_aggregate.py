@@ -70,6 +70,14 @@ def test_intervals_hold_the_truth(tmp_path):
     assert all(row.overall.rank.best == 1 and row.overall.rank.worst == 300 for row in found.rows)  # none is really better
 
 
+def test_no_spread_is_no_certainty(tmp_path):
+    """Two items each, all right against all wrong: the scores differ by 100 and the ranks stay open."""
+    found = board(tmp_path, {"right": ([1, 1], [1, 1]), "wrong": ([0, 0], [0, 0])})
+    assert [(row.overall.score.value, row.overall.rank.best, row.overall.rank.worst) for row in found.rows] == [
+        (100, 1, 2), (0, 1, 2),
+    ]  # fmt: skip
+
+
 def test_no_overall_rank_unless_declared_and_none_without_every_task(tmp_path):
     right = {"a": ([1, 0, 1, 1], [1, 1, 0, 1])}
     found = board(tmp_path, right, aggregate=False)
