@@ -17,7 +17,7 @@ from etymon.board.pages.looks import column_looks
 from etymon.board.pages.names import model_pages
 from etymon.board.pages.pictures import curve_picture, leader_picture, uplift_picture
 from etymon.board.pages.site import board_pages, publish, write_pages
-from etymon.board.standings import Standings, TrainingRun
+from etymon.board.standings import AggregateColumn, Overall, Rank, Score, Standings, TrainingRun
 from etymon.board.trainings import read_training
 from etymon.board.words import Figures
 from etymon.errors import EtymonError
@@ -161,6 +161,23 @@ def test_the_tables_order_is_that_of_the_exact_scores(standings):
         exact = sorted(standings.rows, key=lambda row: sign * row.cells[column.key].score.value)
         assert [row["name"] for row in by_place] == [row.name for row in exact]
     assert [column["name"] for column in compact_columns(standings, looks)] == ["heldout", "mmlu_dev"]
+
+
+def test_an_overall_figure_stands_only_where_the_board_declares_one(standings):
+    assert "Overall" not in text_of("".join(dict(board_pages(standings)).values()))
+    aggregate = AggregateColumn(columns=(standings.columns[1].key,), in_words="Mean of <one> task.")
+    score = Score(value=12.34, stderr=1.0, low=10.4, high=14.3)
+    overall = Overall(score=score, rank=Rank(best=1, worst=2, of=3), tasks={standings.columns[1].key: 12.34})
+    first, *others = standings.rows
+    rows = (first.model_copy(update={"overall": overall}), *others)
+    pages = dict(board_pages(standings.model_copy(update={"rows": rows, "aggregate": aggregate})))
+    text = text_of(pages["index.html"])
+    assert "Overall declared by this board" in text
+    assert "12.3 10.4 to 14.3 rank 1–2 of 3" in text
+    assert "the overall figure is this board’s own: Mean of &lt;one&gt; task." in text
+    assert 'data-name="heldout: score" aria-sort="ascending"' in pages["index.html"]
+    shown = text_of(pages[model_pages(standings)[first.name]])
+    assert "Overall 12.3 10.4 to 14.3, rank 1–2 of 3; Mean of &lt;one&gt; task." in shown
 
 
 def test_a_training_is_read_from_its_artifact(tmp_path):

@@ -15,6 +15,8 @@ _METRICS = {"acc": "accuracy", "acc_norm": "accuracy by length", "acc_bytes": "a
 
 def plain(text: str) -> str:
     """A name from a file, without characters that would steer a terminal or reverse the reading direction."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 

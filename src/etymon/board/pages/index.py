@@ -32,7 +32,7 @@ def render_index(standings: Standings, looks: Mapping[str, Look], pages: Mapping
         columns=columns,
         shown=min(_TASKS, len(columns)),
         hidden_tasks=[column["name"] for column in columns[_TASKS:]],
-        ordered_by=1 if standings.aggregate else 0,
+        ordered_by=_ordered_by(standings),
         rows=first,
         has_method=any(row["method"] for row in rows),
         has_date=any(row["date"] for row in rows),
@@ -44,6 +44,13 @@ def render_index(standings: Standings, looks: Mapping[str, Look], pages: Mapping
         most_bases=_MOST_BASES,
         data=data_block({"size": ROWS, "columns": columns, "rows": [_known(row) for row in rows]}),
     )
+
+
+def _ordered_by(standings: Standings) -> int:
+    """Which of the table's columns the rows are ordered by; -1 where it is none of them."""
+    keys = [column.key for column in standings.main_columns]
+    first = standings.columns[0].key if standings.columns else ""
+    return keys.index(first) + int(standings.aggregate is not None) if first in keys else -1
 
 
 def _known(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -171,7 +171,7 @@ def _change(look: Look, change: Change, items: int) -> dict[str, Any]:
         "detectable": None if change.detectable is None else shown.change(change.detectable).removeprefix("+"),
         "parts": parts_of(change, items),
         "lists": [
-            (head, [words.plain(item) for item in found])
+            (head, len(found), "\n".join(words.plain(item) for item in found))
             for head, found in (("gained", change.gained_items), ("lost", change.lost_items))
             if found
         ],
