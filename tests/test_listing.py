@@ -13,13 +13,16 @@ import yaml
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
-from etymon.board.file import read_board
+from etymon.board.file import alone_with, read_board
+from etymon.board.flags import Flag
 from etymon.board.stage import read_standings
 from etymon.board.standings import Standings
 from etymon.cli.app import app
 from etymon.errors import EtymonError
+from etymon.job.job import StageLine
 from etymon.listing import Wish, add_model, board_of, remove_model, step_flag
 from etymon.store import Store
+from etymon.workspace import leftovers
 
 DAY = datetime.date(2026, 5, 1)
 BOARD = """\
@@ -95,7 +98,7 @@ def test_the_file_keeps_what_was_added(place: Path, store: Store) -> None:
     assert [len(model.evaluations) for model in board.models] == [2] * 4
     declared = board.named("declared")
     assert (declared.license, declared.parents[0].weights) == ("MIT", board.named("first").weights)
-    assert board.named("first").license == "Apache-2.0"
+    assert (board.named("first").license, board.named("first").source) == ("Apache-2.0", "first")
 
 
 def test_only_the_undeclared_child_is_flagged(place: Path, store: Store) -> None:
@@ -249,3 +252,41 @@ def test_an_aggregate_needs_the_chance_of_its_tasks(tmp_path: Path) -> None:
     path.write_text("title: t\ntasks: [{task: mmlu_dev}]\naggregate: {tasks: [mmlu_dev]}\n", "utf-8")
     with pytest.raises(EtymonError, match="its `chance` must be given"):
         read_board(path)
+
+
+def test_a_model_that_is_gone_counts_as_untested(place: Path, store: Store, make_llama: Callable[..., Path]) -> None:
+    shutil.copytree(make_llama(3, num_hidden_layers=9, intermediate_size=96), place / "third")
+    (place / "third" / "README.md").write_text("---\nlicense: mit\nbase_model: someone/second\n---\n", "utf-8")
+    path = place / "later.yaml"
+    path.write_text((place / "board.yaml").read_text("utf-8"), "utf-8")
+    (place / "second").rename(place / "moved")
+    try:
+        lines = list(add_model(path, Wish(str(place / "third")), store, DAY))
+    finally:
+        (place / "moved").rename(place / "second")
+    said = {line.stage: line.summary for line in lines if isinstance(line, StageLine)}
+    assert "neither an alias nor a path" in said["screening second"]
+    assert "9 pairs, 1 more are declared kin; 1 could not be tested" in said["screening"]
+    assert "someone/second is declared by name alone" in said["parent of third"]
+    assert not any(isinstance(line, Flag) for line in lines)
+    again = list(add_model_anew(path, place, store))
+    assert not any("could not be tested" in line.summary for line in again if isinstance(line, StageLine))
+
+
+def add_model_anew(path: Path, place: Path, store: Store) -> list[object]:
+    """The third once more, now that the second is back."""
+    remove_model(path, "third", "Once more.", DAY)
+    return list(add_model(path, Wish(str(place / "third")), store, DAY))
+
+
+def test_clean_leaves_what_a_board_is_built_on(place: Path, store: Store) -> None:
+    board_of(place / "board.yaml", store)
+    board = read_board(place / "board.yaml")
+    needed = {name for model in board.models for name in (*model.evaluations, model.screened) if name}
+    assert needed
+    assert not needed & {leftover.name for leftover in leftovers(store)}
+
+
+def test_two_commands_do_not_change_one_board_at_once(place: Path, store: Store) -> None:
+    with alone_with(place / "board.yaml"), pytest.raises(EtymonError, match="is being changed"):
+        remove_model(place / "board.yaml", "first", "In between.", DAY)

@@ -1,6 +1,7 @@
 """A board that is a file: put a model on it, take one off, answer a flag, show it."""
 
 import datetime
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,12 +64,13 @@ def add_model(
         if not evaluations:
             raise EtymonError(f"None of the board's tasks could be put to {name}.", "It is not listed.")
         listed = _listed(model, name, wish, base, store, today, listener).model_copy(
-            update={"evaluations": tuple(evaluations)}
+            update={"evaluations": tuple(evaluations), "source": _seen_from(path, wish.source)}
         )
         pinned = [
             task.model_copy(update={"identity": plan.meaning.identity}) for task, plan in zip(board.tasks, plans, strict=True)
         ]
-        screened = screen_models((*board.models, listed), _opener(store, listener, {listed.weights: model}), store, listener)
+        opener = _opener(path, store, listener, {listed.weights: model})
+        screened = screen_models((*board.models, listed), opener, store, listener)
         flags, screening = find_flags(screened.models, screened.pairs, board.flags, today)
         changed = board.model_copy(update={"tasks": tuple(pinned), "models": screened.models, "flags": flags})
         write_board(path, changed)
@@ -209,11 +211,18 @@ def _parents(
     return tuple(Parent(name=each.uri, relation=each.relation) for each in model.facts.parents)
 
 
-def _opener(store: Store, listener: Listener, at_hand: Mapping[str, Model]) -> Callable[[ListedModel], Model]:
+def _seen_from(path: Path, source: str) -> str:
+    """A source that is a path, relative to the board's folder, so that the board can be used from anywhere."""
+    return Path(os.path.relpath(source, path.resolve().parent)).as_posix() if Path(source).exists() else source
+
+
+def _opener(path: Path, store: Store, listener: Listener, at_hand: Mapping[str, Model]) -> Callable[[ListedModel], Model]:
     """What opens a listed model again, and checks that it is still the one that was listed."""
 
     def opened(listed: ListedModel) -> Model:
-        model = at_hand.get(listed.weights) or find_model(listed.source, store, listener)
+        beside = path.resolve().parent / listed.source
+        source = str(beside) if beside.exists() else listed.source
+        model = at_hand.get(listed.weights) or find_model(source, store, listener)
         if model.weights != listed.weights:
             raise EtymonError(f"{listed.source} is no longer the {listed.model} that was listed: its weights differ.")
         return replace(model, name=listed.model)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError, model_validator
 
 from etymon.board.entries import Aggregate, BoardTask, Entry, Parent, Removed, Reuse
@@ -132,9 +132,19 @@ def _plain(board: BoardFile) -> Any:
 
 @contextmanager
 def alone_with(path: Path) -> Iterator[None]:
-    """Hold the board against other commands that would change it, so that none of two changes is lost."""
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    """Hold the board against other commands that would change it, so that none of two changes is lost.
+
+    Raises EtymonError where another command holds it.
+    """
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise EtymonError(f"{path} is being changed by another command.", "Try again when that is done.") from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def entry_of(listed: ListedModel, board: BoardFile, reuse: Sequence[Reuse]) -> Entry:
