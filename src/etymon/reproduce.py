@@ -9,6 +9,7 @@ from etymon.board.stage import board_stage, read_standings
 from etymon.corpus.sources import corpus_inputs
 from etymon.corpus.stage import corpus_stage
 from etymon.errors import EtymonError
+from etymon.evaluate.contamination import familiarity_stage, overlap_stage
 from etymon.evaluate.question_task import QuestionTask
 from etymon.evaluate.recompute import Difference, recompute
 from etymon.evaluate.records import RECORDS, SUMMARY
@@ -37,7 +38,17 @@ if TYPE_CHECKING:
 
 _STAGES: dict[str, Stage[Any, Any]] = {
     stage.name: stage
-    for stage in (corpus_stage, train_stage, evaluate_stage, lineage_stage, evidence_stage, board_stage, run_stage)
+    for stage in (
+        corpus_stage,
+        train_stage,
+        evaluate_stage,
+        overlap_stage,
+        familiarity_stage,
+        lineage_stage,
+        evidence_stage,
+        board_stage,
+        run_stage,
+    )  # fmt: skip
 }
 
 
@@ -163,7 +174,7 @@ def recompute_board(
                 )
         figures, largest = figures + found.figures, max(largest, found.largest)
         not_here += [f"{what}: {each}" for each in found.not_here]
-        if run_again:
+        if run_again and evaluation.manifest.stage == evaluate_stage.name:
             if differing := reproduce(evaluation, store, listener):
                 raise EtymonError(
                     f"{what}, done again, gives another {differing[0]}.",
@@ -178,6 +189,8 @@ def recompute_board(
 
 def _loader(evaluation: Artifact) -> "Callable[[], HarnessTask]":
     def load() -> "HarnessTask":
+        if evaluation.manifest.stage != evaluate_stage.name:
+            raise EtymonError("its verdicts are those of the result files that it was imported from.")
         meaning = EvaluateMeaning.model_validate(evaluation.manifest.meaning)
         execution = EvaluateExecution.model_validate(evaluation.manifest.execution)
         task: Any = same_task(meaning, execution, None)

@@ -120,6 +120,8 @@ def same_task(
 ) -> "HeldoutChoice | ChatQuestions | QuestionTask | HarnessTask":
     """The task of an evaluation, planned or done. Raises EtymonError where it is not there, or not the same any more."""
     file = Path(execution.file) if execution.file else None
+    if file is not None and not file.is_file():
+        raise EtymonError(f"The file {file} of the task {meaning.task} is not there any more.", "Bring it back.")
     task = load_task(meaning.task, file=file, corpus=corpus, characters=execution.characters, asked=meaning.asked)
     if in_precision(task.identity, meaning.dtype) != meaning.identity:
         raise EtymonError(

@@ -23,12 +23,10 @@ def judge_again(task: HarnessTask, requests: dict[str, list[RequestRecord]]) -> 
             if missing := [item for item, _ in docs if item not in requests]:
                 raise EtymonError(f"the records have no answer to item {missing[0]}.")
             asked = {item: _instances(each, doc, requests[item]) for item, doc in docs}
-            before, each._instances = each._instances, [one for of_item in asked.values() for one in of_item]
-            try:
-                each.apply_filters()
-                filters = list(each._instances[0].filtered_resps)
-            finally:
-                each._instances = before
+            instances = [one for of_item in asked.values() for one in of_item]
+            for each_filter in each._filters:
+                each_filter.apply(instances)
+            filters = list(instances[0].filtered_resps)
             sums = each.aggregation()
             for item, doc in docs:
                 for chosen in filters:
