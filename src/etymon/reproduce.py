@@ -48,7 +48,7 @@ _STAGES: dict[str, Stage[Any, Any]] = {
         evidence_stage,
         board_stage,
         run_stage,
-    )  # fmt: skip
+    )
 }
 
 

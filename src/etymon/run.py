@@ -23,6 +23,7 @@ from etymon.job.control import control_corpus, refuse_related
 from etymon.job.entries import board_entries
 from etymon.job.job import Job, StageLine
 from etymon.job.record import RunExecution, RunMeaning, run_stage
+from etymon.job.seen import look_for_items, with_seen
 from etymon.job.summaries import board_line, corpus_line, evidence_line, foundation_line, score_line, training_line
 from etymon.job.trainings import Training, train_config, trainings
 from etymon.lineage.explain import explain
@@ -66,7 +67,8 @@ def run(job: Job) -> Outcome:
     scores, notes = evaluate_models(job, [foundation, *models.values()], tasks)
     lineages = {training: trace_lineage(job, models[training], foundation) for training in firsts}
     write_evidence(job, foundation, corpus, scores[derivative.name])
-    entries = board_entries(job, foundation, models, scores, lineages)
+    seen = look_for_items(job, foundation, models, (corpus, control), tasks, scores)
+    entries = with_seen(board_entries(job, foundation, models, scores, lineages), seen)
     board = rank(job, f"{job.recipe.name} and what it grew from", entries)
     record_run(job, entries)
     notes += seed_notes(job, models)

@@ -14,6 +14,7 @@ from etymon.statistics.paired import (
     bonett_price_interval,
     bootstrap_reach,
     compare,
+    compare_all,
     item_changes,
     mcnemar_p,
     minimum_detectable_effect,
@@ -116,6 +117,22 @@ def test_the_same_step_everywhere_is_no_surer_than_that_many_signs():
     assert compare(np.full(6, 1.5), np.ones(6)).p_value == pytest.approx(2**-5)
     assert compare([1.5], [1.0]).p_value == 1
     assert math.isnan(compare([1.5], [1.0]).low)
+
+
+def test_many_pairs_get_what_each_gets_alone():
+    random = np.random.default_rng(9)
+    base = random.normal(size=90)
+    models = [base, base + 0.3, base + random.normal(0.1, 1, 90), random.gamma(1, size=90)]
+    binary = [(random.uniform(size=90) < 0.5, random.uniform(size=90) < 0.6) for _ in range(2)]
+    pairs = [*((model, base) for model in models), *binary]
+    for weights, clusters in ((None, None), (random.integers(1, 9, 90), np.repeat(np.arange(30), 3).astype(str))):
+        for found, (model, other) in zip(compare_all(pairs, weights, clusters), pairs, strict=True):
+            alone = compare(model, other, weights, clusters)
+            assert (found.method, found.changes) == (alone.method, alone.changes)
+            figures = ("value", "stderr", "low", "high", "p_value")
+            expected = [getattr(alone, figure) for figure in figures]
+            assert [getattr(found, figure) for figure in figures] == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    assert compare_all([]) == []
 
 
 def test_unequal_items_are_refused():

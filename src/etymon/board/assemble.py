@@ -15,7 +15,7 @@ from etymon.board.standings import Cell, Change, Column, Overall, Rank, Row, Sta
 from etymon.board.words import metric_name, order_in_words
 from etymon.statistics.intervals import score_estimate
 from etymon.statistics.multiplicity import holm
-from etymon.statistics.paired import Difference, compare, minimum_detectable_effect
+from etymon.statistics.paired import Difference, compare_all, minimum_detectable_effect
 from etymon.statistics.ranks import rank_intervals
 
 LEVEL = 0.95
@@ -73,13 +73,15 @@ def _differences(entries: Sequence[Entry], bench: Bench) -> dict[str, tuple[str,
 
     The derivative is the mean over its seeds; the base is the one model that they began from.
     """
-    found = {}
+    found = []
     for entry in entries:
         own, base = bench.records.get(entry.name), bench.of_model(entry.derived_from or "")
         if own and base and entry.derived_from:
-            difference = compare(own.value_I, base.value_I, own.weight_I, own.cluster_names, level=LEVEL)
-            found[entry.name] = (entry.derived_from, difference)
-    return found
+            found.append((entry.name, entry.derived_from, (own.value_I, base.value_I)))
+    first = next(iter(bench.records.values()))
+    pairs = [pair for _, _, pair in found]
+    differences = compare_all(pairs, first.weight_I, first.cluster_names, level=LEVEL)
+    return {name: (base, each) for (name, base, _), each in zip(found, differences, strict=True)}
 
 
 def _adjusted(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from etymon.evaluate.suites import SUITES
 from etymon.foundation.model import Model
+from etymon.statistics.macro import macro_average
 from etymon.store import Artifact
 
 
@@ -46,11 +47,9 @@ def suite_line(suite: str, scores: Mapping[str, Artifact]) -> str | None:
     if missing := [task for task in tasks if task not in scores]:
         return f"no mean: {', '.join(missing)} was not measured"
     found = [scores[task].facts["metrics"][scores[task].facts["main_metric"]] for task in tasks]
-    mean = sum(each["score"] for each in found) / len(found)
-    if any(each["stderr"] is None for each in found):
-        return f"mean {mean:.3f} of {len(found)} tasks"
-    error = sum(each["stderr"] ** 2 for each in found) ** 0.5 / len(found)
-    return f"mean {mean:.3f} ± {1.96 * error:.3f} of {len(found)} tasks"
+    mean, error = macro_average([(each["score"], each["stderr"]) for each in found])
+    interval = "" if error is None else f" ± {1.96 * error:.3f}"
+    return f"mean {mean:.3f}{interval} of {len(found)} tasks"
 
 
 def evidence_line(evidence: Artifact) -> str:

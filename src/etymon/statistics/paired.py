@@ -5,6 +5,7 @@ Pairing removes what the items have in common; on one benchmark it is worth seve
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,11 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from etymon.statistics.intervals import Sums, Vector, cluster_sums, is_binary, student_quantile
+from etymon.statistics.intervals import Sums, Vector, cluster_index, cluster_sums, is_binary, student_quantile
 
 BOOTSTRAP_CLUSTERS = 10
 """With fewer clusters resamples repeat and their spread vanishes too often; Student's interval is used."""
 _COUNTS_AT_ONCE = 4_000_000
+_DIFFERENCES_AT_ONCE = 1_000
+"""Of more, the same draws are drawn again: memory holds 80 MB of studentised differences."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +63,41 @@ def compare(
     0/1 items that stand alone: exact McNemar and the interval of Bonett and Price. Other items, or items in clusters:
     the studentised bootstrap over clusters, or Student's interval where there are too few of them.
     """
-    model_I, base_I = _pair(model, base)
-    binary = is_binary(np.concatenate([model_I, base_I])) and is_binary(model_I, weights)
-    sums = cluster_sums(model_I - base_I, weights, clusters)
-    changes = item_changes(model_I, base_I) if binary else None
-    if changes and sums.clusters == sums.items:
+    return compare_all([(model, base)], weights, clusters, level=level, seed=seed)[0]
+
+
+def compare_all(
+    pairs: Sequence[tuple[ArrayLike, ArrayLike]],
+    weights: ArrayLike | None = None,
+    clusters: ArrayLike | None = None,
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+) -> list[Difference]:
+    """``compare`` for many pairs (model, base) on the same items, which share their resamples."""
+    arrays = [_pair(*pair) for pair in pairs]
+    index = None if clusters is None or not arrays else cluster_index(clusters, len(arrays[0][0]))
+    sums = [cluster_sums(model_I - base_I, weights, index) for model_I, base_I in arrays]
+    changes = [
+        item_changes(model_I, base_I)
+        if is_binary(np.concatenate([model_I, base_I])) and is_binary(model_I, weights)
+        else None
+        for model_I, base_I in arrays
+    ]
+    exact = [each is not None and found.clusters == found.items for each, found in zip(changes, sums, strict=True)]
+    resampled = [n for n, found in enumerate(sums) if not exact[n] and found.clusters >= BOOTSTRAP_CLUSTERS]
+    reaches = bootstrap_reaches([sums[n] for n in resampled], level=level, seed=seed)
+    reach_of = dict(zip(resampled, reaches, strict=True))
+    return [_difference(found, changes[n], exact[n], reach_of.get(n), level) for n, found in enumerate(sums)]
+
+
+def _difference(
+    sums: Sums, changes: Changes | None, exact: bool, reach: tuple[float, float] | None, level: float
+) -> Difference:
+    if changes and exact:
         low, high = bonett_price_interval(changes, level=level)
         p_value = mcnemar_p(changes.gained, changes.lost)
         return Difference(sums.ratio, sums.stderr, low, high, p_value, sums.items, sums.clusters, "mcnemar", changes)
-    reach = bootstrap_reach(sums, level=level, seed=seed) if sums.clusters >= BOOTSTRAP_CLUSTERS else None
     quantile, p_value = reach or _student_reach(sums, level)
     half = quantile * sums.stderr
     return Difference(
@@ -126,30 +155,58 @@ def bootstrap_reach(sums: Sums, *, level: float = 0.95, resamples: int = 9_999, 
     interval leaves zero out where p ≤ 1 − level, to within one resample). None where the differences are so few or so alike
     that resamples lose all spread; the caller then has only Student's interval. The draws depend on ``seed`` alone.
     """
-    count, stderr, ratio = sums.clusters, sums.stderr, sums.ratio
-    if not stderr > 0:
-        return None
-    value_C, weight_C = sums.weighted_C, sums.weight_C
-    moments = np.stack([value_C, weight_C, value_C**2, value_C * weight_C, weight_C**2], axis=1)
+    return bootstrap_reaches([sums], level=level, resamples=resamples, seed=seed)[0]
+
+
+def bootstrap_reaches(
+    sums: Sequence[Sums], *, level: float = 0.95, resamples: int = 9_999, seed: int = 0
+) -> list[tuple[float, float] | None]:
+    """``bootstrap_reach`` of many differences over the same clusters with the same weights.
+
+    How often each cluster is drawn is drawn once for all; their sums are then matrix products, [resamples, clusters] by
+    [clusters, differences]. Each difference gets what it would get alone, to the last bits of a sum.
+    """
+    found: list[tuple[float, float] | None] = [None] * len(sums)
+    usable = [number for number, each in enumerate(sums) if each.stderr > 0]
+    for begin in range(0, len(usable), _DIFFERENCES_AT_ONCE):
+        chosen = usable[begin : begin + _DIFFERENCES_AT_ONCE]
+        studentised_DR = _studentised([sums[number] for number in chosen], resamples, seed)
+        for number, studentised in zip(chosen, studentised_DR, strict=True):
+            quantile = float(np.quantile(studentised, level, method="higher"))
+            if math.isfinite(quantile):
+                exceeding = int((studentised >= abs(sums[number].ratio) / sums[number].stderr).sum())
+                found[number] = quantile, (1 + exceeding) / (1 + resamples)
+    return found
+
+
+def _studentised(sums: Sequence[Sums], resamples: int, seed: int) -> Vector:
+    """|R* − R| / SE* of every difference and resample, [D, R]: from residuals, so that nothing large cancels."""
+    weight_C, count = sums[0].weight_C, sums[0].clusters
+    assert all(np.array_equal(each.weight_C, weight_C) for each in sums), "the same clusters with the same weights"
+    stderr_D = np.array([each.stderr for each in sums])
+    residual_CD = np.stack([each.weighted_C - each.ratio * weight_C for each in sums], axis=1)
+    square_CD = residual_CD**2
+    even = bool((weight_C == weight_C[0]).all())
+    product_CD = residual_CD[:, :0] if even else residual_CD * weight_C[:, None]
+    weights_C2 = np.stack([weight_C, weight_C**2], axis=1)
+    moments = np.concatenate([weights_C2, residual_CD, square_CD, product_CD], axis=1)
     random = np.random.default_rng(seed)
-    studentised = np.empty(resamples)
+    studentised_DR = np.empty((len(sums), resamples))
     step = max(1, _COUNTS_AT_ONCE // count)
     for begin in range(0, resamples, step):
         size = min(step, resamples - begin)
-        drawn = random.multinomial(count, np.full(count, 1 / count), size=size).astype(np.float64)
-        value, weight, squares, products, weight_squares = (drawn @ moments).T
-        drawn_ratio = value / weight
-        spread = np.maximum(squares - 2 * drawn_ratio * products + drawn_ratio**2 * weight_squares, 0)
+        drawn = random.multinomial(count, np.full(count, 1 / count), size=size).astype(np.float64) @ moments
+        weight, weight_squares = drawn[:, :1], drawn[:, 1:2]
+        residual, squares, products = np.split(drawn[:, 2:], [len(sums), 2 * len(sums)], axis=1)
+        products = residual * weight_C[0] if even else products
+        moved = residual / weight
+        spread = np.maximum(squares - 2 * moved * products + moved**2 * weight_squares, 0)
         drawn_stderr = np.sqrt(count / (count - 1) * spread) / weight
-        with np.errstate(divide="ignore"):
-            # a resample whose spread is only rounding has none
-            drawn_stderr[drawn_stderr < 1e-9 * stderr] = 0
-            studentised[begin : begin + size] = np.abs(drawn_ratio - ratio) / drawn_stderr
-    quantile = float(np.quantile(studentised, level, method="higher"))
-    if not math.isfinite(quantile):
-        return None
-    exceeding = int((studentised >= abs(ratio) / stderr).sum())
-    return quantile, (1 + exceeding) / (1 + resamples)
+        drawn_stderr[drawn_stderr < 1e-7 * stderr_D] = 0  # a resample whose spread is only rounding has none
+        with np.errstate(divide="ignore", invalid="ignore"):
+            studentised = np.abs(moved) / drawn_stderr
+        studentised_DR[:, begin : begin + size] = np.where(np.isnan(studentised), np.inf, studentised).T
+    return studentised_DR
 
 
 def minimum_detectable_effect(stderr: float, *, level: float = 0.95, power: float = 0.8) -> float:
