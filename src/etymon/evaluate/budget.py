@@ -78,12 +78,13 @@ def token_costs(network: "PreTrainedModel", longest: int) -> TokenCosts:
     each = network.dtype.itemsize
     norms_and_residual = width * (2 * each + 3 * 4)  # norms are computed in float32
     attention = head_width * (4 * heads + 4 * key_heads) * max(each, 4)
+    joined = head_width * 2 * (key_heads + heads) * max(each, 4)  # keys and values side by side, then one for each query head
     masks = longest * (1 + 4)  # as they are kept, and as the kernel wants them
     capped = getattr(config, "attn_logit_softcapping", None)
     scores = longest * heads * 3 * 4 if capped else 0
     return TokenCosts(
-        row_token=norms_and_residual + attention + inner * 4 * each + masks + scores,
-        held_token=layers * 2 * key_heads * head_width * each,
+        row_token=norms_and_residual + attention + joined + inner * 4 * each + masks + scores,
+        held_token=layers * 2 * key_heads * head_width * each + joined,  # of one layer at a time
         head_position=config.vocab_size * (each + 2 * 4),  # logits, then in float32, then log-probabilities
     )
 

@@ -26,7 +26,8 @@ class Score:
     """The answer to one request."""
 
     logprob: float
-    """Sum over the continuation's tokens, in nats."""
+    """Sum over the continuation's tokens, in nats, added in float64. lm-eval's ``hf`` adds in float32, which rounds to steps
+    of 1.2e-4 above 1,024 nats and of 2.4e-4 above 2,048."""
     is_greedy: bool
     """Whether every token of the continuation is the likeliest one."""
     tokens: int
