@@ -14,7 +14,8 @@ from transformers import AutoModelForCausalLM
 from etymon.evaluate.examinee import open_examinee
 from etymon.evaluate.harness.judge import run_harness_task
 from etymon.evaluate.harness.model import SharedPrefixLM
-from etymon.evaluate.harness.tasks import load_mmlu_dev, load_task_file
+from etymon.evaluate.harness.tasks import load_questions, load_task_file
+from etymon.evaluate.mmlu_dev import mmlu_dev_task
 from etymon.foundation.sources import open_model
 
 
@@ -142,7 +143,7 @@ def test_few_shot_task_has_the_same_metrics_to_the_last_digit(tmp_path, examinee
 
 
 def compare_on_mmlu_dev(folder: Path, examinee) -> None:
-    task = load_mmlu_dev()
+    task = load_questions(mmlu_dev_task())
     records = run_harness_task(task, examinee, lambda *_: None)
     answers = {(row.item, row.request): row for row in records.requests}
     found = lm_eval_results(task, hf(folder, examinee.tokenizer))
