@@ -17,7 +17,7 @@ OVERALL = words.Figures(False, 1)
 
 def compact_columns(standings: Standings, looks: Mapping[str, Look]) -> list[dict[str, Any]]:
     """The declared overall figure, if there is one, then every main column."""
-    columns = []
+    columns: list[dict[str, Any]] = []
     if standings.aggregate:
         heading = {"name": "Overall", "metric": words.plain(standings.aggregate.in_words), "direction": "", "private": False}
         bounds = [
@@ -34,9 +34,10 @@ def compact_columns(standings: Standings, looks: Mapping[str, Look]) -> list[dic
         scale = [units(look.figures, look.scale.low), units(look.figures, look.scale.high)]
         figures = {"change": True, "percent": look.figures.binary, "decimals": look.figures.decimals, "scale": scale}
         columns.append(look.heading | figures)
-    for column in columns:
-        if column["scale"][1] <= column["scale"][0]:  # equal when rounded
-            column["scale"][1] = column["scale"][0] + 1
+    for each in columns:
+        scale = each["scale"]
+        if scale[1] <= scale[0]:  # equal when rounded
+            scale[1] = scale[0] + 1
     return columns
 
 
