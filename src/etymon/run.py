@@ -36,9 +36,9 @@ from etymon.store import Artifact, Input, Store
 from etymon.train.stage import train_stage
 
 __all__ = [
-    "Job", "Outcome", "StageLine", "Training", "board_entries", "build_corpora", "build_corpus", "evaluate_models", "foundation_source",
-    "open_foundation", "plan_tasks", "rank", "read_lineage", "record_run", "run", "seed_notes", "trace_lineage",
-    "train_config", "train_model", "trained_model", "trainings", "write_evidence",
+    "Job", "Outcome", "StageLine", "Training", "board_entries", "build_corpora", "build_corpus", "evaluate_models",
+    "foundation_source", "open_foundation", "plan_tasks", "rank", "read_lineage", "record_run", "run", "seed_notes",
+    "trace_lineage", "train_config", "train_model", "trained_model", "trainings", "write_evidence",
 ]  # fmt: skip
 
 

@@ -9,9 +9,9 @@ from transformers import PreTrainedTokenizerFast
 from etymon.errors import EtymonError
 from etymon.foundation.model import Model
 from etymon.foundation.network import load_network, load_tokenizer
+from etymon.foundation.prompt import Message, end_ids, prompt_ids
 from etymon.serve.answer import AnswerSettings, _text, answer
 from etymon.serve.chat import Conversation
-from etymon.foundation.prompt import Message, end_ids, prompt_ids
 
 QUESTION: list[Message] = [{"role": "user", "content": "What does json.dumps return?"}]
 

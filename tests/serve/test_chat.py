@@ -8,8 +8,8 @@ import torch
 from etymon.errors import EtymonError
 from etymon.foundation.facts import describe_model
 from etymon.foundation.model import Model
-from etymon.serve.chat import Conversation, answers_beside
 from etymon.foundation.prompt import prompt_ids
+from etymon.serve.chat import Conversation, answers_beside
 from etymon.store import DigestCache
 
 Converse = Callable[..., tuple[Conversation, list[str]]]

@@ -4,10 +4,10 @@ Tokenization, truncation and the choice of special tokens are those of lm-eval's
 """
 
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from jinja2 import TemplateError
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import (
@@ -16,15 +16,14 @@ from lm_eval.models.utils import (
     normalize_gen_kwargs,
     postprocess_generated_text,
 )
-from lm_eval.models.utils_hf import stop_sequences_criteria
 
 from etymon.errors import EtymonError
 from etymon.evaluate.examinee import Examinee, Progress
+from etymon.evaluate.harness.generate import Prompt, generate
 from etymon.evaluate.records import Usage
 from etymon.evaluate.rolling import rolling_requests
 from etymon.evaluate.scorer import Score
 from etymon.evaluate.tree import TokenRequest
-from etymon.foundation.segments import ATTENTION
 
 _GENERATED_TOKENS = 256
 """Where a task does not say how many; lm-eval's own default."""
@@ -115,46 +114,52 @@ class SharedPrefixLM(TemplateLM):  # type: ignore[misc]
             self.cache_hook.add_partial("loglikelihood_rolling", request.args, score.logprob)
         return [score.logprob for score in sums]
 
-    @torch.inference_mode()
     def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
-        """One request after the other, by Transformers' ``generate``; equal to ``hf`` at batch size 1."""
+        """Many at once where that is the same, see ``generate``; equal to ``hf`` at batch size 1."""
+        begun = time.monotonic()
         told = self._told("generating answers")
-        network = self._examinee.network
-        texts: list[str] = []
-        eos = self.tokenizer.decode(self.eot_token_id)
-        network.set_attn_implementation("sdpa")
-        try:
-            for number, request in enumerate(requests):
-                told(number, len(requests))
-                context, given = request.args
-                settings = normalize_gen_kwargs(given, _GENERATED_TOKENS)
-                stops = handle_stop_sequences(settings.pop("until", None), eos=eos)
-                new_tokens = settings.pop("max_gen_toks")
-                if new_tokens >= self.max_length:
-                    raise EtymonError(
-                        f"{request.task_name} asks for {new_tokens} new tokens; the model's context holds {self.max_length}."
-                    )
-                if not settings.get("do_sample"):
-                    settings.pop("temperature", None)
-                ids_1T = torch.tensor([self.tok_encode(context)[-(self.max_length - new_tokens) :]], device=network.device)
-                output_1T = network.generate(
-                    input_ids=ids_1T,
-                    attention_mask=torch.ones_like(ids_1T),
-                    max_length=settings.pop("max_length", ids_1T.shape[1] + new_tokens),
-                    stopping_criteria=stop_sequences_criteria(self.tokenizer, stops, ids_1T.shape[1], 1),
-                    pad_token_id=self.tokenizer.pad_token_id or self.eot_token_id,
-                    use_cache=True,
-                    **settings,
-                )
-                new_ids = output_1T[0, ids_1T.shape[1] :].tolist()
-                text = postprocess_generated_text(self.tokenizer.decode(new_ids, skip_special_tokens=True), stops, None)
-                self._keep([request], [Score(math.nan, False, len(new_ids), 0.0)])
-                self.cache_hook.add_partial("generate_until", request.args, text)
-                texts.append(text)
-            told(len(requests), len(requests))
-        finally:
-            network.set_attn_implementation(ATTENTION)
+        examinee = self._examinee
+        prompts, cut = zip(*map(self._prompt, requests), strict=True)
+        texts = [""] * len(requests)
+        scores = [Score(math.nan, False, 0, 0.0)] * len(requests)
+        fed = 0
+        told(0, len(requests))
+        answers = generate(examinee.network, self.tokenizer, prompts, examinee.memory_mb)
+        for done, (number, answer) in enumerate(answers, 1):
+            text = self.tokenizer.decode(answer.ids, skip_special_tokens=True)
+            texts[number] = postprocess_generated_text(text, list(prompts[number].stops), None)
+            scores[number] = Score(math.nan, False, len(answer.ids), answer.seconds)
+            fed += answer.fed
+            self._keep([requests[number]], [scores[number]])
+            self.cache_hook.add_partial("generate_until", requests[number].args, texts[number])
+            told(done, len(requests))
+        self._keep_repeated(requests, scores)
+        asked = sum(len(prompt.ids) + score.tokens - 1 for prompt, score in zip(prompts, scores, strict=True))
+        self.usages.append(Usage(len(requests), asked, fed, 0, sum(cut), time.monotonic() - begun))
         return texts
+
+    def _prompt(self, request: Any) -> tuple[Prompt, bool]:
+        """What a request asks for, and whether it lost its beginning because the model's context does not hold it."""
+        context, given = request.args
+        settings = normalize_gen_kwargs(given, _GENERATED_TOKENS)
+        stops = handle_stop_sequences(settings.pop("until", None), eos=self.tokenizer.decode(self.eot_token_id))
+        new_tokens = settings.pop("max_gen_toks")
+        if not 0 < new_tokens < self.max_length:
+            raise EtymonError(
+                f"{request.task_name}: item {request.doc_id} asks for {new_tokens} new tokens; the model's context holds "
+                f"{self.max_length}.",
+                "Set max_gen_toks of the task's generation_kwargs to at least 1 and less than that.",
+            )
+        if not settings.get("do_sample"):
+            settings.pop("temperature", None)
+        ids = self.tok_encode(context)
+        if not ids:
+            raise EtymonError(
+                f"{request.task_name}: item {request.doc_id} has a prompt without a token ({context!r}); nothing can follow.",
+                "Mend the item, or leave it out of the task's data.",
+            )
+        room = self.max_length - new_tokens
+        return Prompt(tuple(ids[-room:]), new_tokens, tuple(stops), settings), len(ids) > room
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         def render(messages: list[dict[str, str]]) -> str:
@@ -178,6 +183,14 @@ class SharedPrefixLM(TemplateLM):  # type: ignore[misc]
     def _keep(self, requests: list[Any], scores: list[Score]) -> None:
         for request, score in zip(requests, scores, strict=True):
             self.scores[request.task_name, request.doc_id, request.idx] = score
+
+    def _keep_repeated(self, requests: list[Any], scores: list[Score]) -> None:
+        """Of generated answers: the index is which of its item's answers each is, as a task may ask for several."""
+        times: dict[tuple[str, int], int] = {}
+        for request, score in zip(requests, scores, strict=True):
+            item = request.task_name, request.doc_id
+            self.scores[*item, times.get(item, 0)] = score
+            times[item] = times.get(item, 0) + 1
 
 
 def _unscorable(request: Any, why: str) -> EtymonError:
