@@ -8,6 +8,7 @@ from pathlib import Path
 from etymon.board.entries import BoardMeaning, Entry
 from etymon.board.stage import BoardExecution, board_stage
 from etymon.errors import EtymonError
+from etymon.evaluate.budget import MEMORY_MB
 from etymon.evaluate.harness.imported import find_results
 from etymon.evaluate.imported import ImportExecution, import_plans, import_stage
 from etymon.evaluate.plan import Engine, Setting, plan_evaluation
@@ -159,6 +160,7 @@ def evaluate_each(
     engine: Engine = "etymon",
     url: str | None = None,
     served_as: str | None = None,
+    memory_mb: int = MEMORY_MB,
 ) -> Iterator[StageLine]:
     """Put every task to every model, and sum up a suite. ``heldout`` takes the corpus of the run that finished last.
 
@@ -170,7 +172,7 @@ def evaluate_each(
         characters = record.manifest.meaning["recipe"]["corpus"]["heldout"]["characters"]
     if served_as is not None and (engine != "openai" or len(names) > 1):
         raise EtymonError("--served-as is the name of one model at the --url of the engine openai.", "Leave it out.")
-    setting = Setting(corpus, characters, Path.cwd(), url=url, served_as=served_as, engine=engine)
+    setting = Setting(corpus, characters, Path.cwd(), url=url, served_as=served_as, engine=engine, memory_mb=memory_mb)
     plans = plan_evaluation(wanted, setting)
     for name in names:
         model = find_model(name, store, listener)

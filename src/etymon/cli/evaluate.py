@@ -31,6 +31,7 @@ def evaluate_models(
     ] = "etymon",
     url: Annotated[str | None, typer.Option(help="Where MODEL is served: http://HOST:PORT/v1/completions.")] = None,
     served_as: Annotated[str | None, typer.Option(help="The model's name at that server.")] = None,
+    memory: Annotated[int, typer.Option(help="Megabytes that scoring may take besides the weights.", min=1)] = 2048,
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
     """Score models, with records of every item."""
@@ -43,7 +44,7 @@ def evaluate_models(
         from etymon.workspace import evaluate_each
 
         store = open_store(workspace)
-        for line in evaluate_each(models, wanted, store, live, engine=engine, url=url, served_as=served_as):
+        for line in evaluate_each(models, wanted, store, live, engine=engine, url=url, served_as=served_as, memory_mb=memory):
             live.done(stage_line(line))
 
 

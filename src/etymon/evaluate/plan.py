@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from etymon.errors import EtymonError
+from etymon.evaluate.budget import MEMORY_MB
 from etymon.evaluate.heldout import HeldoutChoice
 from etymon.evaluate.identity import AS_IT_IS, Asked, in_precision
 from etymon.evaluate.stage import DATA_FILES, EvaluateExecution, EvaluateMeaning, HeldoutDocuments, load_task
@@ -54,6 +55,8 @@ class Setting:
     served_as: str | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
     engine: Engine = "etymon"
+    memory_mb: int = MEMORY_MB
+    """What scoring may take besides the weights."""
 
 
 def plan_evaluation(wanted: Evaluate, setting: Setting) -> list[TaskPlan]:
@@ -161,6 +164,7 @@ def _plan(task: str, asked: Asked, setting: Setting) -> TaskPlan:
             characters=characters,
             url=setting.url,
             served_as=setting.served_as,
+            memory_mb=setting.memory_mb,
         ),
         HeldoutDocuments(setting.corpus, loaded.identity) if heldout and setting.corpus else None,
         conversations,
