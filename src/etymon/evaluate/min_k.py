@@ -88,7 +88,7 @@ def _token_scores(examinee: Examinee, fed: Sequence[Sequence[int]]) -> tuple[Ten
     hidden_ND = hidden_states(network, ids_1T, Segments.of_documents([len(each) - 1 for each in fed]))
     at_once = max(1, _LOGITS_AT_ONCE // network.config.get_text_config().vocab_size)
     logprobs, standard = [], []
-    for hidden, target in zip(hidden_ND.split(at_once), target_N.split(at_once), strict=True):
+    for hidden, target in zip(torch.split(hidden_ND, at_once), torch.split(target_N, at_once), strict=True):
         log_NV = head_logits(network, hidden).float().log_softmax(-1)
         probability_NV = log_NV.exp()
         own_N = log_NV.gather(1, target[:, None])[:, 0]

@@ -9,7 +9,7 @@ from etymon.evaluate.plan import TaskPlan
 from etymon.foundation.model import Model
 from etymon.job.job import Job
 from etymon.job.trainings import Training
-from etymon.store import Artifact
+from etymon.store import Artifact, Input
 
 Scores = Mapping[str, list[Artifact]]
 
@@ -66,7 +66,7 @@ def with_seen(entries: Sequence[Entry], seen: Mapping[str, tuple[Contamination, 
 
 def _familiarity(job: Job, plan: TaskPlan, model: Model, overlap: Artifact) -> Artifact:
     corpus = "control's items" if overlap is job.made.get(f"{plan.meaning.task} in control") else "items"
-    role, inputs = f"{plan.meaning.task} {corpus} read by {model.name}", {"model": model, "overlap": overlap}
+    role, inputs = f"{plan.meaning.task} {corpus} read by {model.name}", dict[str, Input](model=model, overlap=overlap)
     return job.obtain(role, familiarity_stage, inputs, plan.meaning, plan.execution, _familiarity_line)
 
 
