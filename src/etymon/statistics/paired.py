@@ -192,7 +192,7 @@ def _studentised(sums: Sequence[Sums], resamples: int, seed: int) -> Vector:
     moments = np.concatenate([weights_C2, residual_CD, square_CD, product_CD], axis=1)
     random = np.random.default_rng(seed)
     studentised_DR = np.empty((len(sums), resamples))
-    step = max(1, _COUNTS_AT_ONCE // count)
+    step = max(1, _COUNTS_AT_ONCE // max(count, moments.shape[1]))
     for begin in range(0, resamples, step):
         size = min(step, resamples - begin)
         drawn = random.multinomial(count, np.full(count, 1 / count), size=size).astype(np.float64) @ moments
