@@ -22,8 +22,8 @@ K = 0.2
 """The share of tokens that counts, as in both papers' main results."""
 _ROW_TOKENS = 1024
 _LOGITS_AT_ONCE = 2_000_000
-"""Logits held at once. With both, a 135M model reads 60 MMLU questions in 0.35 GB beside its weights; 2,048 and 8,000,000 took
-0.8 GB and were 7% faster."""
+"""Logits held at once. With both, a 135M model reads 60 MMLU questions in 0.35 GB beside its weights; 2,048 and 8,000,000
+took 0.8 GB and were 7% faster."""
 
 
 @dataclass(frozen=True)
