@@ -8,6 +8,7 @@ import pytest
 from etymon.board.stage import read_standings
 from etymon.job.job import Job
 from etymon.recipe import load_recipe
+from etymon.reproduce import reproduce
 from etymon.run import run
 from etymon.store import Store
 
@@ -53,3 +54,6 @@ def test_a_runs_board_tells_which_items_are_in_its_corpus(tiny_llama: Path, some
     assert cells["small"][heldout.key] is None
     assert "items in corpus" in lines
     assert read_standings(job.made["board"].folder) == outcome.standings
+    found = [part for part in job.made.values() if part.manifest.stage in ("overlap", "familiarity")]
+    assert len(found) == 4
+    assert all(reproduce(part, job.store) == [] for part in found), "made again, byte for byte"
