@@ -13,6 +13,7 @@ from etymon.evaluate.ranked import RankedScorer
 from etymon.evaluate.scorer import SharedPrefixScorer
 from etymon.evaluate.tree import TokenRequest
 from etymon.foundation.head import prepare_packed
+from etymon.foundation.memory import give_back_memory
 from etymon.foundation.model import Model
 from etymon.foundation.network import load_network, load_tokenizer
 from etymon.foundation.ranks import Ranks, join
@@ -103,6 +104,7 @@ def open_examinee(model: Model, device: str = "auto", memory_mb: float = MEMORY_
     key = (model.digest, device, dtype)
     if key not in _last:
         _last.clear()  # before loading, so that two networks never lie in memory at once
+        give_back_memory()
         network = prepare_packed(load_network(model, dtype=getattr(torch, dtype), device=device))
         _last[key] = (network, load_tokenizer(model))
     network, tokenizer = _last[key]

@@ -1,6 +1,7 @@
 """How the C library handles large blocks of memory, which decides much of the speed of large tensors on a CPU."""
 
 import ctypes
+import gc
 import sys
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt(3)
@@ -19,3 +20,10 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, _LARGEST)
         mallopt(_TRIM_THRESHOLD, _LARGEST)
+
+
+def give_back_memory() -> None:
+    """Hand freed blocks back to the kernel after all: before a model is loaded where another one worked. glibc only."""
+    gc.collect()
+    if sys.platform.startswith("linux") and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
