@@ -45,7 +45,7 @@ def test_each_model_is_measured_against_the_best_of_its_day(tmp_path):
 def test_where_a_metric_falls_the_lowest_leads(tmp_path):
     scores = {"a": (1, 1.2), "b": (2, 1.0), "c": (3, 1.1), "d": (4, 1.0)}
     assert appeared(tmp_path, scores, higher=False) == [
-        (1, "a", "a", 0), (2, "b", "b", 0), (3, "c", "b", 0.1), (4, "d", "d", 0),
+        (1, "a", "a", 0), (2, "b", "b", 0), (3, "c", "b", 0.1), (4, "d", "b", 0),
     ]  # fmt: skip
 
 

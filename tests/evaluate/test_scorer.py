@@ -115,8 +115,8 @@ def test_too_little_memory_is_refused_with_what_would_do(mistral):
     requests = [TokenRequest((1,) * 40, (2, 3))]
     with pytest.raises(EtymonError, match="does not hold a request of 41 tokens") as failure:
         SharedPrefixScorer(mistral, 64, memory_mb=0.01).score(requests)
-    assert "at least 1," in str(failure.value.remedy)
-    SharedPrefixScorer(mistral, 64, memory_mb=1).score(requests)
+    assert "--memory 2 or more" in str(failure.value.remedy)
+    SharedPrefixScorer(mistral, 64, memory_mb=2).score(requests)
 
 
 @given(memory_mb=st.floats(0.001, 4), longest=st.integers(1, 200))

@@ -24,8 +24,7 @@ def appearances(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Appeara
             leader = max([*([leader] if leader else []), *arrived], key=score.__getitem__)
             for name in arrived:
                 behind = score[leader] - score[name]
-                leads = leader if behind else name
-                found.append(Appearance(date=day, model=name, column=column.key, leader=leads, behind=behind))
+                found.append(Appearance(date=day, model=name, column=column.key, leader=leader, behind=behind))
     return tuple(sorted(found, key=lambda each: each.date))
 
 

@@ -205,8 +205,10 @@ def reuse_in_words(row: Row) -> list[str]:
 def appearance_in_words(shown: Figures, appearance: Appearance) -> str:
     """``2025-04-01 mine: 3.2 pp behind theirs``."""
     begun = f"{appearance.date} {plain(appearance.model)}: "
-    if appearance.behind == 0:
+    if appearance.leader == appearance.model:
         return begun + "took the lead"
+    if appearance.behind == 0:
+        return f"{begun}level with {plain(appearance.leader)}"
     return f"{begun}{shown.change(appearance.behind).removeprefix('+')} behind {plain(appearance.leader)}"
 
 

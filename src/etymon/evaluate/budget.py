@@ -55,7 +55,7 @@ def scoring_budget(network: "PreTrainedModel", memory_mb: float, longest: int) -
     least = min(longest * costs.row_token, LEAST_ROW * costs.row_token + longest * costs.held_token)
     raise EtymonError(
         f"The memory budget of {memory_mb:g} MB does not hold a request of {longest} tokens.",
-        f"Give memory_mb at least {math.ceil((least * 4 / 3 + costs.head_position) / 1e6)}, or ask with fewer shots.",
+        f"Give --memory {math.ceil((least * 4 / 3 + costs.head_position) / 1e6) + 1} or more, or ask shorter questions.",
     )
 
 
@@ -111,6 +111,6 @@ def slot_budget(network: "PreTrainedModel", memory_mb: float, longest: int, want
     if row < min(LEAST_ROW, longest):
         raise EtymonError(
             f"The memory budget of {memory_mb:g} MB does not hold a prompt and its answer of {longest} tokens.",
-            f"Give memory_mb at least {math.ceil((slot + LEAST_ROW * costs.row_token) / 1e6)}, or ask with fewer shots.",
+            f"Give --memory {math.ceil((slot + LEAST_ROW * costs.row_token) / 1e6) + 1} or more, or ask shorter questions.",
         )
     return SlotBudget(slots, longest, row)

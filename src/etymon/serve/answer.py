@@ -4,6 +4,7 @@ The loop is written out rather than left to ``generate()`` in a thread: closing 
 surfaces where the answer is read, and there is no thread to join. Greedy answers equal those of ``generate()``.
 """
 
+import warnings
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,7 +77,8 @@ def _tokens(
 def _step(network: PreTrainedModel, new: list[int], cache: Any) -> tuple[torch.Tensor, Any]:
     """Feed new ids after what the cache holds; logits over the vocabulary for the next, in float32, and the cache."""
     ids_1T = torch.tensor([new], device=network.device)
-    output = network(input_ids=ids_1T, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # the cache gets a new name in Transformers 5.40
+        output = network(input_ids=ids_1T, past_key_values=cache, use_cache=True, logits_to_keep=1)
     return output.logits[0, -1].float(), output.past_key_values
 
 

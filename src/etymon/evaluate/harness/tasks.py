@@ -85,7 +85,8 @@ def load_named_task(name: str, asked: Asked = AS_IT_IS) -> HarnessTask:
     with explaining(f"The task {name!r}"):
         manager = _manager()
         if name not in manager.all_tasks:
-            close = difflib.get_close_matches(name, manager.all_tasks, n=3)
+            built_in = ["heldout", "mmlu_dev", "chat_retention"]
+            close = difflib.get_close_matches(name, built_in, n=1) or difflib.get_close_matches(name, manager.all_tasks, n=3)
             hint = f"Did you mean {' or '.join(close)}? " if close else ""
             raise EtymonError(
                 f"There is no task {name!r}: neither a task of {HARNESS}, nor a built-in one, nor a file.",
