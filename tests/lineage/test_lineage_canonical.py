@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etymon.lineage.canonical import balance_neurons, balance_rotary_pairs, balance_value_heads, fold_gain
+from etymon.lineage.canonicalise.rewrite import balance_neurons, balance_rotary_pairs, balance_value_heads, fold_gain
 
 seeds = st.integers(0, 2**32 - 1)
 

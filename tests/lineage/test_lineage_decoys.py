@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etymon.lineage.decoys import (
+from etymon.lineage.test.decoys import (
     BOUND_WEIGHT,
     LEAST_DRAWN,
     decoy_p_value,
@@ -17,7 +17,7 @@ from etymon.lineage.decoys import (
     map_p_floor,
     map_p_value,
 )
-from etymon.lineage.match import agreements, gate_directions, up_directions
+from etymon.lineage.test.match import agreements, gate_directions, up_directions
 
 IN_ORDER = {layer: layer for layer in range(6)}
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etymon.lineage.read import MATRIX_ROLES, NORM_ROLES, Structure, read_structure
+from etymon.lineage.read.structure import MATRIX_ROLES, NORM_ROLES, Structure, read_structure
 
 
 class InMemory:

@@ -16,8 +16,8 @@ from etymon.board.file import ListedModel
 from etymon.board.flags import LARGEST_P, SMALLEST_EFFECT, SMALLEST_SHARE, Flag, Step
 from etymon.errors import EtymonError
 from etymon.foundation.model import Model
+from etymon.lineage.align.correspond import Side
 from etymon.lineage.compare import compare_sides, opened
-from etymon.lineage.correspond import Side
 from etymon.progress import Listener, silent
 from etymon.statistics.multiplicity import holm
 from etymon.store import Artifact, Config, Draft, Input, Stage, Store

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from etymon.foundation.weights import open_weights
-from etymon.lineage.align import Alignment
-from etymon.lineage.attribute import change_by_role, changes_of, direction, every_value_equal
-from etymon.lineage.change import Change, find_shared, same_sizes
-from etymon.lineage.correspond import Correspondence, Side, align, correspond
-from etymon.lineage.decoys import decoy_p_value, decoys_of, map_p_floor, map_p_value
-from etymon.lineage.direction import Direction
-from etymon.lineage.neurons import Agreement, count_agreement
-from etymon.lineage.read import Structure, read_structure
-from etymon.lineage.tokens import SharedTokens, read_vocabulary, shared_tokens
+from etymon.lineage.align.correspond import Correspondence, Side, align, correspond
+from etymon.lineage.align.residual import Alignment
+from etymon.lineage.attribute.change import Change, find_shared, same_sizes
+from etymon.lineage.attribute.changes import change_by_role, changes_of, direction, every_value_equal
+from etymon.lineage.attribute.direction import Direction
+from etymon.lineage.read.structure import Structure, read_structure
+from etymon.lineage.read.tokens import SharedTokens, read_vocabulary, shared_tokens
+from etymon.lineage.test.decoys import decoy_p_value, decoys_of, map_p_floor, map_p_value
+from etymon.lineage.test.neurons import Agreement, count_agreement
 from etymon.lineage.verdict import (
     AlignmentRecord,
     Decoys,

@@ -1,6 +1,6 @@
 """A lineage in the words of someone who must decide something: the verdict first, the reasons under it."""
 
-from etymon.lineage.decoys import LEAST_DRAWN
+from etymon.lineage.test.decoys import LEAST_DRAWN
 from etymon.lineage.verdict import LARGEST_P, Lineage, Sizes
 
 _ROLES = {

@@ -7,13 +7,13 @@ from functools import cached_property
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from etymon.lineage.align import Alignment, align_residual, identity
-from etymon.lineage.change import tensor_digests
-from etymon.lineage.place import place
-from etymon.lineage.profile import LayerProfile, correlation, profile_layer, read_finite
-from etymon.lineage.read import Array, Piece, Structure, Tensors
-from etymon.lineage.roles import agree, head_size, likeness, relabel_profiles, settle
-from etymon.lineage.tokens import SharedTokens
+from etymon.lineage.align.place import place
+from etymon.lineage.align.residual import Alignment, align_residual, identity
+from etymon.lineage.attribute.change import tensor_digests
+from etymon.lineage.read.profile import LayerProfile, correlation, profile_layer, read_finite
+from etymon.lineage.read.roles import agree, head_size, likeness, relabel_profiles, settle
+from etymon.lineage.read.structure import Array, Piece, Structure, Tensors
+from etymon.lineage.read.tokens import SharedTokens
 
 _TOKENS = 4096
 """Rows of the embeddings the alignment looks at, at least; four times the width where that is more."""

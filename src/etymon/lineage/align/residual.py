@@ -14,7 +14,7 @@ import numpy as np
 from scipy.linalg import svd
 from scipy.optimize import linear_sum_assignment
 
-from etymon.lineage.read import Array
+from etymon.lineage.read.structure import Array
 
 Kind = Literal["identity", "signed permutation", "rotation"]
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from etymon.lineage.align import Alignment
-from etymon.lineage.canonical import balance_neurons, balance_rotary_pairs, balance_value_heads, fold_gain
-from etymon.lineage.match import gate_directions, neuron_map, up_directions
-from etymon.lineage.profile import read_finite
-from etymon.lineage.read import NORM_ROLES, WRITES_TO_RESIDUAL, Array, Layer, Piece, Structure, Tensors
+from etymon.lineage.align.residual import Alignment
+from etymon.lineage.canonicalise.rewrite import balance_neurons, balance_rotary_pairs, balance_value_heads, fold_gain
+from etymon.lineage.read.profile import read_finite
+from etymon.lineage.read.structure import NORM_ROLES, WRITES_TO_RESIDUAL, Array, Layer, Piece, Structure, Tensors
+from etymon.lineage.test.match import gate_directions, neuron_map, up_directions
 
 _ROWS_AT_ONCE = 1 << 22
 """Scalars subtracted at once, so that a large table costs no second copy."""

@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from etymon.lineage.align import Alignment
-from etymon.lineage.profile import LayerProfile, Profile, profile, read_finite
-from etymon.lineage.read import WRITES_TO_RESIDUAL, Array, Piece, Structure, Tensors
+from etymon.lineage.align.residual import Alignment
+from etymon.lineage.read.profile import LayerProfile, Profile, profile, read_finite
+from etymon.lineage.read.structure import WRITES_TO_RESIDUAL, Array, Piece, Structure, Tensors
 
 Slot = tuple[int, str]
 """Layer and role."""

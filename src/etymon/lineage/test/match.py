@@ -9,7 +9,7 @@ Shapes: L the parent's layers, S sampled neurons a layer, I neurons of a layer o
 
 import numpy as np
 
-from etymon.lineage.read import Array
+from etymon.lineage.read.structure import Array
 
 
 def gate_directions(gate_IH: Array) -> Array:

@@ -3,11 +3,11 @@
 import math
 from itertools import product
 
-from etymon.lineage.change import Change, Shared, layer_changes, piece_change
-from etymon.lineage.correspond import Correspondence
-from etymon.lineage.direction import Direction, direction_of, lattice_evidence
-from etymon.lineage.profile import read_finite
-from etymon.lineage.read import Piece
+from etymon.lineage.align.correspond import Correspondence
+from etymon.lineage.attribute.change import Change, Shared, layer_changes, piece_change
+from etymon.lineage.attribute.direction import Direction, direction_of, lattice_evidence
+from etymon.lineage.read.profile import read_finite
+from etymon.lineage.read.structure import Piece
 from etymon.progress import Clock, Listener
 
 

@@ -7,7 +7,7 @@ Shapes: R rows, H residual width, I neurons, D head size, N query heads, K key-v
 
 import numpy as np
 
-from etymon.lineage.read import Array
+from etymon.lineage.read.structure import Array
 
 
 def fold_gain(matrix_RH: Array, gain_H: Array) -> Array:

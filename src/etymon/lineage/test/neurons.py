@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from etymon.lineage.align import Alignment
-from etymon.lineage.canonical import fold_gain
-from etymon.lineage.match import agreements, gate_directions, up_directions
-from etymon.lineage.profile import read_finite
-from etymon.lineage.read import Array, Layer, Structure, Tensors
+from etymon.lineage.align.residual import Alignment
+from etymon.lineage.canonicalise.rewrite import fold_gain
+from etymon.lineage.read.profile import read_finite
+from etymon.lineage.read.structure import Array, Layer, Structure, Tensors
+from etymon.lineage.test.match import agreements, gate_directions, up_directions
 from etymon.progress import Clock
 
 _BUDGET = 1e11

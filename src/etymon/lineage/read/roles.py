@@ -18,9 +18,9 @@ from itertools import permutations
 
 import numpy as np
 
-from etymon.lineage.align import Alignment
-from etymon.lineage.profile import LayerProfile, Profile, correlation
-from etymon.lineage.read import NORM_ROLES, WRITES_TO_RESIDUAL, Array, Structure
+from etymon.lineage.align.residual import Alignment
+from etymon.lineage.read.profile import LayerProfile, Profile, correlation
+from etymon.lineage.read.structure import NORM_ROLES, WRITES_TO_RESIDUAL, Array, Structure
 
 _HEAD_SIZES = (32, 64, 80, 96, 128, 256)
 

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from etymon.lineage.read import Array
+from etymon.lineage.read.structure import Array
 
 Direction = Literal["model from parent", "parent from model", "unknown"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from etymon.errors import EtymonError
-from etymon.lineage.read import MATRIX_ROLES, NORM_ROLES, WRITES_TO_RESIDUAL, Array, Layer, Piece, Tensors
+from etymon.lineage.read.structure import MATRIX_ROLES, NORM_ROLES, WRITES_TO_RESIDUAL, Array, Layer, Piece, Tensors
 
 _TINY = 1e-30
 
