@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from etymon.foundation.held import Block, Held, block_mask
 from etymon.foundation.segments import Segments, attend
 
+WORTH_SHARING = 32
+"""Shorter beginnings are computed again: attention over what a row continues takes a mask, twice the time of a causal one."""
+
 
 class Slots(Held):
     """Keys and values of several sequences in every layer, each in a slot of its own."""
@@ -22,12 +25,20 @@ class Slots(Held):
         self.known: list[list[int]] = [[] for _ in range(slots)]
         """The tokens of each slot whose keys and values are there."""
 
+    def nearest(self, ids: Sequence[int]) -> tuple[int, int]:
+        """The slot that knows the most of the beginning of a sequence, and how many tokens; 0 where it is not worth it.
+
+        The last token always counts as unknown, as what follows it is wanted.
+        """
+        shared = [shared_tokens(known, ids[:-1]) for known in self.known]
+        length = max(shared)
+        return shared.index(length), length if length >= WORTH_SHARING else 0
+
     @torch.inference_mode()
     def take_over(self, slot: int, ids: Sequence[int]) -> None:
-        """Begin another sequence in a slot, with as much of it as some slot knows. Its last token is always computed."""
-        source = max(range(len(self.known)), key=lambda each: (shared_tokens(self.known[each], ids[:-1]), each == slot))
-        length = shared_tokens(self.known[source], ids[:-1])
-        if source != slot:
+        """Begin another sequence in a slot, with as much of it as some slot knows."""
+        source, length = self.nearest(ids)
+        if length and source != slot:
             for buffers in self._layers.values():
                 for buffer in buffers:
                     buffer[slot, :, :length] = buffer[source, :, :length]
