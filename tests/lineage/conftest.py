@@ -3,19 +3,19 @@
 import json
 
 import pytest
-from lineage_models import VOCABULARY, random_model, tensors_of, train, with_gains
+from lineage_models import VOCABULARY, random_model, tensors_of, train, with_traces
 from lineage_transforms import Tensors
 
 
 @pytest.fixture(scope="session")
 def base() -> Tensors:
-    return with_gains(tensors_of(train(random_model(1), 60)), 1)
+    return with_traces(tensors_of(train(random_model(1), 60)), 1)
 
 
 @pytest.fixture(scope="session")
 def derivative() -> Tensors:
     """The base's twin, trained on: every tensor has changed."""
-    return with_gains(tensors_of(train(random_model(1), 80)), 1)
+    return with_traces(tensors_of(train(random_model(1), 80)), 1)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ from lineage_transforms import Tensors
 from transformers import LlamaConfig, LlamaForCausalLM
 
 VOCABULARY = 512
+HEAD = 32
+"""Rows of an attention head of ``small_config``."""
 
 
 class Weights(dict[str, "np.ndarray"]):
@@ -50,10 +52,18 @@ def tensors_of(model: LlamaForCausalLM) -> Tensors:
     return Weights({name: value.detach().float().numpy().copy() for name, value in model.named_parameters()})
 
 
-def with_gains(tensors: Tensors, seed: int) -> Tensors:
-    """Norm gains as a trained model has them, instead of ones."""
+def with_traces(tensors: Tensors, seed: int) -> Tensors:
+    """What a long training leaves and a short one does not: gains that differ, rotary pairs of rows and writers coupled."""
     rng = np.random.default_rng(seed)
-    return Weights(
-        (name, np.exp(0.4 * rng.standard_normal(values.shape, np.float32)) if values.ndim == 1 else values)
-        for name, values in tensors.items()
-    )
+    width = tensors["model.norm.weight"].size
+    written = np.exp(0.4 * rng.standard_normal((width, 1), np.float32))
+    out = Weights(tensors)
+    for name, values in tensors.items():
+        if values.ndim == 1:
+            out[name] = np.exp(0.4 * rng.standard_normal(values.shape, np.float32))
+        elif "q_proj" in name or "k_proj" in name:
+            pairs = np.exp(0.4 * rng.standard_normal((len(values) // HEAD, 1, HEAD // 2), np.float32))
+            out[name] = values * np.broadcast_to(pairs, (len(pairs), 2, HEAD // 2)).reshape(-1, 1)
+        elif "o_proj" in name or "down_proj" in name:
+            out[name] = values * written
+    return out

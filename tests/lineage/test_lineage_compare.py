@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lineage_models import random_model, tensors_of, train, with_gains
+from lineage_models import random_model, tensors_of, train, with_traces
 from lineage_transforms import (
     Tensors,
     composed,
@@ -296,4 +296,4 @@ def test_partial_tensor_changes_are_counted(tmp_path: Path, base: Tensors) -> No
 def test_gains_alone_decide_nothing(tmp_path: Path, base: Tensors, scratch: Tensors) -> None:
     gains = {name: values for name, values in base.items() if values.ndim == 1}
     assert compared(tmp_path, {**scratch, **gains}, base, None).verdict == "independent"
-    assert compared(tmp_path, with_gains(base, 5), base, None).verdict == "related"
+    assert compared(tmp_path, with_traces(base, 5), base, None).verdict == "related"

@@ -16,12 +16,18 @@ from etymon.lineage.attribute.changes import change_by_role, changes_of, directi
 from etymon.lineage.attribute.direction import Direction
 from etymon.lineage.read.structure import Structure, read_structure
 from etymon.lineage.read.tokens import SharedTokens, read_vocabulary, shared_tokens
+from etymon.lineage.test.agreement import Agreement
+from etymon.lineage.test.attention import count_planes
 from etymon.lineage.test.decoys import decoy_p_value, decoys_of, map_p_floor, map_p_value
-from etymon.lineage.test.neurons import Agreement, count_agreement
+from etymon.lineage.test.layers import choose_map, repeats, without_repeats
+from etymon.lineage.test.neurons import count_neurons
 from etymon.lineage.verdict import (
+    AgreementTest,
     AlignmentRecord,
     Decoys,
     Evidence,
+    Finding,
+    Kind,
     LayerEvidence,
     Lineage,
     Sizes,
@@ -30,6 +36,9 @@ from etymon.lineage.verdict import (
     decide,
 )
 from etymon.progress import Clock, Listener, silent
+
+Pairs = tuple[tuple[int, int], ...]
+"""Layers of the parent and of the model."""
 
 
 def compare(
@@ -59,13 +68,14 @@ def compare_sides(model: Side, parent: Side, listener: Listener = silent) -> Lin
     Clock(listener, "lineage", "aligning the two models")
     alignment = align(model, parent, tokens)
     found = correspond(model, parent, alignment) if alignment and _have_layers(model, parent) else None
-    obstacle = _obstacle(model, parent, found)
-    agreement = _agreement(found, listener) if found and not obstacle else None
+    agreements, obstacle = _agreements(model, parent, found, listener)
+    tests: tuple[AgreementTest, ...] = ()
+    repeated: Pairs = ()
+    if found and agreements:
+        found, repeated, tests = _tested(found, agreements)
 
     evidence = Evidence(
-        p_value=map_p_value(agreement.counts, found.layer_map) if agreement and found else None,
-        effect=_effect(agreement, found.layer_map) if agreement and found else None,
-        power=agreement.power if agreement else None,
+        findings=tuple(Finding(each.kind, each.p_value, each.effect, each.power) for each in tests),
         identical=shared.all_equal,
         shared_matrices=sum(len(model.tensors.shape(name)) == 2 for name in shared.names),
         obstacle=obstacle,
@@ -79,7 +89,7 @@ def compare_sides(model: Side, parent: Side, listener: Listener = silent) -> Lin
         verdict, reasons = decide(evidence)
         way = direction(found) if not evidence.identical else way
 
-    layers, decoys = _layer_evidence(agreement, found.layer_map) if agreement and found else ((), None)
+    deciding = evidence.deciding
     ours, theirs = (found.model.structure, found.parent.structure) if found else (model.structure, parent.structure)
     scalars = {name: math.prod(model.tensors.shape(name)) for name in model.tensors.names}
     return Lineage(
@@ -90,11 +100,11 @@ def compare_sides(model: Side, parent: Side, listener: Listener = silent) -> Lin
         direction=way[0],
         direction_reason=way[1],
         p_value=evidence.p_value,
-        p_floor=map_p_floor(agreement.counts) if agreement else None,
-        effect=evidence.effect,
-        power=evidence.power,
-        layers=layers,
-        decoys=decoys,
+        p_floor=min((min(1.0, len(tests) * each.p_floor) for each in tests), default=None),
+        effect=deciding.effect if deciding else None,
+        power=deciding.power if deciding else None,
+        tests=tests,
+        layer_map=tuple(sorted((*found.layer_map.items(), *repeated))) if found else (),
         alignment=_alignment_record(found.alignment, tokens) if found else None,
         identical_tensors=shared.names,
         tensors=len(scalars),
@@ -119,48 +129,86 @@ def _have_layers(model: Side, parent: Side) -> bool:
     return bool(model.structure.layers or parent.structure.layers)
 
 
+def _agreements(
+    model: Side, parent: Side, found: Correspondence | None, listener: Listener
+) -> tuple[dict[Kind, Agreement], str]:
+    """What each test counts, and why none could be made."""
+    obstacle = _obstacle(model, parent, found)
+    if found is None or obstacle:
+        return {}, obstacle
+    ours, theirs = found.model, found.parent
+    made: dict[Kind, Agreement] = {}
+    layers = len(ours.structure.layers) + len(theirs.structure.layers)
+    if ours.structure.gated and theirs.structure.gated:
+        clock = Clock(listener, "lineage", "matching neurons", total=layers, unit="layers")
+        made["neurons"] = count_neurons(
+            ours.tensors, ours.structure, theirs.tensors, theirs.structure, found.alignment, clock
+        )
+    if found.model_rotary and found.parent_rotary:
+        clock = Clock(listener, "lineage", "matching attention", total=layers, unit="layers")
+        made["attention planes"] = count_planes(
+            ours.tensors, ours.structure, found.model_rotary,
+            theirs.tensors, theirs.structure, found.parent_rotary, found.alignment, clock,
+        )  # fmt: skip
+    if made:
+        return made, ""
+    notes = [f"{side.name}: {'; '.join(side.structure.notes)}" for side in (ours, theirs) if side.structure.notes]
+    return {}, "; ".join(notes) or "not every layer has gate, up and down, and no heads with rotary pairs show"
+
+
 def _obstacle(model: Side, parent: Side, found: Correspondence | None) -> str:
-    """Why the neurons cannot be tested; empty if they can."""
+    """Why nothing can be tested; empty if something may be."""
     if not _have_layers(model, parent):
         return "; ".join(f"{side.name}: {', '.join(side.structure.notes)}" for side in (model, parent))
     if found is None:
         return "the widths differ and no embeddings of shared tokens show which coordinates correspond"
     if not found.model.structure.layers or not found.parent.structure.layers:
         return "the names of one model show no layers, and its embeddings do not line up with the other's"
-    for side in (found.model, found.parent):
-        if not side.structure.gated:
-            return f"{side.name}: {'; '.join(side.structure.notes) or 'not every layer has gate, up and down'}"
     return ""
 
 
-def _agreement(found: Correspondence, listener: Listener) -> Agreement:
-    ours, theirs = found.model, found.parent
-    layers = len(ours.structure.layers) + len(theirs.structure.layers)
-    clock = Clock(listener, "lineage", "matching neurons", total=layers, unit="layers")
-    return count_agreement(ours.tensors, ours.structure, theirs.tensors, theirs.structure, found.alignment, clock)
-
-
-def _effect(agreement: Agreement, layer_map: Mapping[int, int]) -> float:
-    counts = [agreement.counts[there, here] for there, here in layer_map.items()]
-    return float(np.mean(counts)) / agreement.sampled if counts else 0.0
-
-
-def _layer_evidence(agreement: Agreement, layer_map: Mapping[int, int]) -> tuple[tuple[LayerEvidence, ...], Decoys | None]:
-    decoys = decoys_of(agreement.counts, layer_map)
-    layers = tuple(
-        LayerEvidence(
-            parent_layer=there,
-            model_layer=here,
-            agreeing=int(agreement.counts[there, here]),
-            sampled=agreement.sampled,
-            p_value=decoy_p_value(agreement.counts[there, here], decoys),
-        )
-        for there, here in sorted(layer_map.items())
+def _tested(
+    found: Correspondence, agreements: Mapping[Kind, Agreement]
+) -> tuple[Correspondence, Pairs, tuple[AgreementTest, ...]]:
+    """The tests, under the layer map that the first of them shows, and the layers that are repeated."""
+    first = next(iter(agreements))
+    chosen = choose_map(found.layer_map, agreements[first])
+    repeated = repeats(agreements[first], chosen.forward)
+    tests = tuple(
+        _test_record(kind, chosen.evidence if kind == first else each, each, chosen.forward, repeated)
+        for kind, each in agreements.items()
     )
-    if not len(decoys):
-        return layers, None
-    shares = decoys / agreement.sampled
-    return layers, Decoys(count=len(decoys), mean_share=float(shares.mean()), largest_share=float(shares.max()))
+    return replace(found, layer_map=chosen.forward), repeated, tests
+
+
+def _test_record(
+    kind: Kind, evidence: Agreement, whole: Agreement, layer_map: Mapping[int, int], repeated: Pairs
+) -> AgreementTest:
+    counts = without_repeats(evidence.counts_PM, repeated)
+    decoys = decoys_of(counts, layer_map)
+    shares = decoys / evidence.sampled
+    joined = [int(counts[there, here]) for there, here in layer_map.items()]
+    return AgreementTest(
+        kind=kind,
+        p_value=map_p_value(counts, layer_map),
+        p_floor=map_p_floor(counts),
+        effect=float(np.mean(joined)) / evidence.sampled if joined else 0.0,
+        power=whole.power,
+        layers=tuple(
+            LayerEvidence(
+                parent_layer=there,
+                model_layer=here,
+                agreeing=int(counts[there, here]),
+                sampled=evidence.sampled,
+                p_value=decoy_p_value(counts[there, here], decoys),
+            )
+            for there, here in sorted(layer_map.items())
+        ),
+        decoys=Decoys(count=len(decoys), mean_share=float(shares.mean()), largest_share=float(shares.max()))
+        if len(decoys)
+        else None,
+        agreement=tuple(map(tuple, whole.counts_PM.tolist())),
+    )
 
 
 def _alignment_record(alignment: Alignment, tokens: SharedTokens) -> AlignmentRecord:

@@ -29,12 +29,13 @@ def _headline(lineage: Lineage) -> str:
         return f"related: {model} holds the same weights as {parent}, value for value."
     tested = ""
     if lineage.p_value is not None and lineage.effect is not None:
-        least = 1 / (lineage.decoys.count + 1) if lineage.decoys else 1.0
-        agreeing = sum(layer.p_value <= max(LARGEST_P, least) < 1 for layer in lineage.layers)
+        test = next(each for each in lineage.tests if each.effect == lineage.effect)
+        least = 1 / (test.decoys.count + 1) if test.decoys else 1.0
+        agreeing = sum(layer.p_value <= max(LARGEST_P, least) < 1 for layer in test.layers)
         sign = "≤" if lineage.p_value <= max(LEAST_DRAWN, 1.01 * (lineage.p_floor or 0)) else "="
         tested = (
-            f" (p {sign} {lineage.p_value:.2g}, {lineage.effect:.0%} of neurons agree; "
-            f"beyond chance in {agreeing} of {len(lineage.layers)} layers)"
+            f" (p {sign} {lineage.p_value:.2g}, {lineage.effect:.0%} of {test.kind} agree; "
+            f"beyond chance in {agreeing} of {len(test.layers)} layers)"
         )
     if lineage.verdict == "related":
         if lineage.direction == "model from parent":

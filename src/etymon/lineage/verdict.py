@@ -2,11 +2,14 @@
 
 The thresholds, and where they come from:
 
-- *related* needs p ≤ .01 from the decoys and at least a tenth of the neurons in agreement. Copies keep nearly all (100% under
-  noise of a tenth of the weights' norm), while models that share nothing agree on 0-0.2%, decoys of a trained model on 1%
-  (15% at most), and models of one recipe with other seeds are reported to share 1-5% of their neurons (arXiv 2401.12181);
-- *independent* needs less than a fiftieth in agreement, p > .01, and power: the same test must find the neurons of a copy of
-  the parent whose weights were changed by noise as large as themselves;
+- *related* needs p ≤ .01 from the decoys, halved where both tests were made (Bonferroni), and enough in agreement: a tenth of
+  the neurons or a fifth of the attention planes. Copies keep nearly all (100% under noise of a tenth of the weights' norm),
+  while models that share nothing agree on 0-0.2% of neurons and 1-3% of planes, decoys of a trained model on 1% (15% in one
+  layer at most) and 3.5%, and models of one recipe with other seeds are reported to share 1-5% of their neurons
+  (arXiv 2401.12181);
+- *independent* needs little in agreement in every test that was made (a fiftieth of the neurons, a twentieth of the planes),
+  p > .01, and power: a test must find the neurons of a copy of the parent whose weights were changed by noise as large as
+  themselves;
 - everything else is *inconclusive*. Config and tokenizer decide nothing.
 """
 
@@ -18,9 +21,12 @@ from pydantic import BaseModel, ConfigDict
 Verdict = Literal["related", "independent", "inconclusive"]
 
 LARGEST_P = 0.01
-RELATED_SHARE = 0.10
-UNRELATED_SHARE = 0.02
 NEEDED_POWER = 0.90
+
+Kind = Literal["neurons", "attention planes"]
+"""What a test looks at."""
+RELATED_SHARE: dict[Kind, float] = {"neurons": 0.10, "attention planes": 0.20}
+UNRELATED_SHARE: dict[Kind, float] = {"neurons": 0.02, "attention planes": 0.05}
 
 
 class _Record(BaseModel):
@@ -44,6 +50,24 @@ class Decoys(_Record):
     count: int
     mean_share: float
     largest_share: float
+
+
+class AgreementTest(_Record):
+    """One of the two tests: neurons of the MLPs, or planes of the attention heads."""
+
+    kind: Kind
+    p_value: float
+    """From permuted layer maps."""
+    p_floor: float
+    """The least value the test could have given."""
+    effect: float
+    """Mean share of the sampled that agree."""
+    power: float
+    """Share of the sampled that are found in a copy of the parent changed by noise as large as its weights."""
+    layers: tuple[LayerEvidence, ...]
+    decoys: Decoys | None
+    agreement: tuple[tuple[int, ...], ...]
+    """How many agree between each layer of the parent (rows) and each of the model."""
 
 
 class AlignmentRecord(_Record):
@@ -83,15 +107,16 @@ class Lineage(_Record):
     direction: Literal["model from parent", "parent from model", "unknown"]
     direction_reason: str
     p_value: float | None
-    """Overall, from permuted layer maps; None where no test could be made."""
+    """Overall: the least of the tests', times their number (Bonferroni); None where no test could be made."""
     p_floor: float | None
-    """The least value the test could have given."""
+    """The least value that could have been."""
     effect: float | None
-    """Mean share of sampled neurons that agree."""
+    """Of the test that the verdict rests on: of the neurons, unless the planes alone show a relation."""
     power: float | None
-    """Share of neurons the same test finds in a copy of the parent changed by noise as large as its weights."""
-    layers: tuple[LayerEvidence, ...]
-    decoys: Decoys | None
+    """Of the same test."""
+    tests: tuple[AgreementTest, ...]
+    layer_map: tuple[tuple[int, int], ...]
+    """Layers of the parent and of the model that correspond; one that was repeated is there several times."""
     alignment: AlignmentRecord | None
     identical_tensors: tuple[str, ...]
     """The model's tensors that are in the parent bit for bit; constant ones are left out."""
@@ -113,17 +138,40 @@ class Lineage(_Record):
 
 
 @dataclass(frozen=True)
+class Finding:
+    """What the verdict looks at of one test."""
+
+    kind: Kind
+    p_value: float
+    effect: float
+    power: float
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What the decision rests on."""
 
-    p_value: float | None
-    effect: float | None
-    power: float | None
+    findings: tuple[Finding, ...]
     identical: bool
     shared_matrices: int
     """Matrices of the model that are, bit for bit, the parent's: chance does not make them."""
     obstacle: str = ""
     """Why no test could be made."""
+
+    @property
+    def p_value(self) -> float | None:
+        """The least p-value times the number of tests, whatever depends on what (Bonferroni)."""
+        return min((min(1.0, len(self.findings) * each.p_value) for each in self.findings), default=None)
+
+    @property
+    def deciding(self) -> Finding | None:
+        """The first that shows a relation, else the first."""
+        related = [each for each in self.findings if self.shows_relation(each)]
+        return next(iter([*related, *self.findings]), None)
+
+    def shows_relation(self, finding: Finding) -> bool:
+        adjusted = len(self.findings) * finding.p_value
+        return adjusted <= LARGEST_P and finding.effect >= RELATED_SHARE[finding.kind]
 
 
 def decide(evidence: Evidence) -> tuple[Verdict, tuple[str, ...]]:
@@ -132,33 +180,38 @@ def decide(evidence: Evidence) -> tuple[Verdict, tuple[str, ...]]:
         return "related", ("Every tensor has the same values in both.",)
     reasons = []
     if evidence.shared_matrices:
-        reasons.append(
-            f"{evidence.shared_matrices} matrices are the same bit for bit; independent training does not produce that."
-        )
-    if evidence.p_value is None or evidence.effect is None:
-        reasons.append(f"The neurons could not be tested: {evidence.obstacle}.")
+        shared = "1 matrix is" if evidence.shared_matrices == 1 else f"{evidence.shared_matrices} matrices are"
+        reasons.append(f"{shared} the same bit for bit; independent training does not produce that.")
+    deciding = evidence.deciding
+    if deciding is None:
+        reasons.append(f"Neither neurons nor attention could be tested: {evidence.obstacle}.")
         return ("related" if evidence.shared_matrices else "inconclusive"), tuple(reasons)
-    share, p_value = f"{evidence.effect:.1%}", f"{evidence.p_value:.2g}"
-    if evidence.p_value <= LARGEST_P and evidence.effect >= RELATED_SHARE:
-        reasons.append(
-            f"{share} of the sampled neurons are found again at their place; decoys reach that with p ≤ {p_value}."
-        )
+    if evidence.shows_relation(deciding):
+        reasons += [_agreeing(each) for each in evidence.findings]
         return "related", tuple(reasons)
+    shares = " and ".join(f"{each.effect:.1%} of the sampled {each.kind}" for each in evidence.findings)
+    p_value = f"{evidence.p_value:.2g}"
     if evidence.shared_matrices:
-        reasons.append(f"Of the neurons {share} agree (p = {p_value}): the link is in the shared tensors.")
+        reasons.append(f"{shares} agree (p = {p_value}): the link is in the shared tensors.")
         return "related", tuple(reasons)
-    if evidence.effect <= UNRELATED_SHARE and evidence.p_value > LARGEST_P:
-        if evidence.power is not None and evidence.power >= NEEDED_POWER:
+    little = all(each.effect <= UNRELATED_SHARE[each.kind] for each in evidence.findings)
+    strongest = max(evidence.findings, key=lambda each: each.power)
+    if little and evidence.p_value is not None and evidence.p_value > LARGEST_P:
+        if strongest.power >= NEEDED_POWER:
+            reasons.append(f"{shares} agree, as many as between layers that do not correspond (p = {p_value}).")
             reasons.append(
-                f"{share} of the sampled neurons agree, as many as between layers that do not correspond (p = {p_value})."
-            )
-            reasons.append(
-                f"The same test finds {evidence.power:.0%} of the neurons of a copy changed by noise as large as its weights."
+                f"The same test finds {strongest.power:.0%} of the {strongest.kind} of a copy changed by noise as large as "
+                "its weights."
             )
             return "independent", tuple(reasons)
-        reasons.append(f"{share} of the neurons agree, but at this size the test is too weak to exclude a changed copy.")
+        reasons.append(f"{shares} agree, but at this size the test is too weak to exclude a changed copy.")
         return "inconclusive", tuple(reasons)
-    reasons.append(
-        f"{share} of the neurons agree (p = {p_value}): more than nothing or too few layers to be sure, less than a copy."
-    )
+    reasons.append(f"{shares} agree (p = {p_value}): more than nothing or too few layers to be sure, less than a copy.")
     return "inconclusive", tuple(reasons)
+
+
+def _agreeing(finding: Finding) -> str:
+    return (
+        f"{finding.effect:.1%} of the sampled {finding.kind} are found again at their place; "
+        f"decoys reach that with p ≤ {finding.p_value:.2g}."
+    )

@@ -11,7 +11,7 @@ from etymon.lineage.align.place import place
 from etymon.lineage.align.residual import Alignment, align_residual, identity
 from etymon.lineage.attribute.change import tensor_digests
 from etymon.lineage.read.profile import LayerProfile, correlation, profile_layer, read_finite
-from etymon.lineage.read.roles import agree, head_size, likeness, relabel_profiles, settle
+from etymon.lineage.read.roles import Rotary, agree, likeness, relabel_profiles, rotary_of, settle
 from etymon.lineage.read.structure import Array, Piece, Structure, Tensors
 from etymon.lineage.read.tokens import SharedTokens
 
@@ -60,8 +60,9 @@ class Correspondence:
     alignment: Alignment
     layer_map: Mapping[int, int]
     """The model's layer for each of the parent's."""
-    head_size: int
-    """Rows of an attention head; 0 where the weights do not show it."""
+    model_rotary: Rotary | None
+    """How rows of q and k pair up; None where the weights do not show it."""
+    parent_rotary: Rotary | None
 
 
 def align(model: Side, parent: Side, tokens: SharedTokens) -> Alignment | None:
@@ -85,18 +86,18 @@ def correspond(model: Side, parent: Side, alignment: Alignment) -> Correspondenc
     few = equal_depth and model.structure.slots_repeat and parent.structure.slots_repeat
     model, ours = model.settled_by_few if few else model.settled_by_all
     parent, theirs = parent.settled_by_few if few else parent.settled_by_all
-    heads = head_size([*theirs.values(), *ours.values()], parent.structure.width)
+    rotary = _rotary_of_both(ours, theirs)
     if not model.structure.layers and alignment.keeps_axes:
         model = replace(
             model, structure=place(model.tensors, model.structure, parent.structure, theirs, _final_gain(parent), alignment)
         )
-        return Correspondence(model, parent, alignment, _in_order(parent.structure), heads)
+        return Correspondence(model, parent, alignment, _in_order(parent.structure), rotary[1], rotary[1])
     if not parent.structure.layers and alignment.keeps_axes:
         back = alignment.reversed()
         parent = replace(
             parent, structure=place(parent.tensors, parent.structure, model.structure, ours, _final_gain(model), back)
         )
-        return Correspondence(model, parent, alignment, _in_order(model.structure), heads)
+        return Correspondence(model, parent, alignment, _in_order(model.structure), rotary[0], rotary[0])
     if equal_depth:
         alignment = _second_look(ours, theirs, alignment)
         layer_map = _in_order(model.structure)
@@ -104,7 +105,7 @@ def correspond(model: Side, parent: Side, alignment: Alignment) -> Correspondenc
         layer_map = _map_layers(ours, theirs, alignment)
     seen = {there: here for there, here in layer_map.items() if there in theirs and here in ours}
     structure = agree(model.structure, ours, parent.structure, theirs, seen, alignment)
-    return Correspondence(replace(model, structure=structure), parent, alignment, layer_map, heads)
+    return Correspondence(replace(model, structure=structure), parent, alignment, layer_map, *rotary)
 
 
 def _rows(tensors: Tensors, piece: Piece, rows: np.ndarray) -> Array:
@@ -133,6 +134,19 @@ def _second_look(ours: Profiles, theirs: Profiles, alignment: Alignment) -> Alig
         if "down" in ours[index].matrices and "down" in theirs[index].matrices
     ]
     return identity(alignment.model_width) if alike and np.mean(alike) > _SAME_COORDINATES else alignment
+
+
+def _rotary_of_both(ours: Profiles, theirs: Profiles) -> tuple[Rotary | None, Rotary | None]:
+    """Of the model and of the parent. Where only one shows it, the other takes it over, if it has as many rows."""
+    ours_found, theirs_found = rotary_of([*ours.values()]), rotary_of([*theirs.values()])
+    if _attention_rows(ours) != _attention_rows(theirs):
+        return ours_found, theirs_found
+    return ours_found or theirs_found, theirs_found or ours_found
+
+
+def _attention_rows(profiles: Profiles) -> set[tuple[int, int]]:
+    layers = [layer.matrices for layer in profiles.values()]
+    return {(each["q"].rows.size, each["k"].rows.size) for each in layers if {"q", "k"} <= each.keys()}
 
 
 def _in_order(structure: Structure) -> dict[int, int]:

@@ -23,7 +23,14 @@ def changes_of(found: Correspondence, shared: Shared, listener: Listener) -> lis
     for done, (there, here) in enumerate(sorted(found.layer_map.items()), 1):
         ours_at, theirs_at = model.structure.layers[here], parent.structure.layers[there]
         changes += layer_changes(
-            model.tensors, ours_at, parent.tensors, theirs_at, here, found.alignment, found.head_size, shared
+            model.tensors,
+            ours_at,
+            parent.tensors,
+            theirs_at,
+            here,
+            found.alignment,
+            found.model_rotary.head_size if found.model_rotary else 0,
+            shared,
         )
         clock(done)
     return changes

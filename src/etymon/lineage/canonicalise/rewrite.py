@@ -15,6 +15,14 @@ def fold_gain(matrix_RH: Array, gain_H: Array) -> Array:
     return matrix_RH * gain_H
 
 
+def halves_order(rows: int, size: int) -> np.ndarray:
+    """Where to take each row from, so that rotary pairs stored as rows 2i, 2i + 1 of a head become i and i + D/2.
+
+    The first is the order of the original LLaMA files and of llama.cpp, the second that of Transformers.
+    """
+    return np.arange(rows).reshape(-1, size // 2, 2).swapaxes(1, 2).ravel()
+
+
 def balance_neurons(up_IH: Array, down_HI: Array) -> tuple[Array, Array]:
     """Scale each neuron's up row and down column to equal length; their product, which is all that counts, stays."""
     factor_I = _balance(np.linalg.norm(up_IH, axis=1), np.linalg.norm(down_HI, axis=0))

@@ -13,7 +13,7 @@ the same labelling matters: norms along the aligned residual stream show which t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
@@ -23,36 +23,68 @@ from etymon.lineage.read.profile import LayerProfile, Profile, correlation
 from etymon.lineage.read.structure import NORM_ROLES, WRITES_TO_RESIDUAL, Array, Structure
 
 _HEAD_SIZES = (32, 64, 80, 96, 128, 256)
+_COUPLED = 0.2
+"""Mean correlation from which rows count as coupled."""
+_UNUSUAL = 0.1
+"""By how much interleaved rows must be more coupled than halves, which most files have."""
 
 
-def head_size(profiles: Sequence[LayerProfile], width: int) -> int:
-    """Rows of one attention head, from the rotary coupling in q; 0 if none shows."""
-    scores: dict[int, float] = {}
+@dataclass(frozen=True)
+class Rotary:
+    """How the rows of a model's attention heads pair up under rotary position embedding."""
+
+    head_size: int
+    interleaved: bool = False
+    """Pairs are rows 2i and 2i + 1 of a head (the original LLaMA's files, llama.cpp), not i and i + D/2 (Transformers)."""
+
+
+def _most_coupled(profiles: Sequence[LayerProfile]) -> Rotary:
+    """Before it is known which matrix is q: the size and order under which some matrix of attention is coupled most."""
+    scores = {}
+    for rotary in (Rotary(size, interleaved) for size in _HEAD_SIZES for interleaved in (False, True)):
+        couplings = [
+            max((rotary_coupling(rows, rotary) for rows in candidates if rows.size % rotary.head_size == 0), default=0.0)
+            for candidates in (
+                [layer.matrices[r].rows for r in ("q", "k", "v", "o") if r in layer.matrices] for layer in profiles
+            )
+        ]
+        scores[rotary] = (float(np.mean(couplings)) if couplings else 0.0) - _UNUSUAL * rotary.interleaved
+    return max(scores, key=lambda rotary: scores[rotary])
+
+
+def rotary_of(profiles: Sequence[LayerProfile]) -> Rotary | None:
+    """Head size and order of rows for which the rows of q and k are most clearly coupled; None where no coupling shows."""
+    layers = [p.matrices for p in profiles if {"q", "k"} <= p.matrices.keys()]
+    rows = [matrices[role].rows for matrices in layers for role in ("q", "k")]
+    scores: dict[Rotary, float] = {}
     for size in _HEAD_SIZES:
-        rows = [p.matrices["q"].rows for p in profiles if "q" in p.matrices and p.matrices["q"].rows.size % size == 0]
-        keys = [p.matrices["k"].rows for p in profiles if "k" in p.matrices and p.matrices["k"].rows.size % size == 0]
-        if rows and len(keys) == len(rows) and size < 2 * width:
-            scores[size] = float(np.mean([rotary_coupling(each, size) for each in rows + keys]))
-    best = max(scores, key=lambda size: scores[size], default=0)
-    return best if best and scores[best] > 0.2 else 0
+        if rows and all(each.size % size == 0 for each in rows):
+            for interleaved in (False, True):
+                found = Rotary(size, interleaved)
+                coupling = float(np.mean([rotary_coupling(each, found) for each in rows]))
+                scores[found] = coupling - _UNUSUAL * interleaved
+    best = max(scores, key=lambda rotary: scores[rotary], default=None)
+    return best if best and scores[best] > _COUPLED else None
 
 
-def rotary_coupling(row_norms: Array, size: int) -> float:
-    """Correlation of the log norms of rows i and i + size/2 within heads, each head's mean removed."""
-    logs = np.log(row_norms + 1e-12).reshape(-1, 2, size // 2)
-    logs = logs - logs.mean(axis=(1, 2), keepdims=True)
-    return correlation(logs[:, 0].ravel(), logs[:, 1].ravel())
+def rotary_coupling(row_norms: Array, rotary: Rotary) -> float:
+    """Correlation of the log norms of paired rows within heads, each head's mean removed."""
+    logs = np.log(row_norms + 1e-12).reshape(-1, rotary.head_size)
+    logs = logs - logs.mean(axis=1, keepdims=True)
+    pairs = logs.reshape(len(logs), -1, 2) if rotary.interleaved else logs.reshape(len(logs), 2, -1).swapaxes(1, 2)
+    return correlation(pairs[..., 0].ravel(), pairs[..., 1].ravel())
 
 
 def settle(structure: Structure, profiles: Mapping[int, LayerProfile]) -> Structure:
     """Give out tied roles by the traces within one model. ``profiles`` are those of some or all layers, by index."""
+    rotary = _most_coupled(list(profiles.values()))
     for tie in structure.ties:
         if structure.slots_repeat:
-            evidence = sum(_evidence(tie, layer) for layer in profiles.values())
+            evidence = sum(_evidence(tie, layer, rotary) for layer in profiles.values())
             structure = structure.relabelled(tie, _best_order(np.asarray(evidence)))
         else:
             for index, layer in profiles.items():
-                structure = structure.relabelled(tie, _best_order(_evidence(tie, layer)), only=index)
+                structure = structure.relabelled(tie, _best_order(_evidence(tie, layer, rotary)), only=index)
     return structure
 
 
@@ -127,23 +159,23 @@ def _best_order(scores: np.ndarray) -> tuple[int, ...]:
     return best if value[best] > value[asis] + 1e-9 else asis
 
 
-def _evidence(tie: tuple[str, ...], layer: LayerProfile) -> np.ndarray:
+def _evidence(tie: tuple[str, ...], layer: LayerProfile, rotary: Rotary) -> np.ndarray:
     """``[role, slot]``: how much the slot's tensor looks like the role."""
     scores = np.zeros((len(tie), len(tie)))
     for i, role in enumerate(tie):
         for j, slot in enumerate(tie):
-            scores[i, j] = _norm_trace(role, slot, layer) if role in NORM_ROLES else _matrix_trace(role, slot, layer)
+            scores[i, j] = _norm_trace(role, slot, layer) if role in NORM_ROLES else _matrix_trace(role, slot, layer, rotary)
     return scores
 
 
-def _matrix_trace(role: str, slot: str, layer: LayerProfile) -> float:
+def _matrix_trace(role: str, slot: str, layer: LayerProfile, rotary: Rotary) -> float:
     found: Profile = layer.matrices[slot]
     if role == "gate":
         return found.common
     if role == "o" and "down" in layer.matrices:
         return correlation(found.writes, layer.matrices["down"].writes)
     if role in ("q", "k"):
-        return max((rotary_coupling(found.rows, size) for size in _HEAD_SIZES if found.rows.size % size == 0), default=0.0)
+        return rotary_coupling(found.rows, rotary) if found.rows.size % rotary.head_size == 0 else 0.0
     return 0.0
 
 

@@ -2,7 +2,7 @@
 
 A gated MLP forces gate and up to share one order of neurons. Between independent models the two matchings have nothing to
 do with each other, so they agree on a neuron only by chance (Zhu et al., arXiv 2502.12292, who match by exact assignment;
-nearest neighbours by one matrix product suffice for the count).
+nearest neighbours by one matrix product suffice).
 
 Shapes: L the parent's layers, S sampled neurons a layer, I neurons of a layer of the model, H residual width.
 """
@@ -28,7 +28,7 @@ def up_directions(up_IH: Array) -> Array:
 
 
 def agreements(sampled_gate_LSH: Array, sampled_up_LSH: Array, gate_IH: Array, up_IH: Array) -> np.ndarray:
-    """For each of the parent's layers, how many sampled neurons find the same neuron of this layer by gate and by up.
+    """[L, S]: which sampled neurons of each of the parent's layers find the same neuron of this layer by gate and by up.
 
     Rows are directions. Up rows may be flipped in sign (down undoes it), gate rows may not. A match counts only if the
     sampled neuron is also the best of its layer's sample for the neuron it found, so that no neuron is found twice.
@@ -44,7 +44,9 @@ def agreements(sampled_gate_LSH: Array, sampled_up_LSH: Array, gate_IH: Array, u
         rivals = similarity.reshape(layers, sampled, -1)[layer, :, neuron]
         keep = rivals.argmax(1) == own
         layer, own, neuron = layer[keep], own[keep], neuron[keep]
-    return np.bincount(layer, minlength=layers)
+    hits = np.zeros((layers, sampled), bool)
+    hits[layer, own] = True
+    return hits
 
 
 def neuron_map(gate_from_IH: Array, up_from_IH: Array, gate_JH: Array, up_JH: Array) -> np.ndarray:

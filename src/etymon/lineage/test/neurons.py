@@ -3,43 +3,30 @@
 Memory holds one layer and the parent's sample: 32 neurons of each layer for a model of 135M parameters.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from etymon.lineage.align.residual import Alignment
 from etymon.lineage.canonicalise.rewrite import fold_gain
 from etymon.lineage.read.profile import read_finite
 from etymon.lineage.read.structure import Array, Layer, Structure, Tensors
+from etymon.lineage.test.agreement import Agreement, control_layers, noised, samples_for
 from etymon.lineage.test.match import agreements, gate_directions, up_directions
 from etymon.progress import Clock
 
 _BUDGET = 1e11
 """Floating-point operations the matching should take at most: 1.2 s on one core with AVX-512."""
 _FEWEST, _MOST = 32, 128
-_CONTROLS = 4
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """``counts[p, m]`` sampled neurons of the parent's layer p agree on a neuron of the model's layer m."""
-
-    counts: np.ndarray
-    sampled: int
-    power: float
-    """Share of sampled neurons found in a noised copy of the parent."""
-
-
-def count_agreement(
+def count_neurons(
     model: Tensors, ours: Structure, parent: Tensors, theirs: Structure, alignment: Alignment, clock: Clock
 ) -> Agreement:
     """Match a sample of every layer of the parent with all neurons of every layer of the model."""
     rng = np.random.default_rng(0)
     pairs = len(ours.layers) * len(theirs.layers)
-    affordable = int(_BUDGET / (4 * pairs * ours.neurons * ours.width))
-    sampled = min(theirs.neurons, max(_FEWEST, min(_MOST, affordable)))
+    sampled = samples_for(theirs.neurons, 4 * pairs * ours.neurons * ours.width, _BUDGET, _FEWEST, _MOST)
     gates, ups, powers = [], [], []
-    controls = set(np.linspace(0, len(theirs.layers) - 1, _CONTROLS).astype(int).tolist())
+    controls = control_layers(len(theirs.layers))
     for index, layer in enumerate(theirs.layers):
         gate, up = folded_neurons(parent, layer)
         chosen = np.sort(rng.choice(theirs.neurons, sampled, replace=False))
@@ -52,14 +39,14 @@ def count_agreement(
         parent.close()
         clock(index + 1)
     gate_LSH, up_LSH = np.stack(gates), np.stack(ups)
-    counts = np.zeros((len(theirs.layers), len(ours.layers)), np.int64)
+    hits = np.zeros((len(theirs.layers), len(ours.layers), sampled), bool)
     for index, layer in enumerate(ours.layers):
         gate, up = folded_neurons(model, layer)
-        counts[:, index] = agreements(gate_LSH, up_LSH, gate_directions(gate), up_directions(up))
+        hits[:, index] = agreements(gate_LSH, up_LSH, gate_directions(gate), up_directions(up))
         del gate, up
         model.close()
         clock(len(theirs.layers) + index + 1)
-    return Agreement(counts, sampled, float(np.mean(powers)))
+    return Agreement(hits, float(np.mean(powers)))
 
 
 def folded_neurons(tensors: Tensors, layer: Layer) -> tuple[Array, Array]:
@@ -73,9 +60,6 @@ def folded_neurons(tensors: Tensors, layer: Layer) -> tuple[Array, Array]:
 
 def _found_in_noised_copy(gate_SH: Array, up_SH: Array, gate: Array, up: Array, rng: np.random.Generator) -> float:
     """The positive control: share of neurons found in a copy in which noise as large as itself was added to every row."""
-    noised = [
-        matrix + np.sqrt(np.square(matrix).mean(1, keepdims=True)) * rng.standard_normal(matrix.shape, np.float32)
-        for matrix in (gate, up)
-    ]
-    found = agreements(gate_SH[None], up_SH[None], gate_directions(noised[0]), up_directions(noised[1]))
-    return float(found[0]) / len(gate_SH)
+    copy = gate_directions(noised(gate, rng)), up_directions(noised(up, rng))
+    found = agreements(gate_SH[None], up_SH[None], *copy)
+    return float(found.mean())
