@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from lineage_transforms import Tensors
+from lineage_transforms import READS, Tensors
 from transformers import LlamaConfig, LlamaForCausalLM
 
 VOCABULARY = 512
@@ -53,17 +53,27 @@ def tensors_of(model: LlamaForCausalLM) -> Tensors:
 
 
 def with_traces(tensors: Tensors, seed: int) -> Tensors:
-    """What a long training leaves and a short one does not: gains that differ, rotary pairs of rows and writers coupled."""
+    """What a long training leaves and a short one does not.
+
+    Gains that differ, and columns that grow with them; rows of a rotary pair, and rows that write to one coordinate, alike;
+    a direction that gate rows share.
+    """
     rng = np.random.default_rng(seed)
     width = tensors["model.norm.weight"].size
-    written = np.exp(0.4 * rng.standard_normal((width, 1), np.float32))
+    written = np.exp(0.3 * rng.standard_normal((width, 1), np.float32))
     out = Weights(tensors)
     for name, values in tensors.items():
         if values.ndim == 1:
-            out[name] = np.exp(0.4 * rng.standard_normal(values.shape, np.float32))
-        elif "q_proj" in name or "k_proj" in name:
-            pairs = np.exp(0.4 * rng.standard_normal((len(values) // HEAD, 1, HEAD // 2), np.float32))
-            out[name] = values * np.broadcast_to(pairs, (len(pairs), 2, HEAD // 2)).reshape(-1, 1)
+            out[name] = np.exp(0.3 * rng.standard_normal(values.shape, np.float32))
+    for name, values in tensors.items():
+        if "gate_proj" in name:
+            values = values + 0.5 * np.sqrt(np.square(values).mean()) * rng.standard_normal(width).astype(np.float32)
+        if any(part in name for part in READS):
+            norm = "post_attention_layernorm" if "mlp" in name else "input_layernorm"
+            out[name] = values * out[f"{name[: name.index('.', 13)]}.{norm}.weight"]
+        if "q_proj" in name or "k_proj" in name:
+            pairs = np.exp(0.3 * rng.standard_normal((len(values) // HEAD, 1, HEAD // 2), np.float32))
+            out[name] *= np.broadcast_to(pairs, (len(pairs), 2, HEAD // 2)).reshape(-1, 1)
         elif "o_proj" in name or "down_proj" in name:
             out[name] = values * written
     return out

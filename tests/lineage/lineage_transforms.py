@@ -90,6 +90,58 @@ def rescale_neurons(tensors: Tensors, seed: int = 5) -> Tensors:
     return out
 
 
+def rearrange_heads(tensors: Tensors, head: int, seed: int = 7) -> Tensors:
+    """Reorder key-value groups and the query heads in them, turn and scale rotary pairs, write values in another basis."""
+    rng, out = np.random.default_rng(seed), dict(tensors)
+    for prefix in layer_prefixes(tensors):
+        q, k, v, o = (tensors[f"{prefix}self_attn.{part}_proj.weight"] for part in "qkvo")
+        groups, width = len(k) // head, q.shape[1]
+        each = len(q) // head // groups
+        order = rng.permutation(groups)
+        inner = np.stack([rng.permutation(each) for _ in range(groups)])[:, :, None, None]
+        turn = np.exp(
+            0.3 * rng.standard_normal((groups, 1, head // 2, 1)) + 2j * np.pi * rng.random((groups, 1, head // 2, 1))
+        )
+        basis = np.linalg.qr(rng.standard_normal((groups, head, head)))[0].astype(np.float32)
+
+        new_q = np.take_along_axis(_turned(q, turn), inner, 1)[order]
+        new_k = _turned(k, 1 / turn.conj())[order]
+        new_v = np.einsum("gde,geh->gdh", basis, v.reshape(groups, head, width))[order]
+        heads_o = np.einsum("hgxe,gde->gxdh", o.reshape(width, groups, each, head), basis)
+        new_o = np.take_along_axis(heads_o, inner, 1)[order]
+        for part, values in (("q", new_q), ("k", new_k), ("v", new_v)):
+            out[f"{prefix}self_attn.{part}_proj.weight"] = values.reshape(-1, width)
+        out[f"{prefix}self_attn.o_proj.weight"] = new_o.reshape(-1, width).T
+    return out
+
+
+def _turned(rows_RH: np.ndarray[Any, Any], by_GQPH: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Rotary pairs times complex numbers, by group: [groups, heads of a group, rows of a head, width]."""
+    groups, pairs, width = len(by_GQPH), by_GQPH.shape[2], rows_RH.shape[1]
+    halves = rows_RH.reshape(groups, -1, 2, pairs, width)
+    made = (halves[:, :, 0] + 1j * halves[:, :, 1]) * by_GQPH
+    return np.stack([made.real, made.imag], 2).reshape(groups, -1, 2 * pairs, width).astype(np.float32)
+
+
+def interleave_rotary(tensors: Tensors, head: int) -> Tensors:
+    """The rows of q and k as the original LLaMA's files have them: 2i and 2i + 1 turn together."""
+    out = dict(tensors)
+    for name, values in tensors.items():
+        if "q_proj" in name or "k_proj" in name:
+            out[name] = values.reshape(-1, 2, head // 2, values.shape[1]).swapaxes(1, 2).reshape(values.shape)
+    return out
+
+
+def repeat_layers(tensors: Tensors, order: list[int]) -> Tensors:
+    """Layers taken in this order, some several times: depth up-scaling."""
+    out = {name: values for name, values in tensors.items() if not name.startswith("model.layers.")}
+    for new, old in enumerate(order):
+        for name, values in tensors.items():
+            if name.startswith(f"model.layers.{old}."):
+                out[name.replace(f".{old}.", f".{new}.", 1)] = values
+    return out
+
+
 def fold_gains(tensors: Tensors) -> Tensors:
     """Multiply every norm's gain into the matrices after it and leave ones behind."""
     out = dict(tensors)
@@ -138,13 +190,7 @@ def rename_randomly(tensors: Tensors, seed: int = 6) -> Tensors:
 
 def drop_layers(tensors: Tensors, dropped: set[int]) -> Tensors:
     """Remove layers and number the rest anew."""
-    kept = [number for number in range(len(layer_prefixes(tensors))) if number not in dropped]
-    out = {name: values for name, values in tensors.items() if not name.startswith("model.layers.")}
-    for new, old in enumerate(kept):
-        for name, values in tensors.items():
-            if name.startswith(f"model.layers.{old}."):
-                out[name.replace(f".{old}.", f".{new}.", 1)] = values
-    return out
+    return repeat_layers(tensors, [number for number in range(len(layer_prefixes(tensors))) if number not in dropped])
 
 
 def layer_prefixes(tensors: Tensors) -> list[str]:

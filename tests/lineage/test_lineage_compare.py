@@ -8,18 +8,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lineage_models import random_model, tensors_of, train, with_traces
+from lineage_models import HEAD, random_model, tensors_of, train, with_traces
 from lineage_transforms import (
     Tensors,
     composed,
     drop_layers,
     fold_gains,
     fuse,
+    interleave_rotary,
     noise,
     permute_neurons,
     permute_residual,
+    rearrange_heads,
     rename_randomly,
     rename_words,
+    repeat_layers,
     rescale_neurons,
     rotate_residual,
     write_weights,
@@ -84,9 +87,15 @@ TRANSFORMS: dict[str, Transform] = {
     "gains folded": fold_gains,
     "residual stream rotated": rotate_residual,
     "fused": fuse,
+    "heads rearranged": lambda tensors: rearrange_heads(tensors, HEAD),
+    "rotary rows interleaved": lambda tensors: interleave_rotary(tensors, HEAD),
     "layers removed": lambda tensors: drop_layers(tensors, {1, 4}),
+    "layers repeated": lambda tensors: repeat_layers(tensors, [0, 1, 2, 3, 2, 3, 4, 5]),
+    "layers in another order": lambda tensors: repeat_layers(tensors, [0, 2, 1, 3, 5, 4]),
+    "rotated, layers removed": composed(rotate_residual, lambda tensors: drop_layers(tensors, {2})),
     "all of it": composed(
-        permute_residual, permute_neurons, rescale_neurons, fold_gains, lambda tensors: noise(tensors, 0.05), rename_words
+        permute_residual, permute_neurons, rescale_neurons, lambda tensors: rearrange_heads(tensors, HEAD),
+        fold_gains, lambda tensors: noise(tensors, 0.05), rename_words,
     ),
     "all of it, names without meaning": composed(
         permute_residual, permute_neurons, lambda tensors: noise(tensors, 0.05), rename_randomly
@@ -145,6 +154,31 @@ def test_any_reordering_traces_back_and_is_undone(
     assert lineage.verdict == "related"
     assert lineage.effect == 1
     assert max(change.relative for change in lineage.changes) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("order", "pairs"),
+    [
+        ([0, 2, 3, 5], [(0, 0), (2, 1), (3, 2), (5, 3)]),
+        ([0, 1, 2, 3, 2, 3, 4, 5], [(0, 0), (1, 1), (2, 2), (2, 4), (3, 3), (3, 5), (4, 6), (5, 7)]),
+        ([0, 2, 1, 3, 5, 4], [(0, 0), (1, 2), (2, 1), (3, 3), (4, 5), (5, 4)]),
+    ],
+    ids=["gaps", "repeats", "another order"],
+)
+def test_the_layer_map_is_found(
+    tmp_path: Path, base: Tensors, tokenizer: str, order: list[int], pairs: list[tuple[int, int]]
+) -> None:
+    moved = permute_residual(noise(repeat_layers(base, order), 0.1))
+    assert list(compared(tmp_path, moved, base, tokenizer).layer_map) == pairs
+    turned = compare(tmp_path / "parent", tmp_path / "model")
+    assert sorted((model, parent) for parent, model in turned.layer_map) == pairs
+
+
+def test_every_freedom_of_a_layer_is_undone(tmp_path: Path, base: Tensors) -> None:
+    moved = composed(rotate_residual, permute_neurons, rescale_neurons, lambda t: rearrange_heads(t, HEAD))(base)
+    lineage = compared(tmp_path, moved, base, None)
+    assert max(change.relative for change in lineage.changes) < 1e-4
+    assert [test.effect for test in lineage.tests] == [1, 1]
 
 
 def test_a_shuffled_vocabulary_is_aligned_by_its_strings(tmp_path: Path, base: Tensors, tokenizer: str) -> None:

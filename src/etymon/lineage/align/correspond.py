@@ -137,11 +137,18 @@ def _second_look(ours: Profiles, theirs: Profiles, alignment: Alignment) -> Alig
 
 
 def _rotary_of_both(ours: Profiles, theirs: Profiles) -> tuple[Rotary | None, Rotary | None]:
-    """Of the model and of the parent. Where only one shows it, the other takes it over, if it has as many rows."""
-    ours_found, theirs_found = rotary_of([*ours.values()]), rotary_of([*theirs.values()])
+    """Of the model and of the parent. With as many rows in both, one that shows nothing takes over what the other shows.
+
+    So does one with interleaved rows take over the size of heads, for which the order of neighbours tells nothing.
+    """
+    mine, other = rotary_of([*ours.values()]), rotary_of([*theirs.values()])
     if _attention_rows(ours) != _attention_rows(theirs):
-        return ours_found, theirs_found
-    return ours_found or theirs_found, theirs_found or ours_found
+        return mine, other
+    mine, other = mine or other, other or mine
+    if mine and other and mine.interleaved != other.interleaved:
+        size = other.head_size if mine.interleaved else mine.head_size
+        return replace(mine, head_size=size), replace(other, head_size=size)
+    return mine, other
 
 
 def _attention_rows(profiles: Profiles) -> set[tuple[int, int]]:

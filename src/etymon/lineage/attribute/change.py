@@ -6,17 +6,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from etymon.lineage.align.heads import Attention, arranged
 from etymon.lineage.align.residual import Alignment
-from etymon.lineage.canonicalise.rewrite import balance_neurons, balance_rotary_pairs, balance_value_heads, fold_gain
+from etymon.lineage.canonicalise.rewrite import balance_neurons, fold_gain
 from etymon.lineage.read.profile import read_finite
+from etymon.lineage.read.roles import Rotary
 from etymon.lineage.read.structure import NORM_ROLES, WRITES_TO_RESIDUAL, Array, Layer, Piece, Structure, Tensors
 from etymon.lineage.test.match import gate_directions, neuron_map, up_directions
 
 _ROWS_AT_ONCE = 1 << 22
 """Scalars subtracted at once, so that a large table costs no second copy."""
 
-_REARRANGED = 0.5
+_REARRANGED = 0.2
 """A related layer whose stored values differ by more than this is compared again in canonical form."""
+_CLEARLY_LESS = 0.8
+"""A change in canonical form counts where it is at most this share of the stored one: fixing freedoms takes a little off."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ def layer_changes(
     theirs: Layer,
     index: int,
     alignment: Alignment,
-    head_size: int,
+    rotary: Rotary | None,
+    their_rotary: Rotary | None,
     shared: Shared,
 ) -> Iterator[Change]:
     """Changes of one layer's tensors, as stored; in canonical form where the layer is arranged differently."""
@@ -104,10 +109,10 @@ def layer_changes(
     for role in roles:
         if change := piece_change(role, index, model, ours[role], parent, theirs[role], alignment, shared):
             stored[role] = change
-    if any(change.relative > _REARRANGED for role, change in stored.items() if role not in NORM_ROLES):
-        for role, relative in _canonical_changes(model, ours, parent, theirs, alignment, head_size).items():
-            needed = _REARRANGED if role in NORM_ROLES else relative  # a gain that hardly differs was not folded
-            if role in stored and stored[role].relative > needed:
+    if any(change.relative > _REARRANGED for change in stored.values()):
+        canonical = _canonical_changes(model, ours, parent, theirs, alignment, rotary, their_rotary)
+        for role, relative in canonical.items():
+            if role in stored and relative <= _CLEARLY_LESS * stored[role].relative:
                 stored[role] = replace(stored[role], relative=relative, canonical=True)
     model.close()
     parent.close()
@@ -147,15 +152,21 @@ def _carried(values: Array, role: str, alignment: Alignment) -> Array:
 
 
 def _canonical_changes(
-    model: Tensors, ours: Layer, parent: Tensors, theirs: Layer, alignment: Alignment, head_size: int
+    model: Tensors,
+    ours: Layer,
+    parent: Tensors,
+    theirs: Layer,
+    alignment: Alignment,
+    rotary: Rotary | None,
+    their_rotary: Rotary | None,
 ) -> dict[str, float]:
     one = _folded(model, ours)
     other = {role: _carried(values, role, alignment) for role, values in _folded(parent, theirs).items()}
     found = dict.fromkeys(NORM_ROLES, 0.0)  # folded into the matrices on both sides
     if {"gate", "up", "down"} <= one.keys() & other.keys():
         found |= _mlp_changes(one, other)
-    if head_size and {"q", "k", "v", "o"} <= one.keys() & other.keys():
-        found |= _attention_changes(one, other, head_size)
+    if rotary and their_rotary and {"q", "k", "v", "o"} <= one.keys() & other.keys():
+        found |= _attention_changes(one, other, rotary, their_rotary)
     return found
 
 
@@ -182,13 +193,16 @@ def _mlp_changes(one: Mapping[str, Array], other: Mapping[str, Array]) -> dict[s
     }
 
 
-def _attention_changes(one: Mapping[str, Array], other: Mapping[str, Array], size: int) -> dict[str, float]:
-    q, k = balance_rotary_pairs(one["q"], one["k"], size)
-    their_q, their_k = balance_rotary_pairs(other["q"], other["k"], size)
-    v, o = balance_value_heads(one["v"], one["o"], size)
-    their_v, their_o = balance_value_heads(other["v"], other["o"], size)
-    pairs = {"q": (q, their_q), "k": (k, their_k), "v": (v, their_v), "o": (o, their_o)}
-    return {role: relative_change(ours, theirs) for role, (ours, theirs) in pairs.items()}
+def _attention_changes(
+    one: Mapping[str, Array], other: Mapping[str, Array], rotary: Rotary, their_rotary: Rotary
+) -> dict[str, float]:
+    layers = [Attention(each["q"], each["k"], each["v"], each["o"]) for each in (one, other)]
+    both = arranged(layers[0], layers[1], rotary, their_rotary)
+    if both is None:
+        return {}
+    ours, theirs = both
+    pairs = {"q": (ours.q, theirs.q), "k": (ours.k, theirs.k), "v": (ours.v, theirs.v), "o": (ours.o, theirs.o)}
+    return {role: relative_change(*pair) for role, pair in pairs.items()}
 
 
 def same_sizes(model: Structure, parent: Structure) -> bool:

@@ -29,7 +29,8 @@ def changes_of(found: Correspondence, shared: Shared, listener: Listener) -> lis
             theirs_at,
             here,
             found.alignment,
-            found.model_rotary.head_size if found.model_rotary else 0,
+            found.model_rotary,
+            found.parent_rotary,
             shared,
         )
         clock(done)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from etymon.lineage.align.residual import Alignment
-from etymon.lineage.canonicalise.rewrite import fold_gain, halves_order
+from etymon.lineage.canonicalise.planes import orthonormal_planes, plane_likeness
+from etymon.lineage.canonicalise.rewrite import fold_gain
 from etymon.lineage.read.profile import read_finite
 from etymon.lineage.read.roles import Rotary
 from etymon.lineage.read.structure import Array, Layer, Structure, Tensors
@@ -42,14 +43,12 @@ class _Planes:
 
 def planes_of(q_RH: Array, k_RH: Array, rotary: Rotary) -> _Planes:
     """``q`` and ``k`` with gains folded; rows of heads in either rotary order."""
-    if rotary.interleaved:
-        q_RH, k_RH = (matrix[halves_order(len(matrix), rotary.head_size)] for matrix in (q_RH, k_RH))
     pairs = rotary.head_size // 2
     heads, key_heads = len(q_RH) // rotary.head_size, len(k_RH) // rotary.head_size
     head, pair = np.divmod(np.arange(heads * pairs), pairs)
     return _Planes(
-        _orthonormal(q_RH, rotary.head_size),
-        _orthonormal(k_RH, rotary.head_size),
+        orthonormal_planes(q_RH, rotary),
+        orthonormal_planes(k_RH, rotary),
         head // (heads // key_heads) * pairs + pair,
     )
 
@@ -60,8 +59,8 @@ def plane_agreements(sampled_query_LSH: Array, sampled_key_LSH: Array, planes: _
     Sampled rows are [L, 2·S, H]. A match counts only if the sampled plane is also the best of its layer's sample for the
     plane it found, by queries and, among keys, up to planes that are sampled more than once.
     """
-    by_query = _likeness(sampled_query_LSH, planes.query_PH)
-    by_key = _likeness(sampled_key_LSH, planes.key_NH)
+    by_query = plane_likeness(sampled_query_LSH, planes.query_PH)
+    by_key = plane_likeness(sampled_key_LSH, planes.key_NH)
     found, found_key = by_query.argmax(2), by_key.argmax(2)
     layer, own = np.nonzero(planes.key_of_query[found] == found_key)
     query, key = found[layer, own], found_key[layer, own]
@@ -120,28 +119,5 @@ def folded_heads(tensors: Tensors, layer: Layer) -> tuple[Array, Array]:
     return fold_gain(q, gain), fold_gain(k, gain)
 
 
-def _orthonormal(rows_RH: Array, head_size: int) -> Array:
-    """Planes of rows in halves order as orthonormal rows, two by two; a plane of zeros stays zero."""
-    first, second = (
-        half.reshape(-1, rows_RH.shape[1])
-        for half in np.moveaxis(rows_RH.reshape(-1, 2, head_size // 2, rows_RH.shape[1]), 1, 0)
-    )
-    first = _unit(first)
-    second = _unit(second - np.einsum("ph,ph->p", first, second)[:, None] * first)
-    return np.stack([first, second], axis=1).reshape(-1, rows_RH.shape[1])
-
-
-def _unit(rows: Array) -> Array:
-    return np.asarray(rows / np.maximum(np.sqrt(np.einsum("ph,ph->p", rows, rows)), 1e-30)[:, None])
-
-
 def _rows_of(planes: Array, chosen: np.ndarray) -> Array:
     return np.asarray(planes.reshape(-1, 2, planes.shape[1])[chosen].reshape(-1, planes.shape[1]))
-
-
-def _likeness(sampled_LSH: Array, planes: Array) -> np.ndarray:
-    """[L, S, planes]: the squared cosines of the angles between two planes, summed: 2 for the same plane."""
-    layers, rows, width = sampled_LSH.shape
-    products = sampled_LSH.reshape(-1, width) @ planes.T
-    np.square(products, out=products)
-    return np.asarray(products.reshape(layers, rows // 2, 2, -1, 2).sum(axis=(2, 4)))
