@@ -1,0 +1,85 @@
+"""What storing a number costs: the precision that values were rounded to, whatever type they are held in now.
+
+A model saved in bfloat16 and read, or saved again, as float32 still shows it: the lower half of every number is zero. Of two
+models of which one is the other's values rounded, the rounded one came after.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from etymon.lineage.read.structure import Array
+
+Precision = Literal["bf16", "fp16", "fp32"]
+
+_BITS: dict[Precision, int] = {"bf16": 8, "fp16": 11, "fp32": 24}
+"""Of the significand, the leading one counted in."""
+_SMALLEST_HALF = 2.0**-24
+_LOOKED_AT = 1 << 14
+_ROUNDED = 0.9999
+"""Share of values that must be the other's, rounded: some tools round halves away from zero or cut the lower bits off."""
+
+
+def precision_of(values: Array) -> Precision:
+    """The coarsest type that holds all of a sample of the values exactly."""
+    sample = sampled(values)
+    if not (sample.view(np.uint32) & 0xFFFF).any():
+        return "bf16"
+    with np.errstate(over="ignore"):
+        halved = sample.astype(np.float16).astype(np.float32)
+    return "fp16" if np.array_equal(halved, sample) else "fp32"
+
+
+def rounding_step(values: Array, precision: Precision) -> Array:
+    """Distance of neighbouring numbers of that precision around each value; rounding errs by step / √12, root mean square."""
+    exponents = np.frexp(values)[1]
+    steps = np.ldexp(np.float32(1), exponents - _BITS[precision])
+    return np.asarray(np.maximum(steps, _SMALLEST_HALF) if precision == "fp16" else steps, np.float32)
+
+
+def rounded(values: Array, precision: Precision) -> Array:
+    """The nearest numbers of that precision, halves to even."""
+    if precision == "fp32":
+        return values
+    if precision == "fp16":
+        with np.errstate(over="ignore"):
+            return values.astype(np.float16).astype(np.float32)
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    return np.asarray((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+@dataclass(frozen=True)
+class RoundingEvidence:
+    """Which of two matrices holds the other's values rounded; at most one does."""
+
+    model: Precision | None = None
+    """The precision that the model's values are the parent's rounded to."""
+    parent: Precision | None = None
+
+
+def rounding_evidence(model: Array, parent: Array) -> RoundingEvidence:
+    """Compare a sample of two matrices of one shape, value for value."""
+    if model.shape != parent.shape:
+        return RoundingEvidence()
+    ours, theirs = sampled(model), sampled(parent)
+    mine, other = precision_of(ours), precision_of(theirs)
+    return RoundingEvidence(
+        mine if _is_rounding(ours, theirs, mine) else None, other if _is_rounding(theirs, ours, other) else None
+    )
+
+
+def _is_rounding(rounded_values: Array, values: Array, precision: Precision) -> bool:
+    if precision == "fp32" or np.array_equal(rounded_values, values):
+        return False
+    off = np.abs(rounded_values - values)
+    cut = (off <= 1.001 * rounding_step(values, precision)) & (np.abs(rounded_values) <= np.abs(values))
+    nearest = rounded_values == rounded(values, precision)
+    return bool(nearest.mean() >= _ROUNDED or (cut.mean() >= _ROUNDED and precision_of(values) != precision))
+
+
+def sampled(values: Array) -> Array:
+    """At most 16,384 of the values, flat, from all over."""
+    flat = values.ravel()
+    step = max(1, flat.size // _LOOKED_AT) | 1  # odd, so that it does not stay in one column
+    return np.ascontiguousarray(flat[::step][:_LOOKED_AT], np.float32)
