@@ -2,7 +2,8 @@
 
 A transformer with RMS norms computes the same function when the residual stream's coordinates are reordered, flipped in
 sign or, with gains folded, rotated. The embeddings of tokens both models know show which coordinate became which.
-Identity is tested first, then a signed permutation, then the best rotation (orthogonal Procrustes, Schönemann 1966).
+Identity is tested first, then a signed permutation, then the best rotation (orthogonal Procrustes, Schönemann 1966), which
+may turn out to be a signed permutation after all.
 
 Shapes: T tokens, M model width, P parent width.
 """
@@ -20,6 +21,10 @@ Kind = Literal["identity", "signed permutation", "rotation"]
 
 _CLEAR = 1.5
 """How many times more similar than the runner-up a clear partner is; between independent embeddings it is 1.0-1.2."""
+
+_ONE_AXIS = 0.8
+"""From this entry on a rotation takes one coordinate to one coordinate. Where few tokens are in use, their columns are too
+alike for cosines to tell, but the rotation is exact."""
 
 
 @dataclass(frozen=True)
@@ -89,19 +94,27 @@ def align_residual(model_TM: Array, parent_TP: Array) -> Alignment:
     if 2 * len(clear) >= min(model_width, parent_width):
         if model_width == parent_width and np.mean([i == j and cosine_MP[i, j] > 0 for i, j in clear]) > 0.99:
             return identity(model_width, float(np.diag(strength_MP).mean()))
-        rows, columns = linear_sum_assignment(strength_MP, maximize=True)
-        matched = cosine_MP[rows, columns]
-        signs = np.where(matched < 0, -1, 1).astype(np.float32)
-        similarity = float(np.abs(matched).mean())
-        return Alignment("signed permutation", similarity, rows, columns, signs, model_width, parent_width)
+        return _signed_permutation(cosine_MP, cosine_MP)
     left, singular, right = svd(cross_MP, full_matrices=False, lapack_driver="gesdd")
     overall = float(np.linalg.norm(model_TM) * np.linalg.norm(parent_TP))
     rotation_PM = np.ascontiguousarray((left @ right).T, dtype=np.float32)
+    if 2 * int((np.abs(rotation_PM).max(0) > _ONE_AXIS).sum()) >= min(model_width, parent_width):
+        return _signed_permutation(rotation_PM.T, cosine_MP)
     narrow = np.arange(min(model_width, parent_width))
     return Alignment(
         "rotation", float(singular.sum()) / max(overall, 1e-30), narrow, narrow, np.ones(len(narrow), np.float32),
         model_width, parent_width, rotation_PM,
     )  # fmt: skip
+
+
+def _signed_permutation(shown_MP: Array, cosine_MP: Array) -> Alignment:
+    """The one that ``shown`` (cosines, or a rotation that is nearly one) is closest to; the identity where it is that."""
+    rows, columns = linear_sum_assignment(np.abs(shown_MP), maximize=True)
+    signs = np.where(shown_MP[rows, columns] < 0, -1, 1).astype(np.float32)
+    similarity = float(np.abs(cosine_MP[rows, columns]).mean())
+    if shown_MP.shape[0] == shown_MP.shape[1] and np.mean((rows == columns) & (signs > 0)) > 0.99:
+        return identity(len(shown_MP), similarity)
+    return Alignment("signed permutation", similarity, rows, columns, signs, *shown_MP.shape)
 
 
 def _clear_partners(strength_MP: Array) -> list[tuple[int, int]]:

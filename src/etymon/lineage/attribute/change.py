@@ -51,8 +51,7 @@ class Shared:
 
     def same(self, ours: Piece, theirs: Piece) -> bool:
         """Whether two pieces are known to be equal without being read."""
-        whole = (ours.start, ours.stop) == (theirs.start, theirs.stop)
-        return whole and self.model_digests[ours.name] == self.parent_digests[theirs.name]
+        return ours.place() == theirs.place() and self.model_digests[ours.name] == self.parent_digests[theirs.name]
 
 
 def find_shared(model: Tensors, ours: dict[str, str], theirs: dict[str, str]) -> Shared:
@@ -109,7 +108,8 @@ def layer_changes(
     for role in roles:
         if change := piece_change(role, index, model, ours[role], parent, theirs[role], alignment, shared):
             stored[role] = change
-    if any(change.relative > _REARRANGED for change in stored.values()):
+    folded = any(_flat(model, ours[norm]) != _flat(parent, theirs[norm]) for norm in NORM_ROLES if norm in roles)
+    if folded or any(change.relative > _REARRANGED for change in stored.values()):
         canonical = _canonical_changes(model, ours, parent, theirs, alignment, rotary, their_rotary)
         for role, relative in canonical.items():
             if role in stored and relative <= _CLEARLY_LESS * stored[role].relative:
@@ -117,6 +117,11 @@ def layer_changes(
     model.close()
     parent.close()
     yield from stored.values()
+
+
+def _flat(tensors: Tensors, norm: Piece) -> bool:
+    """Whether a gain is the same for every coordinate, as one is that was folded into the matrices it feeds."""
+    return bool(np.ptp(read_finite(tensors, norm)) < 1e-6)
 
 
 def piece_change(
