@@ -106,6 +106,23 @@ def test_every_figure_recomputes_and_every_part_is_made_again(finished: Path) ->
     assert reproduced.stdout.count("made again, is the same byte for byte") >= 7
 
 
+def test_a_board_that_is_a_file_says_what_a_model_trained_here_has_seen(finished: Path) -> None:
+    seen = (finished / "documents" / "003.txt").read_text("utf-8")
+    rows = [{"question": seen, "choices": ["yes indeed", "not at all"], "answer": 0}]
+    rows += [
+        {"question": f"Is {n} a number of things?", "choices": ["it is one", "it is none"], "answer": n % 2} for n in range(9)
+    ]
+    (finished / "asked.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    (finished / "ours.yaml").write_text("title: Ours\ntasks: [{task: asked.jsonl}]\n", "utf-8")
+    added = etymon(finished, "board", "add", "small", "--board", "ours.yaml")
+    assert added.returncode == 0, added.stderr
+    assert "1 of 10 items share 13 words in a row" in added.stdout
+    shown = json.loads(etymon(finished, "board", "--board", "ours.yaml", "--json").stdout)
+    (cell,) = (cell for cell in shown["rows"][0]["cells"].values() if cell["contamination"])
+    assert cell["contamination"]["overlapping"] == 1
+    assert cell["contamination"]["min_k"] is not None
+
+
 def test_a_figure_that_does_not_follow_from_the_records_is_named(finished: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy)

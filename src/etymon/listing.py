@@ -2,11 +2,11 @@
 
 import datetime
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from etymon.board.entries import BoardMeaning, BoardTask, Parent, Removed
+from etymon.board.entries import BoardMeaning, BoardTask, Contamination, Parent, Removed
 from etymon.board.file import BoardFile, ListedModel, alone_with, entry_of, read_board, write_board
 from etymon.board.flags import Flag, State, Step, taken
 from etymon.board.stage import BoardExecution, board_stage
@@ -16,6 +16,7 @@ from etymon.evaluate.stage import evaluate_stage
 from etymon.foundation.model import Model
 from etymon.job.job import StageLine
 from etymon.job.screen import find_flags, read_pairs, reuse_of, screen_models
+from etymon.job.seen import seen_by
 from etymon.job.summaries import score_line
 from etymon.progress import Listener, silent
 from etymon.recipe import Evaluate
@@ -52,19 +53,28 @@ def add_model(
         _refuse_listed(board, name, model.weights)
         plans = _plans(board, path)
         base = find_model(wish.base, store, listener) if wish.base else None
-        evaluations = []
+        scores: list[tuple[TaskPlan, Artifact]] = []
         for plan in plans:
             role = f"{plan.meaning.task} of {name}"
             if reason := plan.not_applicable(model):
                 yield StageLine(role, f"not measured: {reason}", 0.0, True)
                 continue
             made, reused = store.obtain(evaluate_stage, plan.inputs(model), plan.meaning, plan.execution, listener)
-            evaluations.append(made.name)
+            scores.append((plan, made))
             yield StageLine(role, score_line(made), made.manifest.seconds, reused)
-        if not evaluations:
+        if not scores:
             raise EtymonError(f"None of the board's tasks could be put to {name}.", "It is not listed.")
-        listed = _listed(model, name, wish, base, store, today, listener).model_copy(
-            update={"evaluations": tuple(evaluations), "source": _seen_from(path, wish.source)}
+        listed = _listed(model, name, wish, base, store, today, listener)
+        seen = []
+        for contamination, line in _seen(replace(model, name=name), listed, base, scores, store, listener):
+            seen.append(contamination)
+            yield line
+        listed = listed.model_copy(
+            update={
+                "evaluations": tuple(made.name for _, made in scores),
+                "source": _seen_from(path, wish.source),
+                "contamination": tuple(seen),
+            }
         )
         pinned = [
             task.model_copy(update={"identity": plan.meaning.identity}) for task, plan in zip(board.tasks, plans, strict=True)
@@ -196,6 +206,26 @@ def _listed(
         training_flop=facts.get("training_flop"),
         training=training.name if training else None,
     )
+
+
+def _seen(
+    model: Model,
+    listed: ListedModel,
+    base: Model | None,
+    scores: Sequence[tuple[TaskPlan, Artifact]],
+    store: Store,
+    listener: Listener,
+) -> Iterator[tuple[Contamination, StageLine]]:
+    """What the model has seen of the tasks; nothing where it was not trained here, for its data are then unknown."""
+    artifacts = {each.name: each for each in store.artifacts()}
+    training = artifacts.get(listed.training or "")
+    corpus = artifacts.get(training.manifest.inputs["corpus"].label) if training else None
+    if corpus is None:
+        return
+    declared = next((parent.weights for parent in listed.parents), None)
+    known = [base] if base else known_foundations(store, listener)
+    parent = next((each for each in known if each.weights == declared), None)
+    yield from seen_by(model, parent, corpus, scores, store, listener)
 
 
 def _parents(

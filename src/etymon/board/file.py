@@ -11,7 +11,7 @@ import yaml
 from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError, model_validator
 
-from etymon.board.entries import Aggregate, BoardTask, Entry, Parent, Removed, Reuse
+from etymon.board.entries import Aggregate, BoardTask, Contamination, Entry, Parent, Removed, Reuse
 from etymon.board.flags import Flag
 from etymon.errors import EtymonError
 from etymon.recipe import UniqueKeyLoader
@@ -43,6 +43,8 @@ class ListedModel(Config):
     """Artifacts, one a task."""
     screened: str | None = None
     """Artifact of its screening against the models listed before it."""
+    contamination: tuple[Contamination, ...] = ()
+    """What it has seen of the tasks, where it was trained in this workspace: elsewhere nobody can look."""
 
 
 class BoardFile(Config):
@@ -169,4 +171,5 @@ def entry_of(listed: ListedModel, board: BoardFile, reuse: Sequence[Reuse]) -> E
         flags=tuple(flag for flag in board.flags if flag.model == listed.model),
         reuse=tuple(reuse),
         evaluations=listed.evaluations,
+        contamination=listed.contamination,
     )

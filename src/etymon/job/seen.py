@@ -1,15 +1,17 @@
 """What a run's models have seen of their tasks: overlap with the corpus each was trained on, and familiarity."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from etymon.board.entries import Contamination, Entry
 from etymon.evaluate.contamination import familiarity_stage, overlap_stage, summarise_seen
 from etymon.evaluate.plan import TaskPlan
+from etymon.evaluate.stage import EvaluateExecution, EvaluateMeaning
 from etymon.foundation.model import Model
-from etymon.job.job import Job
+from etymon.job.job import Job, StageLine
 from etymon.job.trainings import Training
-from etymon.store import Artifact, Input
+from etymon.progress import Listener
+from etymon.store import Artifact, Input, Stage, Store
 
 Scores = Mapping[str, list[Artifact]]
 
@@ -57,6 +59,29 @@ def look_for_items(
             seen = summarise_seen(overlap, score, of_model, of_base, trained=training is not None)
             found.setdefault(model.name, []).append(Contamination(**asdict(seen)))
     return {name: tuple(each) for name, each in found.items()}
+
+
+def seen_by(
+    model: Model,
+    base: Model | None,
+    corpus: Artifact,
+    scores: Sequence[tuple[TaskPlan, Artifact]],
+    store: Store,
+    listener: Listener,
+) -> Iterator[tuple[Contamination, StageLine]]:
+    """For each task that a model was put to, what it has seen of it: ``corpus`` is its training data, ``base`` its parent."""
+    for plan, score in scores:
+        if plan.documents is not None:
+            continue
+
+        def made(stage: Stage[EvaluateMeaning, EvaluateExecution], plan: TaskPlan = plan, **inputs: Input) -> Artifact:
+            return store.obtain(stage, inputs, plan.meaning, plan.execution, listener)[0]
+
+        overlap = made(overlap_stage, corpus=corpus)
+        of_model = made(familiarity_stage, model=model, overlap=overlap)
+        of_base = made(familiarity_stage, model=base, overlap=overlap) if base and overlap.facts["overlapping"] else None
+        seen = Contamination(**asdict(summarise_seen(overlap, score, of_model, of_base)))
+        yield seen, StageLine(f"{plan.meaning.task} in the corpus of {model.name}", _overlap_line(overlap), 0.0, True)
 
 
 def with_seen(entries: Sequence[Entry], seen: Mapping[str, tuple[Contamination, ...]]) -> tuple[Entry, ...]:
