@@ -13,7 +13,7 @@ from itertools import combinations
 
 from etymon.board.entries import Reuse, Screening
 from etymon.board.file import ListedModel
-from etymon.board.flags import LARGEST_P, SMALLEST_EFFECT, SMALLEST_SHARE, Flag, Step
+from etymon.board.flags import LARGEST_P, SMALLEST_SHARE, Flag, Step
 from etymon.errors import EtymonError
 from etymon.foundation.model import Model
 from etymon.lineage.align.correspond import Side
@@ -164,7 +164,8 @@ def find_flags(
 ) -> tuple[tuple[Flag, ...], Screening]:
     """The flags of a board: those it has, as they stand, and new ones for pairs that have none.
 
-    A flag needs an effect and a p-value (``flags``), or matrices that are the same bit for bit.
+    A flag needs a verdict of related, which asks for an effect, and an adjusted p-value (``flags``); or matrices that are the
+    same bit for bit.
     """
     kin = declared_kin(models)
     family = [(models[j], models[i]) for i, j in combinations(range(len(models)), 2) if (i, j) not in kin]
@@ -176,7 +177,7 @@ def find_flags(
         if pair is None or frozenset((model.model, other.model)) in flagged:
             continue
         same = pair.shared_matrices > 0 and pair.shared_share >= SMALLEST_SHARE
-        alike = pair.effect is not None and pair.effect >= SMALLEST_EFFECT and adjusted <= LARGEST_P
+        alike = pair.effect is not None and pair.verdict == "related" and adjusted <= LARGEST_P
         if not same and not alike:
             continue
         answerable, origin = _who_should_have_said(model, other, pair)
