@@ -34,7 +34,7 @@ def random_counts(rng: np.random.Generator, layers: int, neurons: int, width: in
 
     parent = [mlp() for _ in range(layers)]
     gates, ups = np.stack([gate for gate, _ in parent]), np.stack([up for _, up in parent])
-    return np.stack([agreements(gates, ups, *mlp()).sum(1) for _ in range(layers)], axis=1)
+    return np.stack([agreements(gates, ups, [mlp()]).sum(1) for _ in range(layers)], axis=1)
 
 
 @pytest.mark.parametrize("shared", [0.0, 1.0])

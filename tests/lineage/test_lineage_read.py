@@ -29,6 +29,9 @@ class InMemory:
     def read(self, name: str) -> Any:
         return np.zeros(self.shapes[name], np.float32)
 
+    def rows(self, name: str, start: int, stop: int) -> Any:
+        return self.read(name).reshape(-1, self.shapes[name][-1])[start:stop]
+
     def raw(self, name: str) -> memoryview:
         return memoryview(self.read(name).tobytes())
 

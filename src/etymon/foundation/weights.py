@@ -4,6 +4,7 @@ Files are mapped, not loaded: a tensor costs memory when it is read, and the pag
 """
 
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,6 +69,22 @@ class Weights:
         entry = self._entries[name]
         values = _decode(entry.path, self._bytes(entry), entry.tensor)
         return values if entry.undo is None else entry.undo(values)
+
+    def rows(self, name: str, start: int, stop: int) -> Values:
+        """Some rows of a matrix, [stop - start, last axis]; those of a stack of matrices are counted through.
+
+        No other rows are read, but for Q and K of a GGUF, whose rows have to be put in order first.
+        """
+        entry = self._entries[name]
+        tensor = entry.tensor
+        count, width = math.prod(tensor.shape[:-1]), tensor.shape[-1]
+        if not 0 <= start <= stop <= count:
+            raise IndexError(f"rows {start}:{stop} of the {count} of {name}")
+        if entry.undo is not None or not count:
+            return self.read(name).reshape(count, width)[start:stop]
+        each = tensor.nbytes // count
+        part = StoredTensor(name, tensor.dtype, (stop - start, width), tensor.offset + start * each, (stop - start) * each)
+        return _decode(entry.path, self._bytes(_Entry(entry.path, part)), part)
 
     def _bytes(self, entry: _Entry) -> np.ndarray[Any, np.dtype[np.uint8]]:
         if entry.path not in self._maps:

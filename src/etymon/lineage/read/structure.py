@@ -12,55 +12,23 @@ model of a comparison.
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from typing import Any, Protocol
+from itertools import chain, pairwise
 
-import numpy as np
-from numpy.typing import NDArray
+from etymon.lineage.read.experts import MLP_ROLES, find_experts, in_turns, neurons_of_mlp, rows_take_turns
+from etymon.lineage.read.piece import Array, Layer, Piece, Tensors, plain_shape
 
-Array = NDArray[np.float32]
+__all__ = [
+    "MATRIX_ROLES", "NORM_ROLES", "OUTSIDE_ROLES", "WRITES_TO_RESIDUAL", "Array", "Layer", "Piece", "Structure", "Tensors",
+    "read_structure",
+]  # fmt: skip
 
-MATRIX_ROLES = ("q", "k", "v", "o", "gate", "up", "down")
+MATRIX_ROLES = ("q", "k", "v", "o", *MLP_ROLES)
 NORM_ROLES = ("attention norm", "mlp norm")
 OUTSIDE_ROLES = ("embedding", "head", "final norm")
 WRITES_TO_RESIDUAL = ("o", "down")
 """These have the residual stream on their rows; every other matrix has it on its columns."""
-
-
-class Tensors(Protocol):
-    """What reading needs of a model's weights; ``etymon.foundation.weights.Weights`` is one."""
-
-    @property
-    def names(self) -> Sequence[str]: ...
-    def shape(self, name: str) -> tuple[int, ...]: ...
-    def dtype(self, name: str) -> str: ...
-    def read(self, name: str) -> Array: ...
-    def raw(self, name: str) -> Any: ...
-    def close(self) -> None:
-        """Let go of mapped pages; tensors can still be read after."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A tensor, or the rows ``start:stop`` of one that holds several fused together."""
-
-    name: str
-    start: int = 0
-    stop: int | None = None
-
-    def read(self, tensors: Tensors) -> Array:
-        values = tensors.read(self.name)
-        return values if self.stop is None else values[self.start : self.stop]
-
-    def scalars(self, tensors: Tensors) -> int:
-        shape = tensors.shape(self.name)
-        return math.prod(shape) if self.stop is None else (self.stop - self.start) * math.prod(shape[1:])
-
-
-Layer = Mapping[str, Piece]
-"""One layer's pieces by role."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +38,9 @@ class Structure:
     width: int
     """Of the residual stream."""
     layers: tuple[Layer, ...] = ()
+    """Of a layer with experts, gate, up and down are those of the first."""
+    experts: tuple[tuple[Layer, ...], ...] = ()
+    """By layer: gate, up and down of every expert, the first included. Empty for a model without experts."""
     ties: tuple[tuple[str, ...], ...] = ()
     """Sets of roles that share a shape within a layer: their labels are interchangeable until the content decides."""
     slots_repeat: bool = True
@@ -79,7 +50,7 @@ class Structure:
     final_norm: Piece | None = None
     vocabulary: int = 0
     neurons: int = 0
-    """Of one layer's MLP."""
+    """Of one layer's MLP, or of one of its experts."""
     key_width: int = 0
     """Rows of k: key-value heads × head size."""
     loose: tuple[str, ...] = ()
@@ -89,22 +60,32 @@ class Structure:
     @property
     def gated(self) -> bool:
         """Whether every layer has gate, up and down, which the test needs."""
-        return bool(self.layers) and all({"gate", "up", "down"} <= set(layer) for layer in self.layers)
+        return bool(self.layers) and all(set(MLP_ROLES) <= set(layer) for layer in self.layers)
+
+    def layer_experts(self, index: int) -> tuple[Layer, ...]:
+        """Gate, up and down of every gated MLP of a layer: of its experts, or of the one it has."""
+        if self.experts:
+            return self.experts[index]
+        layer = self.layers[index]
+        return ({role: layer[role] for role in MLP_ROLES},) if set(MLP_ROLES) <= set(layer) else ()
 
     def relabelled(self, tie: tuple[str, ...], order: tuple[int, ...], only: int | None = None) -> "Structure":
         """The same structure with the tied roles given out anew: ``tie[i]`` gets the tensor that was ``tie[order[i]]``."""
-        layers = tuple(
-            {**layer, **{role: layer[tie[source]] for role, source in zip(tie, order, strict=True)}}
-            if only is None or only == index
-            else layer
-            for index, layer in enumerate(self.layers)
-        )
-        return replace(self, layers=layers)
+
+        def renamed(layer: Layer) -> Layer:
+            return {**layer, **{role: layer[tie[source]] for role, source in zip(tie, order, strict=True)}}
+
+        chosen = [only is None or only == index for index in range(len(self.layers))]
+        layers = tuple(renamed(layer) if here else layer for layer, here in zip(self.layers, chosen, strict=True))
+        if not self.experts or not set(tie) <= set(MLP_ROLES):
+            return replace(self, layers=layers)
+        experts = tuple(tuple(map(renamed, each)) if here else each for each, here in zip(self.experts, chosen, strict=True))
+        return replace(self, layers=layers, experts=experts)
 
 
 def read_structure(tensors: Tensors) -> Structure:
     """Find layers and roles. Never fails: what cannot be read stays in ``loose``, with a note why."""
-    shapes = {name: tuple(size for size in tensors.shape(name) if size != 1) for name in tensors.names}
+    shapes = {name: plain_shape(tensors.shape(name)) for name in tensors.names}
     width = _width(shapes)
     if not width:
         return Structure(0, loose=tuple(shapes), notes=("no size is shared by the matrices, so there is no residual stream",))
@@ -115,7 +96,14 @@ def read_structure(tensors: Tensors) -> Structure:
     if not groups:
         structure = replace(structure, notes=("the names do not group the tensors into layers",))
     structure = _outside(structure, shapes)
-    return _inside(structure, shapes, groups) if groups else structure
+    if not groups:
+        return structure
+    structure = _inside(structure, shapes, groups)
+    if structure.experts and rows_take_turns(tensors, structure.experts[0][0]):
+        experts = tuple(tuple(map(in_turns, layer)) for layer in structure.experts)
+        layers = tuple({**layer, **each[0]} for layer, each in zip(structure.layers, experts, strict=True))
+        structure = replace(structure, layers=layers, experts=experts)
+    return structure
 
 
 def _width(shapes: Mapping[str, tuple[int, ...]]) -> int:
@@ -141,7 +129,12 @@ def _layers_by_number(shapes: Mapping[str, tuple[int, ...]], width: int) -> list
             if len(found) > position:
                 groups[found[position]].append(name)
         signatures = {number: tuple(sorted(shapes[name] for name in group)) for number, group in groups.items()}
-        usable = Counter(s for s in signatures.values() if sum(len(shape) == 2 and width in shape for shape in s) >= 3)
+        usable = Counter(
+            signature
+            for signature in signatures.values()
+            if sum(len(shape) in (2, 3) and width in shape[-2:] for shape in signature) >= 3
+            and not neurons_of_mlp(signature, width)  # experts of one layer
+        )
         if not usable:
             continue
         common = max(usable, key=lambda signature: (usable[signature] * len(signature), signature))
@@ -178,16 +171,20 @@ def _outside(structure: Structure, shapes: Mapping[str, tuple[int, ...]]) -> Str
 def _inside(structure: Structure, shapes: Mapping[str, tuple[int, ...]], groups: list[list[str]]) -> Structure:
     ordered = [sorted(group, key=lambda name: (shapes[name], _template(name), name)) for group in groups]
     templates = {tuple(_template(name) for name in group) for group in ordered}
-    layers = [_roles_of_layer(group, shapes, structure.width) for group in ordered]
+    experts = tuple(find_experts(group, shapes, structure.width) for group in ordered)
+    mixture = all(experts)
+    experts = experts if mixture else ((),) * len(ordered)
+    layers = [_roles_of_layer(*each, shapes, structure.width) for each in zip(ordered, experts, strict=True)]
+    shared = [{role: layer.pop(f"shared {role}") for role in MLP_ROLES if f"shared {role}" in layer} for layer in layers]
+    experts = tuple((*routed, each) if each else routed for routed, each in zip(experts, shared, strict=True))
     first = layers[0]
-    by_shape: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    by_shape: dict[tuple[object, ...], list[str]] = defaultdict(list)
     for role in (*MATRIX_ROLES, *NORM_ROLES):
         if role in first:
-            piece = first[role]
-            rows = piece.stop - piece.start if piece.stop is not None else shapes[piece.name][0]
-            by_shape[rows, *shapes[piece.name][1:]].append(role)
+            of_expert = mixture and role in MLP_ROLES  # never interchangeable with attention's
+            by_shape[of_expert, *first[role].shape(shapes[first[role].name])].append(role)
     ties = tuple(tuple(roles) for roles in by_shape.values() if len(roles) > 1)
-    used = {piece.name for layer in layers for piece in layer.values()}
+    used = {piece.name for layer in chain(layers, *experts) for piece in layer.values()}
     left = tuple(name for group in groups for name in group if name not in used)
     notes = structure.notes
     if not {"gate", "up", "down"} <= set(first):
@@ -195,30 +192,46 @@ def _inside(structure: Structure, shapes: Mapping[str, tuple[int, ...]], groups:
     return replace(
         structure,
         layers=tuple(layers),
+        experts=experts if mixture else (),
         ties=ties,
         slots_repeat=len(templates) == 1,
-        neurons=shapes[first["down"].name][1] if "down" in first else 0,
-        key_width=_rows(first["k"], shapes) if "k" in first else 0,
+        neurons=first["down"].shape(shapes[first["down"].name])[1] if "down" in first else 0,
+        key_width=first["k"].shape(shapes[first["k"].name])[0] if "k" in first else 0,
         loose=structure.loose + left,
         notes=notes,
     )
 
 
-def _roles_of_layer(group: list[str], shapes: Mapping[str, tuple[int, ...]], width: int) -> dict[str, Piece]:
+def _roles_of_layer(
+    group: list[str], experts: tuple[Layer, ...], shapes: Mapping[str, tuple[int, ...]], width: int
+) -> dict[str, Piece]:
     """Roles of one layer's tensors; those of one shape in the group's order."""
+    of_experts = {piece.name for expert in experts for piece in expert.values()}
     reads: dict[int, list[Piece]] = defaultdict(list)
     writes: dict[int, list[Piece]] = defaultdict(list)
     squares: list[Piece] = []
     for name in group:
         shape = shapes[name]
+        if name in of_experts or 1 in shape:  # a matrix of one row is a gate of its own, such as a shared expert's
+            continue
         if shape == (width, width):
             squares.append(Piece(name))
         elif len(shape) == 2 and shape[1] == width:
             reads[shape[0]].append(Piece(name))
         elif len(shape) == 2 and shape[0] == width:
             writes[shape[1]].append(Piece(name))
-    found = _mlp(reads, writes)
-    found.update(_attention(reads, writes, squares, width))
+    if experts:
+        found = dict(experts[0])
+        if len(reads[len(experts)]) == 1:
+            found["router"] = reads.pop(len(experts))[0]
+    else:
+        found = _mlp(reads, writes)
+    attention = _attention(reads, writes, squares, width)
+    if experts and not attention:  # an MLP that works beside the experts on every token is in the way
+        shared = {f"shared {role}": piece for role, piece in _mlp(reads, writes).items()}
+        attention = _attention(reads, writes, squares, width)
+        found |= shared if attention else {}
+    found |= attention
     norms = [Piece(name) for name in group if shapes[name] == (width,)]
     if len(norms) == 2:
         found.update(zip(NORM_ROLES, norms, strict=True))
@@ -273,10 +286,6 @@ def _attention(
             parts = [Piece(fused.name, start, stop) for start, stop in pairwise(edges)]
             return dict(zip(("q", "k", "v"), parts, strict=True)) | {"o": o_candidates[0]}
     return {}
-
-
-def _rows(piece: Piece, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    return piece.stop - piece.start if piece.stop is not None else shapes[piece.name][0]
 
 
 def _template(name: str) -> str:

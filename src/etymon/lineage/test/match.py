@@ -7,6 +7,8 @@ nearest neighbours by one matrix product suffice).
 Shapes: L the parent's layers, S sampled neurons a layer, I neurons of a layer of the model, H residual width.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from etymon.lineage.read.structure import Array
@@ -27,8 +29,26 @@ def up_directions(up_IH: Array) -> Array:
     return np.asarray(up_IH / np.maximum(norms, 1e-30)[:, None])
 
 
-def agreements(sampled_gate_LSH: Array, sampled_up_LSH: Array, gate_IH: Array, up_IH: Array) -> np.ndarray:
+def agreements(sampled_gate_LSH: Array, sampled_up_LSH: Array, mlps: Iterable[tuple[Array, Array]]) -> np.ndarray:
     """[L, S]: which sampled neurons of each of the parent's layers find the same neuron of this layer by gate and by up.
+
+    ``mlps`` are gate and up rows of the layer's one MLP, or of its experts one by one: gate then says which expert a neuron
+    is in, and up must find it there, so that copies of one neuron in several experts are no rivals and experts add nothing
+    to what chance gives.
+    """
+    hits = np.zeros(sampled_gate_LSH.shape[:2], bool)
+    best = np.full(hits.shape, -np.inf, np.float32)
+    for gate_IH, up_IH in mlps:
+        found, likeness = _agreements_in(sampled_gate_LSH, sampled_up_LSH, gate_IH, up_IH)
+        hits = np.where(likeness > best, found, hits)
+        best = np.maximum(likeness, best)
+    return hits
+
+
+def _agreements_in(
+    sampled_gate_LSH: Array, sampled_up_LSH: Array, gate_IH: Array, up_IH: Array
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same for one MLP, and how like its gate the best gate found is, [L, S].
 
     Rows are directions. Up rows may be flipped in sign (down undoes it), gate rows may not. A match counts only if the
     sampled neuron is also the best of its layer's sample for the neuron it found, so that no neuron is found twice.
@@ -38,6 +58,7 @@ def agreements(sampled_gate_LSH: Array, sampled_up_LSH: Array, gate_IH: Array, u
     by_up = sampled_up_LSH.reshape(-1, width) @ up_IH.T
     np.abs(by_up, out=by_up)
     found = by_gate.argmax(1)
+    likeness = by_gate[np.arange(len(found)), found].reshape(layers, sampled)
     same = np.flatnonzero(found == by_up.argmax(1))
     layer, own, neuron = same // sampled, same % sampled, found[same]
     for similarity in (by_gate, by_up):
@@ -46,7 +67,7 @@ def agreements(sampled_gate_LSH: Array, sampled_up_LSH: Array, gate_IH: Array, u
         layer, own, neuron = layer[keep], own[keep], neuron[keep]
     hits = np.zeros((layers, sampled), bool)
     hits[layer, own] = True
-    return hits
+    return hits, likeness
 
 
 def neuron_map(gate_from_IH: Array, up_from_IH: Array, gate_JH: Array, up_JH: Array) -> np.ndarray:

@@ -1,7 +1,9 @@
 """Read the neurons of two models layer by layer and count their agreement: all that the test looks at.
 
-Memory holds one layer and the parent's sample: 32 neurons of each layer for a model of 135M parameters.
+Memory holds one MLP and the parent's sample: 32 neurons of each layer for a model of 135M parameters.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -16,6 +18,8 @@ from etymon.progress import Clock
 _BUDGET = 1e11
 """Floating-point operations the matching should take at most: 1.2 s on one core with AVX-512."""
 _FEWEST, _MOST = 32, 128
+_EXPERTS = 16
+"""Experts of a layer that are looked at, at most. The same of both models, where they have as many."""
 
 
 def count_neurons(
@@ -24,34 +28,48 @@ def count_neurons(
     """Match a sample of every layer of the parent with all neurons of every layer of the model."""
     rng = np.random.default_rng(0)
     pairs = len(ours.layers) * len(theirs.layers)
-    sampled = samples_for(theirs.neurons, 4 * pairs * ours.neurons * ours.width, _BUDGET, _FEWEST, _MOST)
+    there, here = (side.neurons * len(_experts_looked_at(side, 0)) for side in (theirs, ours))
+    sampled = samples_for(there, 4 * pairs * here * ours.width, _BUDGET, _FEWEST, _MOST)
     gates, ups, powers = [], [], []
     controls = control_layers(len(theirs.layers))
-    for index, layer in enumerate(theirs.layers):
-        gate, up = folded_neurons(parent, layer)
-        chosen = np.sort(rng.choice(theirs.neurons, sampled, replace=False))
-        gate_SH, up_SH = gate_directions(gate)[chosen], up_directions(up[chosen])
-        if index in controls:
-            powers.append(_found_in_noised_copy(gate_SH, up_SH, gate, up, rng))
-        gates.append(alignment.carry(gate_SH))
-        ups.append(alignment.carry(up_SH))
-        del gate, up
-        parent.close()
+    for index in range(len(theirs.layers)):
+        mlps = _experts_looked_at(theirs, index)
+        for mlp, share in zip(mlps, np.array_split(np.arange(sampled), len(mlps)), strict=True):
+            gate, up = folded_neurons(parent, theirs.layers[index], mlp)
+            chosen = np.sort(rng.choice(len(gate), len(share), replace=len(share) > len(gate)))
+            gate_SH, up_SH = gate_directions(gate)[chosen], up_directions(up[chosen])
+            if index in controls and len(share):
+                powers.append(_found_in_noised_copy(gate_SH, up_SH, gate, up, rng))
+            gates.append(alignment.carry(gate_SH))
+            ups.append(alignment.carry(up_SH))
+            del gate, up
+            parent.close()
         clock(index + 1)
-    gate_LSH, up_LSH = np.stack(gates), np.stack(ups)
+    gate_LSH, up_LSH = (np.concatenate(each).reshape(len(theirs.layers), sampled, -1) for each in (gates, ups))
     hits = np.zeros((len(theirs.layers), len(ours.layers), sampled), bool)
-    for index, layer in enumerate(ours.layers):
-        gate, up = folded_neurons(model, layer)
-        hits[:, index] = agreements(gate_LSH, up_LSH, gate_directions(gate), up_directions(up))
-        del gate, up
-        model.close()
+    for index in range(len(ours.layers)):
+        hits[:, index] = agreements(gate_LSH, up_LSH, _directions(model, ours, index))
         clock(len(theirs.layers) + index + 1)
     return Agreement(hits, float(np.mean(powers)))
 
 
-def folded_neurons(tensors: Tensors, layer: Layer) -> tuple[Array, Array]:
-    """Gate and up rows with the gain before them folded in."""
-    gate, up = read_finite(tensors, layer["gate"]), read_finite(tensors, layer["up"])
+def _experts_looked_at(structure: Structure, index: int) -> list[Layer]:
+    """Gate and up of a layer's one MLP, or of some of its experts, spread evenly."""
+    mlps = structure.layer_experts(index)
+    return [mlps[each] for each in np.unique(np.linspace(0, len(mlps) - 1, _EXPERTS).astype(int))]
+
+
+def _directions(tensors: Tensors, structure: Structure, index: int) -> Iterator[tuple[Array, Array]]:
+    """Of one MLP after the other, so that memory holds one."""
+    for mlp in _experts_looked_at(structure, index):
+        gate, up = folded_neurons(tensors, structure.layers[index], mlp)
+        tensors.close()
+        yield gate_directions(gate), up_directions(up)
+
+
+def folded_neurons(tensors: Tensors, layer: Layer, mlp: Layer) -> tuple[Array, Array]:
+    """Gate and up rows of one MLP of the layer with the gain before them folded in."""
+    gate, up = read_finite(tensors, mlp["gate"]), read_finite(tensors, mlp["up"])
     if "mlp norm" not in layer:
         return gate, up
     gain = read_finite(tensors, layer["mlp norm"])
@@ -61,5 +79,5 @@ def folded_neurons(tensors: Tensors, layer: Layer) -> tuple[Array, Array]:
 def _found_in_noised_copy(gate_SH: Array, up_SH: Array, gate: Array, up: Array, rng: np.random.Generator) -> float:
     """The positive control: share of neurons found in a copy in which noise as large as itself was added to every row."""
     copy = gate_directions(noised(gate, rng)), up_directions(noised(up, rng))
-    found = agreements(gate_SH[None], up_SH[None], *copy)
+    found = agreements(gate_SH[None], up_SH[None], [copy])
     return float(found.mean())
