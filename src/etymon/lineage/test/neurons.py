@@ -28,15 +28,16 @@ def count_neurons(
     """Match a sample of every layer of the parent with all neurons of every layer of the model."""
     rng = np.random.default_rng(0)
     pairs = len(ours.layers) * len(theirs.layers)
-    there, here = (side.neurons * len(_experts_looked_at(side, 0)) for side in (theirs, ours))
-    sampled = samples_for(there, 4 * pairs * here * ours.width, _BUDGET, _FEWEST, _MOST)
+    available = ours.neurons * len(_experts_looked_at(ours, 0))
+    sampled = samples_for(theirs.neurons, 4 * pairs * available * ours.width, _BUDGET, _FEWEST, _MOST)
     gates, ups, powers = [], [], []
     controls = control_layers(len(theirs.layers))
     for index in range(len(theirs.layers)):
         mlps = _experts_looked_at(theirs, index)
-        for mlp, share in zip(mlps, np.array_split(np.arange(sampled), len(mlps)), strict=True):
+        drawn = rng.choice(theirs.neurons, sampled, replace=False)  # no number twice: experts may be copies of one MLP
+        for mlp, share in zip(mlps, np.array_split(drawn, len(mlps)), strict=True):
             gate, up = folded_neurons(parent, theirs.layers[index], mlp)
-            chosen = np.sort(rng.choice(len(gate), len(share), replace=len(share) > len(gate)))
+            chosen = np.sort(share % len(gate))
             gate_SH, up_SH = gate_directions(gate)[chosen], up_directions(up[chosen])
             if index in controls and len(share):
                 powers.append(_found_in_noised_copy(gate_SH, up_SH, gate, up, rng))
