@@ -12,8 +12,8 @@ from etymon.foundation.weights import open_weights
 from etymon.lineage.align.correspond import Correspondence, Side, align, correspond
 from etymon.lineage.align.residual import Alignment
 from etymon.lineage.attribute.change import Change, find_shared, same_sizes
-from etymon.lineage.attribute.changes import change_by_role, changes_of, direction, every_value_equal
-from etymon.lineage.attribute.direction import Direction
+from etymon.lineage.attribute.changes import change_by_role, changes_of, every_value_equal, traces_of
+from etymon.lineage.attribute.direction import Direction, decide_direction, signs_of
 from etymon.lineage.read.structure import Structure, read_structure
 from etymon.lineage.read.tokens import SharedTokens, read_vocabulary, shared_tokens
 from etymon.lineage.test.agreement import Agreement
@@ -87,7 +87,7 @@ def compare_sides(model: Side, parent: Side, listener: Listener = silent) -> Lin
         changes = changes_of(found, shared, listener)
         evidence = replace(evidence, identical=evidence.identical or every_value_equal(found, changes))
         verdict, reasons = decide(evidence)
-        way = direction(found) if not evidence.identical else way
+        way = decide_direction(signs_of(traces_of(found, changes))) if not evidence.identical else way
 
     deciding = evidence.deciding
     ours, theirs = (found.model.structure, found.parent.structure) if found else (model.structure, parent.structure)

@@ -52,6 +52,7 @@ def _direction(lineage: Lineage) -> str:
     words = {
         "model from parent": f"{lineage.model} came from {lineage.parent}",
         "parent from model": f"{lineage.parent} came from {lineage.model}",
+        "common origin": "neither came from the other",
         "unknown": "unknown",
     }
     return f"{words[lineage.direction]}; {lineage.direction_reason}"

@@ -84,6 +84,8 @@ class TensorChange(_Record):
     parameters: int
     relative: float
     canonical: bool
+    rank: int | None = None
+    """Effective rank of the change above rounding; None where it is full, hidden by rounding or not a matrix of a layer."""
 
 
 class Sizes(_Record):
@@ -104,7 +106,7 @@ class Lineage(_Record):
     verdict: Verdict
     identical: bool
     """Every tensor of the model equals its counterpart in every value: an exact case of related."""
-    direction: Literal["model from parent", "parent from model", "unknown"]
+    direction: Literal["model from parent", "parent from model", "common origin", "unknown"]
     direction_reason: str
     p_value: float | None
     """Overall: the least of the tests', times their number (Bonferroni); None where no test could be made."""

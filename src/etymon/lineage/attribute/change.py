@@ -8,6 +8,7 @@ import numpy as np
 
 from etymon.lineage.align.heads import Attention, arranged
 from etymon.lineage.align.residual import Alignment
+from etymon.lineage.attribute.rank import effective_rank
 from etymon.lineage.canonicalise.rewrite import balance_neurons, fold_gain
 from etymon.lineage.read.profile import read_finite
 from etymon.lineage.read.roles import Rotary
@@ -36,6 +37,8 @@ class Change:
     """‖Δ‖ / ‖W parent‖, Frobenius; 0 means equal in every value."""
     canonical: bool = False
     """Measured after folding gains, reordering and rescaling, because the stored values are arranged differently."""
+    rank: int | None = None
+    """Effective rank of the change above rounding; None where it is full, hidden by rounding or not a matrix of a layer."""
 
 
 @dataclass(frozen=True)
@@ -101,19 +104,25 @@ def layer_changes(
     rotary: Rotary | None,
     their_rotary: Rotary | None,
     shared: Shared,
+    *,
+    thorough: bool = True,
 ) -> Iterator[Change]:
-    """Changes of one layer's tensors, as stored; in canonical form where the layer is arranged differently."""
+    """Changes of one layer's tensors, as stored; in canonical form where the layer is arranged differently.
+
+    ``thorough`` looks at more of each matrix for its rank.
+    """
     roles = [role for role in ours if role in theirs]
     stored = {}
     for role in roles:
-        if change := piece_change(role, index, model, ours[role], parent, theirs[role], alignment, shared):
+        pair = ours[role], theirs[role]
+        if change := piece_change(role, index, model, pair[0], parent, pair[1], alignment, shared, thorough=thorough):
             stored[role] = change
     folded = any(_flat(model, ours[norm]) != _flat(parent, theirs[norm]) for norm in NORM_ROLES if norm in roles)
     if folded or any(change.relative > _REARRANGED for change in stored.values()):
         canonical = _canonical_changes(model, ours, parent, theirs, alignment, rotary, their_rotary)
-        for role, relative in canonical.items():
+        for role, (relative, rank) in canonical.items():
             if role in stored and relative <= _CLEARLY_LESS * stored[role].relative:
-                stored[role] = replace(stored[role], relative=relative, canonical=True)
+                stored[role] = replace(stored[role], relative=relative, canonical=True, rank=rank)
     model.close()
     parent.close()
     yield from stored.values()
@@ -133,16 +142,28 @@ def piece_change(
     theirs: Piece,
     alignment: Alignment,
     shared: Shared,
+    *,
+    thorough: bool = True,
 ) -> Change | None:
-    """Change of one piece as stored, the residual stream aligned; None where the shapes differ."""
+    """Change of one piece as stored, the residual stream aligned; None where the shapes differ.
+
+    The rank is looked for in matrices of layers, where the alignment keeps single coordinates.
+    """
+    ranked = layer is not None and role not in NORM_ROLES and alignment.keeps_axes
     if alignment.kind == "identity" and shared.same(ours, theirs):
-        return Change(role, layer, ours.name, ours.scalars(model), 0.0)
+        return Change(role, layer, ours.name, ours.scalars(model), 0.0, rank=0 if ranked else None)
     one, other = read_finite(model, ours), read_finite(parent, theirs)
     if one.shape != other.shape:
         return None
     if one.ndim == 2 and role not in WRITES_TO_RESIDUAL:
-        return Change(role, layer, ours.name, one.size, relative_change(one, other, alignment.carry))
-    return Change(role, layer, ours.name, one.size, relative_change(one, _carried(other, role, alignment)))
+        relative = relative_change(one, other, alignment.carry)
+    else:
+        relative = relative_change(one, _carried(other, role, alignment))
+    rank = None
+    if ranked and one.ndim == 2 and relative <= _REARRANGED:
+        turned = (one.T, other.T) if role in WRITES_TO_RESIDUAL else (one, other)
+        rank = effective_rank(*turned, alignment.carry, thorough=thorough)
+    return Change(role, layer, ours.name, one.size, relative, rank=rank)
 
 
 def _carried(values: Array, role: str, alignment: Alignment) -> Array:
@@ -164,14 +185,17 @@ def _canonical_changes(
     alignment: Alignment,
     rotary: Rotary | None,
     their_rotary: Rotary | None,
-) -> dict[str, float]:
+) -> dict[str, tuple[float, int | None]]:
+    """Relative change and its rank, by role."""
     one = _folded(model, ours)
     other = {role: _carried(values, role, alignment) for role, values in _folded(parent, theirs).items()}
-    found = dict.fromkeys(NORM_ROLES, 0.0)  # folded into the matrices on both sides
+    found: dict[str, tuple[float, int | None]] = {}
+    found |= dict.fromkeys(NORM_ROLES, (0.0, None))  # folded into the matrices on both sides
     if {"gate", "up", "down"} <= one.keys() & other.keys():
         found |= _mlp_changes(one, other)
     if rotary and their_rotary and {"q", "k", "v", "o"} <= one.keys() & other.keys():
-        found |= _attention_changes(one, other, rotary, their_rotary)
+        attention = _attention_changes(one, other, rotary, their_rotary)
+        found |= {role: (relative, None) for role, relative in attention.items()}
     return found
 
 
@@ -184,18 +208,21 @@ def _folded(tensors: Tensors, layer: Layer) -> dict[str, Array]:
     return {role: matrix for role, matrix in values.items() if matrix.ndim == 2}
 
 
-def _mlp_changes(one: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str, float]:
+def _mlp_changes(one: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str, tuple[float, int | None]]:
     found = neuron_map(
         gate_directions(other["gate"]), up_directions(other["up"]), gate_directions(one["gate"]), up_directions(one["up"])
     )
-    up, down = balance_neurons(one["up"][found], one["down"][:, found])
+    ordered = {"gate": one["gate"][found], "up": one["up"][found], "down": one["down"][:, found]}
+    up, down = balance_neurons(ordered["up"], ordered["down"])
     their_up, their_down = balance_neurons(other["up"], other["down"])
     flips = np.where(np.einsum("ih,ih->i", up, their_up) < 0, -1, 1).astype(np.float32)
-    return {
-        "gate": relative_change(one["gate"][found], other["gate"]),
+    relative = {
+        "gate": relative_change(ordered["gate"], other["gate"]),
         "up": relative_change(up * flips[:, None], their_up),
         "down": relative_change(down * flips, their_down),
     }
+    # balanced by the changed weights themselves, a change of low rank would lose it, so the rank is that of the order alone
+    return {role: (each, effective_rank(ordered[role], other[role], thorough=False)) for role, each in relative.items()}
 
 
 def _attention_changes(

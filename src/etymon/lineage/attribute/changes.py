@@ -5,10 +5,13 @@ from itertools import product
 
 from etymon.lineage.align.correspond import Correspondence
 from etymon.lineage.attribute.change import Change, Shared, layer_changes, piece_change
-from etymon.lineage.attribute.direction import Direction, direction_of, lattice_evidence
+from etymon.lineage.attribute.direction import Traces, find_traces
 from etymon.lineage.read.profile import read_finite
-from etymon.lineage.read.structure import Piece
+from etymon.lineage.read.structure import MATRIX_ROLES, Piece
 from etymon.progress import Clock, Listener
+
+_STORED_ALIKE = 0.4
+"""Relative change up to which the values of two matrices stand in the same places."""
 
 
 def changes_of(found: Correspondence, shared: Shared, listener: Listener) -> list[Change]:
@@ -20,6 +23,7 @@ def changes_of(found: Correspondence, shared: Shared, listener: Listener) -> lis
         final = piece_change("final norm", None, model.tensors, ours, parent.tensors, theirs, found.alignment, shared)
         changes += [final] if final else []
     clock = Clock(listener, "lineage", "measuring what changed", total=len(found.layer_map), unit="layers")
+    thorough = _spread(found)
     for done, (there, here) in enumerate(sorted(found.layer_map.items()), 1):
         ours_at, theirs_at = model.structure.layers[here], parent.structure.layers[there]
         changes += layer_changes(
@@ -32,6 +36,7 @@ def changes_of(found: Correspondence, shared: Shared, listener: Listener) -> lis
             found.model_rotary,
             found.parent_rotary,
             shared,
+            thorough=there in thorough,
         )
         clock(done)
     return changes
@@ -70,19 +75,21 @@ def change_by_role(changes: list[Change]) -> dict[str, float]:
     return found
 
 
-def direction(found: Correspondence) -> tuple[Direction, str]:
-    """Which came first, by the traces of a quantisation, and the reason."""
+def traces_of(found: Correspondence, changes: list[Change]) -> list[Traces]:
+    """What the matrices of two layers, where both models store them alike, show of precision and quantisation."""
     if found.alignment.kind != "identity":
-        return "unknown", "the weights were rearranged, so traces of a quantisation were not looked for"
+        return []
+    alike = {(each.role, each.layer) for each in changes if 0 < each.relative <= _STORED_ALIKE and not each.canonical}
     ours, theirs = found.model.structure, found.parent.structure
     pairs: list[tuple[Piece, Piece]] = []
-    if len(ours.embeddings) == len(theirs.embeddings) == 1:
-        pairs.append((ours.embeddings[0], theirs.embeddings[0]))
-    if found.layer_map:
-        there = sorted(found.layer_map)[len(found.layer_map) // 2]
-        pairs.append((ours.layers[found.layer_map[there]]["up"], theirs.layers[there]["up"]))
-    evidence = [
-        lattice_evidence(read_finite(found.model.tensors, one), read_finite(found.parent.tensors, other))
-        for one, other in pairs
-    ]
-    return direction_of([each for each in evidence if each is not None])
+    for there in _spread(found):
+        here = found.layer_map[there]
+        pairs += [(ours.layers[here][role], theirs.layers[there][role]) for role in MATRIX_ROLES if (role, here) in alike]
+    read = (find_traces(read_finite(found.model.tensors, one), read_finite(found.parent.tensors, two)) for one, two in pairs)
+    return [traces for traces in read if traces]
+
+
+def _spread(found: Correspondence) -> list[int]:
+    """Two of the parent's layers that are in the map, one and two thirds of the way."""
+    layers = sorted(found.layer_map)
+    return sorted({layers[len(layers) // 3], layers[2 * len(layers) // 3]}) if layers else []

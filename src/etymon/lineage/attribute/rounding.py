@@ -32,9 +32,12 @@ def precision_of(values: Array) -> Precision:
 
 
 def rounding_step(values: Array, precision: Precision) -> Array:
-    """Distance of neighbouring numbers of that precision around each value; rounding errs by step / √12, root mean square."""
+    """Distance of neighbouring numbers of that precision around each value; rounding errs by step / √12, root mean square.
+
+    0 around zero, which every precision holds, but for half precision, whose smallest numbers are evenly spaced.
+    """
     exponents = np.frexp(values)[1]
-    steps = np.ldexp(np.float32(1), exponents - _BITS[precision])
+    steps = np.ldexp((values != 0).astype(np.float32), exponents - _BITS[precision])
     return np.asarray(np.maximum(steps, _SMALLEST_HALF) if precision == "fp16" else steps, np.float32)
 
 
