@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from etymon.lineage.align.place import place
 from etymon.lineage.align.residual import Alignment, align_residual, identity
 from etymon.lineage.attribute.change import tensor_digests
-from etymon.lineage.read.profile import LayerProfile, correlation, profile_layer, read_finite
+from etymon.lineage.read.profile import LayerProfile, correlation, finite_blocks, profile_layer, read_finite
 from etymon.lineage.read.roles import Rotary, agree, likeness, relabel_profiles, rotary_of, settle
 from etymon.lineage.read.structure import Array, Piece, Structure, Tensors
 from etymon.lineage.read.tokens import SharedTokens
@@ -109,8 +109,14 @@ def correspond(model: Side, parent: Side, alignment: Alignment) -> Correspondenc
 
 
 def _rows(tensors: Tensors, piece: Piece, rows: np.ndarray) -> Array:
-    chosen = np.array(read_finite(tensors, piece)[rows], np.float32)
-    tensors.close()
+    """Some rows of a table, which may be larger than memory. The others are looked at too, for values that are not finite."""
+    chosen = np.empty((len(rows), *piece.shape(tensors.shape(piece.name))[1:]), np.float32)
+    start = 0
+    for block in finite_blocks(tensors, piece):
+        here = (rows >= start) & (rows < start + len(block))
+        chosen[here] = block[rows[here] - start]
+        start += len(block)
+        tensors.close()
     return chosen
 
 

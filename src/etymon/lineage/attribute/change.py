@@ -1,7 +1,7 @@
 """How much each tensor differs from its counterpart in the parent."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,12 +10,12 @@ from etymon.lineage.align.heads import Attention, arranged
 from etymon.lineage.align.residual import Alignment
 from etymon.lineage.attribute.rank import effective_rank
 from etymon.lineage.canonicalise.rewrite import balance_neurons, fold_gain
-from etymon.lineage.read.profile import read_finite
+from etymon.lineage.read.profile import finite_blocks, read_finite
 from etymon.lineage.read.roles import Rotary
 from etymon.lineage.read.structure import NORM_ROLES, WRITES_TO_RESIDUAL, Array, Layer, Piece, Structure, Tensors
 from etymon.lineage.test.match import gate_directions, neuron_map, up_directions
 
-_ROWS_AT_ONCE = 1 << 22
+_SCALARS_AT_ONCE = 1 << 22
 """Scalars subtracted at once, so that a large table costs no second copy."""
 
 _REARRANGED = 0.2
@@ -83,11 +83,16 @@ def _constant(stored: memoryview) -> bool:
 
 def relative_change(ours: Array, theirs: Array, carry: Callable[[Array], Array] | None = None) -> float:
     """‖ours − theirs‖ / ‖theirs‖; over ‖ours‖ where the parent's is all zero. ``carry`` is applied to rows of theirs."""
+    step = max(1, _SCALARS_AT_ONCE // max(1, ours[0].size if ours.ndim > 1 else 1))
+    parts = ((ours[start : start + step], theirs[start : start + step]) for start in range(0, len(ours), step))
+    return relative_of((one, carry(other) if carry else other) for one, other in parts)
+
+
+def relative_of(pairs: Iterable[tuple[Array, Array]]) -> float:
+    """The same of a matrix whose rows come in parts: ours, and theirs in our residual coordinates."""
     squares = np.zeros(3)
-    step = max(1, _ROWS_AT_ONCE // max(1, ours[0].size if ours.ndim > 1 else 1))
-    for start in range(0, len(ours), step):
-        one, rows = ours[start : start + step].ravel(), theirs[start : start + step]
-        other = (carry(rows) if carry else rows).ravel()
+    for ours, theirs in pairs:
+        one, other = ours.ravel(), theirs.ravel()
         delta = one - other
         squares += [float(delta @ delta), float(other @ other), float(one @ one)]
     scale = squares[1] or squares[2]
@@ -152,10 +157,16 @@ def piece_change(
     ranked = layer is not None and role not in NORM_ROLES and alignment.keeps_axes
     if alignment.kind == "identity" and shared.same(ours, theirs):
         return Change(role, layer, ours.name, ours.scalars(model), 0.0, rank=0 if ranked else None)
-    one, other = read_finite(model, ours), read_finite(parent, theirs)
-    if one.shape != other.shape:
+    if ours.shape(model.shape(ours.name)) != theirs.shape(parent.shape(theirs.name)):
         return None
-    if one.ndim == 2 and role not in WRITES_TO_RESIDUAL:
+    if layer is None:  # a table may be larger than memory
+        blocks = zip(finite_blocks(model, ours), finite_blocks(parent, theirs), strict=True)
+        relative = relative_of((one, _carried(other, role, alignment)) for one, other in blocks)
+        return Change(role, layer, ours.name, ours.scalars(model), relative)
+    one, other = read_finite(model, ours), read_finite(parent, theirs)
+    if one.ndim == 2 and role in WRITES_TO_RESIDUAL:
+        relative = relative_change(one.T, other.T, alignment.carry)
+    elif one.ndim == 2:
         relative = relative_change(one, other, alignment.carry)
     else:
         relative = relative_change(one, _carried(other, role, alignment))

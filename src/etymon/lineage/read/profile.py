@@ -1,6 +1,7 @@
 """A few numbers of a matrix that stay the same however its neurons are ordered and scaled: what roles are told apart by."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from etymon.errors import EtymonError
 from etymon.lineage.read.structure import MATRIX_ROLES, NORM_ROLES, WRITES_TO_RESIDUAL, Array, Layer, Piece, Tensors
 
 _TINY = 1e-30
+_SCALARS_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,14 @@ def read_finite(tensors: Tensors, piece: Piece) -> Array:
             "The model is broken (training may have diverged); take an earlier checkpoint.",
         )
     return values
+
+
+def finite_blocks(tensors: Tensors, piece: Piece) -> Iterator[Array]:
+    """The same a few rows at a time, for a table of embeddings may be larger than memory."""
+    rows, *others = piece.shape(tensors.shape(piece.name))
+    step = rows if piece.transposed else max(1, _SCALARS_AT_ONCE // max(1, math.prod(others)))
+    for start in range(0, rows, step):
+        yield read_finite(tensors, piece.part(start, min(rows, start + step)))
 
 
 def profile_layer(tensors: Tensors, layer: Layer) -> LayerProfile:
