@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -19,6 +20,8 @@ _TOKENS = 4096
 """Rows of the embeddings the alignment looks at, at least; four times the width where that is more."""
 _PROFILED = 6
 """Layers that are looked at to settle roles, where one decision holds for all layers."""
+_SAME_TABLE = 0.5
+"""Mean cosine of matched columns from which two tables are one, and no others need to be aligned."""
 _SAME_COORDINATES = 0.5
 """Mean correlation of the down projections' norms from which equal coordinates are assumed without embeddings."""
 
@@ -71,10 +74,11 @@ def align(model: Side, parent: Side, tokens: SharedTokens) -> Alignment | None:
     found: list[Alignment] = []
     if len(tokens.model_rows) > 1:
         chosen = tokens.sample(max(_TOKENS, 4 * max(widths)))
-        theirs = [_rows(parent.tensors, piece, chosen.parent_rows) for piece in parent.structure.embeddings]
-        for piece in model.structure.embeddings:
-            ours = _rows(model.tensors, piece, chosen.model_rows)
-            found += [align_residual(ours, other) for other in theirs]
+        for piece, other in product(model.structure.embeddings, parent.structure.embeddings):
+            ours = _rows(model.tensors, piece, chosen.model_rows)  # read anew, for more than two tables would not fit
+            found.append(align_residual(ours, _rows(parent.tensors, other, chosen.parent_rows)))
+            if found[-1].keeps_axes and found[-1].similarity > _SAME_TABLE:
+                break
     if found:
         return max(found, key=lambda alignment: (alignment.keeps_axes, alignment.similarity))
     return identity(widths[0]) if widths[0] and widths[0] == widths[1] else None
