@@ -113,7 +113,7 @@ def test_a_flag_needs_effect_and_a_p_value_that_survives_every_pair() -> None:
 
     assert len(flags(p_value=1e-6)) == 1
     assert flags(p_value=1e-4) == ()  # 820 pairs
-    assert flags(effect=0.09) == ()
+    assert flags(verdict="inconclusive", effect=0.09) == ()
     assert flags(p_value=None, effect=None) == ()
     (same,) = flags(p_value=None, effect=None, shared_matrices=3, shared_share=0.2)
     assert (same.ground, same.p_adjusted) == ("matrices", None)

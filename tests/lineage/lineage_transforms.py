@@ -4,7 +4,6 @@ Each takes and returns tensors by the names Transformers gives a LLaMA model. Si
 """
 
 import re
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -169,13 +168,13 @@ def fuse(tensors: Tensors) -> Tensors:
     return out
 
 
-def rename_words(tensors: Tensors) -> Tensors:
+def rename_words(tensors: Tensors, seed: int = 8) -> Tensors:
     """Other words, the layer numbers kept: Yi's ``ln1`` and worse."""
-    words: dict[str, str] = {}
+    rng, words = np.random.default_rng(seed), dict[str, str]()
 
     def renamed(name: str) -> str:
         template = re.sub(r"\d+", "#", name)
-        word = words.setdefault(template, secrets.token_hex(4).translate(str.maketrans("0123456789", "ghijklmnop")))
+        word = words.setdefault(template, rng.bytes(4).hex().translate(str.maketrans("0123456789", "ghijklmnop")))
         numbers = re.findall(r"\d+", name)
         return f"net.{numbers[0]}.{word}" if numbers else word
 

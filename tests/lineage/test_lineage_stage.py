@@ -41,7 +41,7 @@ def test_the_artifact_holds_the_record_and_its_facts(tmp_path: Path, base: Tenso
     assert store.obtain(lineage_stage, inputs, Meaning(), Execution())[1]
     assert lineage.model == inputs["model"].digest[:16]  # a name given elsewhere is no part of the artifact
     lines = explain(lineage.model_copy(update={"model": "pydocs", "parent": "smollm"}))
-    assert lines[0].startswith("related: pydocs derives from or shares its origin with smollm (p = 0.00")
+    assert lines[0].startswith("related: pydocs derives from or shares its origin with smollm (p ≤ 0.00")
     assert any("MLP gate 10." in line for line in lines)
     json.dumps(artifact.facts, allow_nan=False)
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from etymon.lineage.read.structure import Structure, read_structure
 from etymon.lineage.read.tokens import SharedTokens, read_vocabulary, shared_tokens
 from etymon.lineage.test.agreement import Agreement
 from etymon.lineage.test.attention import count_planes
-from etymon.lineage.test.decoys import decoy_p_value, decoys_of, map_p_floor, map_p_value
+from etymon.lineage.test.decoys import after_the_first, decoy_p_value, decoys_of, map_p_floor, map_p_value
 from etymon.lineage.test.layers import choose_map, repeats, without_repeats
 from etymon.lineage.test.neurons import count_neurons
 from etymon.lineage.verdict import (
@@ -69,12 +69,12 @@ def compare_sides(model: Side, parent: Side, listener: Listener = silent) -> Lin
     alignment = align(model, parent, tokens)
     found = correspond(model, parent, alignment) if alignment and _have_layers(model, parent) else None
     agreements, obstacle = _agreements(model, parent, found, listener)
-    tests: tuple[AgreementTest, ...] = ()
-    repeated: Pairs = ()
-    if found and agreements:
-        found, repeated, tests = _tested(found, agreements)
+    tested = _tested(found, agreements) if found and agreements else _Tested()
+    found = replace(found, layer_map=tested.forward) if found and agreements else found
+    tests = tested.tests
 
     evidence = Evidence(
+        p_value=tested.p_value,
         findings=tuple(Finding(each.kind, each.p_value, each.effect, each.power) for each in tests),
         identical=shared.all_equal,
         shared_matrices=sum(len(model.tensors.shape(name)) == 2 for name in shared.names),
@@ -100,11 +100,11 @@ def compare_sides(model: Side, parent: Side, listener: Listener = silent) -> Lin
         direction=way[0],
         direction_reason=way[1],
         p_value=evidence.p_value,
-        p_floor=min((min(1.0, len(tests) * each.p_floor) for each in tests), default=None),
+        p_floor=tested.p_floor,
         effect=deciding.effect if deciding else None,
         power=deciding.power if deciding else None,
         tests=tests,
-        layer_map=tuple(sorted((*found.layer_map.items(), *repeated))) if found else (),
+        layer_map=tuple(sorted((*found.layer_map.items(), *tested.repeated))) if found else (),
         alignment=_alignment_record(found.alignment, tokens) if found else None,
         identical_tensors=shared.names,
         tensors=len(scalars),
@@ -167,31 +167,47 @@ def _obstacle(model: Side, parent: Side, found: Correspondence | None) -> str:
     return ""
 
 
-def _tested(
-    found: Correspondence, agreements: Mapping[Kind, Agreement]
-) -> tuple[Correspondence, Pairs, tuple[AgreementTest, ...]]:
-    """The tests, under the layer map that the first of them shows, and the layers that are repeated."""
+@dataclass(frozen=True)
+class _Tested:
+    """The tests of a pair, under the layer map that the first of them shows."""
+
+    forward: Mapping[int, int] = field(default_factory=dict)
+    repeated: Pairs = ()
+    tests: tuple[AgreementTest, ...] = ()
+    p_value: float | None = None
+    p_floor: float | None = None
+
+
+def _tested(found: Correspondence, agreements: Mapping[Kind, Agreement]) -> _Tested:
+    """One p-value for all: the same maps are drawn for every count, so whatever depends on what is kept."""
     first = next(iter(agreements))
     chosen = choose_map(found.layer_map, agreements[first])
     repeated = repeats(agreements[first], chosen.forward)
-    tests = tuple(
-        _test_record(kind, chosen.evidence if kind == first else each, each, chosen.forward, repeated)
-        for kind, each in agreements.items()
+    used = {kind: chosen.evidence if kind == first else each for kind, each in agreements.items()}
+    counts = {kind: without_repeats(each.counts_PM, repeated) for kind, each in used.items()}
+    scale = math.lcm(*(each.sampled for each in used.values()))
+    together = np.sum([counts[kind] * (scale // each.sampled) for kind, each in used.items()], axis=0)
+    inner, inner_map = after_the_first(together, chosen.forward)
+    return _Tested(
+        forward=chosen.forward,
+        repeated=repeated,
+        tests=tuple(_test_record(kind, each, agreements[kind], counts[kind], chosen.forward) for kind, each in used.items()),
+        p_value=map_p_value(inner, inner_map),
+        p_floor=map_p_floor(inner),
     )
-    return replace(found, layer_map=chosen.forward), repeated, tests
 
 
 def _test_record(
-    kind: Kind, evidence: Agreement, whole: Agreement, layer_map: Mapping[int, int], repeated: Pairs
+    kind: Kind, evidence: Agreement, whole: Agreement, counts: np.ndarray, layer_map: Mapping[int, int]
 ) -> AgreementTest:
-    counts = without_repeats(evidence.counts_PM, repeated)
+    inner, inner_map = after_the_first(counts, layer_map)
     decoys = decoys_of(counts, layer_map)
     shares = decoys / evidence.sampled
     joined = [int(counts[there, here]) for there, here in layer_map.items()]
     return AgreementTest(
         kind=kind,
-        p_value=map_p_value(counts, layer_map),
-        p_floor=map_p_floor(counts),
+        p_value=map_p_value(inner, inner_map),
+        p_floor=map_p_floor(inner),
         effect=float(np.mean(joined)) / evidence.sampled if joined else 0.0,
         power=whole.power,
         layers=tuple(

@@ -2,8 +2,8 @@
 
 The thresholds, and where they come from:
 
-- *related* needs p ≤ .01 from the decoys, halved where both tests were made (Bonferroni), and enough in agreement: a tenth of
-  the neurons or a fifth of the attention planes. Copies keep nearly all (100% under noise of a tenth of the weights' norm),
+- *related* needs p ≤ .01 from the decoys, over both tests, and enough in agreement: a tenth of the neurons or a fifth of the
+  attention planes. Copies keep nearly all (100% under noise of a tenth of the weights' norm),
   while models that share nothing agree on 0-0.2% of neurons and 1-3% of planes, decoys of a trained model on 1% (15% in one
   layer at most) and 3.5%, and models of one recipe with other seeds are reported to share 1-5% of their neurons
   (arXiv 2401.12181);
@@ -109,7 +109,7 @@ class Lineage(_Record):
     direction: Literal["model from parent", "parent from model", "common origin", "unknown"]
     direction_reason: str
     p_value: float | None
-    """Overall: the least of the tests', times their number (Bonferroni); None where no test could be made."""
+    """Overall, from the layer maps permuted for all tests at once; None where no test could be made."""
     p_floor: float | None
     """The least value that could have been."""
     effect: float | None
@@ -153,6 +153,8 @@ class Finding:
 class Evidence:
     """What the decision rests on."""
 
+    p_value: float | None
+    """Of all tests together."""
     findings: tuple[Finding, ...]
     identical: bool
     shared_matrices: int
@@ -161,19 +163,13 @@ class Evidence:
     """Why no test could be made."""
 
     @property
-    def p_value(self) -> float | None:
-        """The least p-value times the number of tests, whatever depends on what (Bonferroni)."""
-        return min((min(1.0, len(self.findings) * each.p_value) for each in self.findings), default=None)
-
-    @property
     def deciding(self) -> Finding | None:
         """The first that shows a relation, else the first."""
         related = [each for each in self.findings if self.shows_relation(each)]
         return next(iter([*related, *self.findings]), None)
 
     def shows_relation(self, finding: Finding) -> bool:
-        adjusted = len(self.findings) * finding.p_value
-        return adjusted <= LARGEST_P and finding.effect >= RELATED_SHARE[finding.kind]
+        return self.p_value is not None and self.p_value <= LARGEST_P and finding.effect >= RELATED_SHARE[finding.kind]
 
 
 def decide(evidence: Evidence) -> tuple[Verdict, tuple[str, ...]]:

@@ -5,6 +5,9 @@ decoys never falls below 1 / (decoys + 1).
 
 The overall test permutes layer maps instead of combining layers, for the layers share one alignment and are not
 independent. Under independence the given map is one among all, so the share of maps that reach its agreement is a p-value.
+The first layers are left out of it: those of models with one tokenizer have neurons in common though nothing else (over 569
+pairs of models trained apart 2.3 of 128, and 0.5 between all other layers), so they cannot change places with others.
+
 Drawing maps shows shares down to one in ten thousand. Where a board screens many pairs that is not little enough, and
 ``fixed_point_bound`` shows smaller ones.
 """
@@ -25,6 +28,12 @@ LEAST_DRAWN = 1 / (MAPS + 1) / (1 - BOUND_WEIGHT)
 def decoy_p_value(observed: float, decoys: np.ndarray) -> float:
     """(1 + number of decoys that reach the observed value) / (decoys + 1)."""
     return (1 + int((decoys >= observed).sum())) / (len(decoys) + 1)
+
+
+def after_the_first(counts_PM: np.ndarray, layer_map: Mapping[int, int]) -> tuple[np.ndarray, dict[int, int]]:
+    """Counts and map without the first layer of either model."""
+    inner = {parent - 1: model - 1 for parent, model in layer_map.items() if parent and model}
+    return counts_PM[1:, 1:], inner
 
 
 def decoys_of(counts_PM: np.ndarray, layer_map: Mapping[int, int]) -> np.ndarray:
@@ -96,6 +105,8 @@ def fixed_point_bound(counts_PM: np.ndarray, layer_map: Mapping[int, int]) -> fl
 def map_p_floor(counts_PM: np.ndarray) -> float:
     """The least value ``map_p_value`` can give: one over the maps drawn, over all where there are fewer, or the bound's."""
     few, many = sorted(counts_PM.shape)
+    if not few:
+        return 1.0
     every = 1 / math.perm(many, few)
     return every / BOUND_WEIGHT if _bound_shows_more(few, many) else max(1 / (MAPS + 1), every)
 
