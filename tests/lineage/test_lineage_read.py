@@ -35,6 +35,9 @@ class InMemory:
     def raw(self, name: str) -> memoryview:
         return memoryview(self.read(name).tobytes())
 
+    def stored(self, name: str) -> Any:
+        yield self.raw(name)
+
     def close(self) -> None:
         """Nothing is mapped."""
 

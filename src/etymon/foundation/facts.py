@@ -1,12 +1,12 @@
 """What a model is, read from its config, its weights' headers and its card. No weight is loaded, nothing is executed."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from etymon.errors import EtymonError
+from etymon.foundation.bounded_json import bounded_json
 from etymon.foundation.card import read_card, spdx
 from etymon.foundation.model import DeclaredParent, Model, ModelFacts
 from etymon.foundation.user_cache import user_cache
@@ -14,6 +14,7 @@ from etymon.foundation.weights import Weights, open_weights, weight_files
 from etymon.progress import Clock, Listener, silent
 from etymon.store import DigestCache, root_digest
 
+_LARGEST_JSON = 1 << 26
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _KINDS = (".json", ".jinja", ".txt", ".model", ".md", ".tiktoken")
 _NOT_OURS = ("manifest.json", "trainer_state.json")
@@ -119,8 +120,10 @@ def read_object(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        if path.stat().st_size > _LARGEST_JSON:
+            raise ValueError(f"it has more than {_LARGEST_JSON >> 20} MB")
+        content = bounded_json(path.read_bytes())
+    except ValueError as error:
         raise EtymonError(f"{path} is not valid JSON ({error}).", "Fetch the model again.") from None
     if not isinstance(content, dict):
         raise EtymonError(f"{path} is not a JSON object.", "Fetch the model again.")

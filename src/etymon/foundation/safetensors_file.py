@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from etymon.foundation.bounded_json import bounded_json
 from etymon.foundation.stored_tensor import StoredTensor, refuse
 
 LONGEST_HEADER = 100_000_000
@@ -35,8 +36,8 @@ def read_safetensors_header(path: Path) -> list[StoredTensor]:
             refuse(path, f"its header claims {length} bytes")
         text = file.read(length)
     try:
-        header = json.loads(text.decode("utf-8"), object_pairs_hook=_no_twins, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        header = bounded_json(text)
+    except ValueError as error:
         refuse(path, f"its header is not plain JSON ({error})")
     if not isinstance(header, dict):
         refuse(path, "its header is not a JSON object")
@@ -44,17 +45,6 @@ def read_safetensors_header(path: Path) -> list[StoredTensor]:
     tensors = [_tensor(path, name, entry, 8 + length) for name, entry in header.items()]
     _check_places(path, tensors, 8 + length, size)
     return tensors
-
-
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key occurs twice")
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number")
 
 
 def _tensor(path: Path, name: str, entry: Any, start: int) -> StoredTensor:

@@ -3,10 +3,9 @@
 Files are mapped, not loaded: a tensor costs memory when it is read, and the page cache gives it back.
 """
 
-import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import gguf
 import numpy as np
 
 from etymon.errors import EtymonError
+from etymon.foundation.bounded_json import bounded_json
 from etymon.foundation.gguf.architecture import ARCHITECTURES, IGNORED, transformers_name, undo_for
 from etymon.foundation.gguf.header import GgufHeader, read_gguf_header
 from etymon.foundation.safetensors_file import read_safetensors_header
@@ -23,6 +23,8 @@ from etymon.foundation.stored_tensor import StoredTensor, refuse
 Values = np.ndarray[Any, np.dtype[np.float32]]
 INDEX = "model.safetensors.index.json"
 
+_PART = 1 << 20
+"""Bytes read at once: they stay in the processor's cache until they are hashed."""
 _PLAIN = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "u1", "I8": "i1", "U8": "u1", "I16": "<i2", "U16": "<u2",
     "I32": "<i4", "U32": "<u4", "I64": "<i8", "U64": "<u8",
@@ -63,6 +65,20 @@ class Weights:
     def raw(self, name: str) -> memoryview:
         """The stored bytes, mapped. In a GGUF they are quantised, and Q and K are in llama.cpp's row order."""
         return self._bytes(self._entries[name]).data
+
+    def stored(self, name: str) -> Iterator[memoryview]:
+        """The same bytes part by part, read and not mapped: nothing of them stays. Threads may read at once."""
+        entry = self._entries[name]
+        left = entry.tensor.nbytes
+        buffer = bytearray(min(left, _PART))
+        with entry.path.open("rb", buffering=0) as file:
+            file.seek(entry.tensor.offset)
+            while left:
+                count = file.readinto(memoryview(buffer)[:left])
+                if not count:
+                    refuse(entry.path, "it has become shorter since its header was read")
+                yield memoryview(buffer)[:count]
+                left -= count
 
     def read(self, name: str) -> Values:
         """Values in float32 and in Transformers' order. A float32 tensor is a read-only view of the file."""
@@ -173,9 +189,9 @@ def _index_names(index: Path) -> list[str]:
     try:
         if index.stat().st_size > 100_000_000:
             raise ValueError("it has more than 100 MB")
-        weight_map = json.loads(index.read_bytes())["weight_map"]
+        weight_map = bounded_json(index.read_bytes())["weight_map"]
         names = sorted(set(weight_map.values()))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         refuse(index, f"it is no index of weights ({error})")
     for name in names:
         if not isinstance(name, str) or Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):

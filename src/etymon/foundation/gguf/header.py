@@ -19,10 +19,12 @@ from etymon.foundation.stored_tensor import StoredTensor, refuse, refuse_overlap
 MOST_KEYS = 65_536
 MOST_TENSORS = 1 << 20
 MOST_STRINGS = 1 << 22
-"""Strings in one array: ten times the largest vocabulary in use."""
+"""Strings in all arrays: ten times the largest vocabulary in use."""
 LONGEST_KEY = 65_535
 LONGEST_STRING = 1 << 26
 MOST_DIMENSIONS = 4
+LARGEST_HEADER = 1 << 28
+"""Bytes: ten times the largest in use."""
 
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
@@ -93,11 +95,14 @@ class _Cursor:
 
     def __init__(self, path: Path, data: mmap.mmap) -> None:
         self.path, self.at, self._data, self._size = path, 0, data, len(data)
+        self._strings = 0
 
     def take(self, count: int) -> bytes:
         end = self.at + count
         if end > self._size:
             refuse(self.path, f"it ends within its header (byte {self._size}; {count} more were promised at {self.at})")
+        if end > LARGEST_HEADER:
+            refuse(self.path, f"its header is longer than {LARGEST_HEADER} bytes")
         chunk = self._data[self.at : end]
         self.at = end
         return chunk
@@ -126,7 +131,8 @@ class _Cursor:
     def _array(self) -> Any:
         kind, length = self.scalar("<I"), self.scalar("<Q")
         if kind == _STRING:
-            if length > MOST_STRINGS:
+            self._strings += length
+            if self._strings > MOST_STRINGS:
                 refuse(self.path, f"an array of {length} strings is promised at byte {self.at}")
             return [self.string() for _ in range(length)]
         if kind not in _SCALARS:

@@ -1,12 +1,12 @@
 """Which rows of two models' embeddings stand for the same token. Used to align weights, never to decide a verdict."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from etymon.foundation.bounded_json import bounded_json
 from etymon.foundation.gguf.header import read_gguf_header
 
 _LARGEST_TOKENIZER = 1 << 28
@@ -40,9 +40,8 @@ def read_vocabulary(path: Path) -> dict[str, int] | None:
     if not file.is_file() or file.stat().st_size > _LARGEST_TOKENIZER:
         return None
     try:
-        content = json.loads(file.read_bytes())
-        return _tokens_of(content) or None
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        return _tokens_of(bounded_json(file.read_bytes())) or None
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError):
         return None  # a tokenizer that is not understood is as good as none: rows are then compared by number
 
 
