@@ -120,7 +120,6 @@ def _rows(tensors: Tensors, piece: Piece, rows: np.ndarray) -> Array:
         here = (rows >= start) & (rows < start + len(block))
         chosen[here] = block[rows[here] - start]
         start += len(block)
-        tensors.close()
     return chosen
 
 

@@ -1,7 +1,9 @@
 """How much each tensor differs from its counterpart in the parent."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,12 +11,13 @@ import numpy as np
 from etymon.lineage.align.heads import Attention, arranged
 from etymon.lineage.align.residual import Alignment
 from etymon.lineage.attribute.rank import effective_rank
-from etymon.lineage.canonicalise.rewrite import balance_neurons, fold_gain
+from etymon.lineage.canonicalise.rewrite import fold_gain, neuron_factors
 from etymon.lineage.read.profile import finite_blocks, read_finite
 from etymon.lineage.read.roles import Rotary
 from etymon.lineage.read.structure import NORM_ROLES, WRITES_TO_RESIDUAL, Array, Layer, Piece, Structure, Tensors
 from etymon.lineage.test.match import gate_directions, neuron_map, up_directions
 
+_READERS = 8
 _SCALARS_AT_ONCE = 1 << 22
 """Scalars subtracted at once, so that a large table costs no second copy."""
 
@@ -66,13 +69,15 @@ def find_shared(model: Tensors, ours: dict[str, str], theirs: dict[str, str]) ->
 
 def tensor_digests(tensors: Tensors) -> dict[str, str]:
     """The SHA-256 of dtype, shape and stored bytes of every tensor, by name."""
-    found = {}
-    for name in tensors.names:
+
+    def digest_of(name: str) -> str:
         digest = hashlib.sha256(f"{tensors.dtype(name)} {tensors.shape(name)}\n".encode())
-        digest.update(tensors.raw(name))
-        found[name] = digest.hexdigest()
-        tensors.close()
-    return found
+        for part in tensors.stored(name):
+            digest.update(part)
+        return digest.hexdigest()
+
+    with ThreadPoolExecutor(min(_READERS, os.cpu_count() or 1)) as pool:  # hashing lets other threads run
+        return dict(zip(tensors.names, pool.map(digest_of, tensors.names), strict=True))
 
 
 def _constant(stored: memoryview) -> bool:
@@ -198,48 +203,56 @@ def _canonical_changes(
     their_rotary: Rotary | None,
 ) -> dict[str, tuple[float, int | None]]:
     """Relative change and its rank, by role."""
-    one = _folded(model, ours)
-    other = {role: _carried(values, role, alignment) for role, values in _folded(parent, theirs).items()}
+
+    def one(role: str) -> Array:
+        return _folded(model, ours, role)
+
+    def other(role: str) -> Array:
+        return _carried(_folded(parent, theirs, role), role, alignment)
+
     found: dict[str, tuple[float, int | None]] = {}
     found |= dict.fromkeys(NORM_ROLES, (0.0, None))  # folded into the matrices on both sides
-    if {"gate", "up", "down"} <= one.keys() & other.keys():
+    if {"gate", "up", "down"} <= ours.keys() & theirs.keys():
         found |= _mlp_changes(one, other)
-    if rotary and their_rotary and {"q", "k", "v", "o"} <= one.keys() & other.keys():
+    if rotary and their_rotary and {"q", "k", "v", "o"} <= ours.keys() & theirs.keys():
         attention = _attention_changes(one, other, rotary, their_rotary)
         found |= {role: (relative, None) for role, relative in attention.items()}
     return found
 
 
-def _folded(tensors: Tensors, layer: Layer) -> dict[str, Array]:
-    values = {role: read_finite(tensors, piece) for role, piece in layer.items()}
-    for norm, fed in (("attention norm", ("q", "k", "v")), ("mlp norm", ("gate", "up"))):
-        for role in fed:
-            if norm in values and role in values:
-                values[role] = fold_gain(values[role], values[norm])
-    return {role: matrix for role, matrix in values.items() if matrix.ndim == 2}
+def _folded(tensors: Tensors, layer: Layer, role: str) -> Array:
+    """A layer's matrix with the gain before it folded in."""
+    norm = {"q": NORM_ROLES[0], "k": NORM_ROLES[0], "v": NORM_ROLES[0], "gate": NORM_ROLES[1], "up": NORM_ROLES[1]}.get(role)
+    matrix = read_finite(tensors, layer[role])
+    return fold_gain(matrix, read_finite(tensors, layer[norm])) if norm in layer else matrix
 
 
-def _mlp_changes(one: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str, tuple[float, int | None]]:
+def _mlp_changes(one: Callable[[str], Array], other: Callable[[str], Array]) -> dict[str, tuple[float, int | None]]:
+    """``one`` and ``other`` read a matrix; each is read when it is needed, for the six of a large layer do not fit at once."""
     found = neuron_map(
-        gate_directions(other["gate"]), up_directions(other["up"]), gate_directions(one["gate"]), up_directions(one["up"])
+        gate_directions(other("gate")), up_directions(other("up")), gate_directions(one("gate")), up_directions(one("up"))
     )
-    ordered = {"gate": one["gate"][found], "up": one["up"][found], "down": one["down"][:, found]}
-    up, down = balance_neurons(ordered["up"], ordered["down"])
-    their_up, their_down = balance_neurons(other["up"], other["down"])
+    gate, their_gate = one("gate")[found], other("gate")
+    changes = {"gate": (relative_change(gate, their_gate), effective_rank(gate, their_gate, thorough=False))}
+    del gate, their_gate
+    up, their_up, down, their_down = one("up")[found], other("up"), one("down")[:, found], other("down")
     flips = np.where(np.einsum("ih,ih->i", up, their_up) < 0, -1, 1).astype(np.float32)
-    relative = {
-        "gate": relative_change(ordered["gate"], other["gate"]),
-        "up": relative_change(up * flips[:, None], their_up),
-        "down": relative_change(down * flips, their_down),
-    }
+    factor, their_factor = neuron_factors(up, down) * flips, neuron_factors(their_up, their_down)
     # balanced by the changed weights themselves, a change of low rank would lose it, so the rank is that of the order alone
-    return {role: (each, effective_rank(ordered[role], other[role], thorough=False)) for role, each in relative.items()}
+    pairs = {"up": (up, their_up, factor, their_factor), "down": (down.T, their_down.T, 1 / factor, 1 / their_factor)}
+    for role, (ours, theirs, scale, their_scale) in pairs.items():
+        step = max(1, _SCALARS_AT_ONCE // ours.shape[1])
+        parts = (slice(start, start + step) for start in range(0, len(ours), step))
+        relative = relative_of((ours[at] * scale[at, None], theirs[at] * their_scale[at, None]) for at in parts)
+        stored = (ours, theirs) if role == "up" else (ours.T, theirs.T)
+        changes[role] = relative, effective_rank(*stored, thorough=False)
+    return changes
 
 
 def _attention_changes(
-    one: Mapping[str, Array], other: Mapping[str, Array], rotary: Rotary, their_rotary: Rotary
+    one: Callable[[str], Array], other: Callable[[str], Array], rotary: Rotary, their_rotary: Rotary
 ) -> dict[str, float]:
-    layers = [Attention(each["q"], each["k"], each["v"], each["o"]) for each in (one, other)]
+    layers = [Attention(each("q"), each("k"), each("v"), each("o")) for each in (one, other)]
     both = arranged(layers[0], layers[1], rotary, their_rotary)
     if both is None:
         return {}

@@ -25,8 +25,14 @@ def halves_order(rows: int, size: int) -> np.ndarray:
 
 def balance_neurons(up_IH: Array, down_HI: Array) -> tuple[Array, Array]:
     """Scale each neuron's up row and down column to equal length; their product, which is all that counts, stays."""
-    factor_I = _balance(np.linalg.norm(up_IH, axis=1), np.linalg.norm(down_HI, axis=0))
+    factor_I = neuron_factors(up_IH, down_HI)
     return up_IH * factor_I[:, None], down_HI / factor_I
+
+
+def neuron_factors(up_IH: Array, down_HI: Array) -> Array:
+    """What ``balance_neurons`` multiplies up rows by, and divides down columns by."""
+    norms_I = (np.sqrt(np.einsum(axes, each, each)) for axes, each in (("ih,ih->i", up_IH), ("hi,hi->i", down_HI)))
+    return _balance(*norms_I)
 
 
 def balance_rotary_pairs(q_RH: Array, k_RH: Array, size: int) -> tuple[Array, Array]:

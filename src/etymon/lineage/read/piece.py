@@ -1,7 +1,7 @@
 """A matrix or vector within a stored tensor: what a role is given to, and how it is read."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -23,6 +23,9 @@ class Tensors(Protocol):
         """Some rows alone, [stop - start, last axis]; those of a stack of matrices are counted through."""
 
     def raw(self, name: str) -> Any: ...
+    def stored(self, name: str) -> Iterator[Any]:
+        """The same bytes part by part; several threads may ask for several tensors."""
+
     def close(self) -> None:
         """Let go of mapped pages; tensors can still be read after."""
 

@@ -81,6 +81,7 @@ def finite_blocks(tensors: Tensors, piece: Piece) -> Iterator[Array]:
     step = rows if piece.transposed else max(1, _SCALARS_AT_ONCE // max(1, math.prod(others)))
     for start in range(0, rows, step):
         yield read_finite(tensors, piece.part(start, min(rows, start + step)))
+        tensors.close()
 
 
 def profile_layer(tensors: Tensors, layer: Layer) -> LayerProfile:

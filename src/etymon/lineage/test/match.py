@@ -13,6 +13,8 @@ import numpy as np
 
 from etymon.lineage.read.structure import Array
 
+_ROWS_AT_ONCE = 2048
+
 
 def gate_directions(gate_IH: Array) -> Array:
     """Gate rows made comparable: their common direction removed, each scaled to length 1 (a row of zeros stays zero).
@@ -72,6 +74,10 @@ def _agreements_in(
 
 def neuron_map(gate_from_IH: Array, up_from_IH: Array, gate_JH: Array, up_JH: Array) -> np.ndarray:
     """For each neuron of the first MLP the most similar of the second, gate and up together; rows are directions."""
-    likeness = gate_from_IH @ gate_JH.T
-    likeness += np.abs(up_from_IH @ up_JH.T)
-    return np.asarray(likeness.argmax(1))
+    found = np.empty(len(gate_from_IH), int)
+    for start in range(0, len(found), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        likeness = gate_from_IH[rows] @ gate_JH.T
+        likeness += np.abs(up_from_IH[rows] @ up_JH.T)
+        found[rows] = likeness.argmax(1)
+    return found
