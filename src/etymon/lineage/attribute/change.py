@@ -228,7 +228,7 @@ def _folded(tensors: Tensors, layer: Layer, role: str) -> Array:
 
 
 def _mlp_changes(one: Callable[[str], Array], other: Callable[[str], Array]) -> dict[str, tuple[float, int | None]]:
-    """``one`` and ``other`` read a matrix; each is read when it is needed, for the six of a large layer do not fit at once."""
+    """``one`` and ``other`` read a matrix; they are read one by one, for six of a large layer do not fit at once."""
     found = neuron_map(
         gate_directions(other("gate")), up_directions(other("up")), gate_directions(one("gate")), up_directions(one("up"))
     )
