@@ -7,6 +7,7 @@ _ROLES = {
     "embedding": "embedding", "q": "attention q", "k": "attention k", "v": "attention v", "o": "attention o",
     "gate": "MLP gate", "up": "MLP up", "down": "MLP down", "attention norm": "attention norms", "mlp norm": "MLP norms",
     "final norm": "final norm", "embedding or head": "embedding and head", "router": "MoE router",
+    "other": "other tensors",
 }  # fmt: skip
 
 
