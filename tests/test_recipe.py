@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,15 @@ def test_what_is_not_said_has_its_default(recipe_file: Path) -> None:
 def test_the_example_is_a_recipe() -> None:
     example = Path(__file__).parents[1] / "examples" / "quickstart.yaml"
     assert load_recipe(example).name == "pydocs-135m"
+
+
+def test_every_recipe_of_the_readme_is_whole(tmp_path: Path) -> None:
+    readme = Path(__file__).parents[1] / "README.md"
+    snippets = re.findall(r"^```yaml\n(.*?)^```", readme.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    assert snippets
+    for snippet in snippets:
+        (tmp_path / "recipe.yaml").write_text(snippet, "utf-8")
+        load_recipe(tmp_path / "recipe.yaml")
 
 
 @pytest.mark.parametrize(
