@@ -1,7 +1,7 @@
 """A workspace over many runs: its records, its board, its models by name, and what can be cleaned away."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from etymon.foundation.sources import open_model
 from etymon.job.job import StageLine
 from etymon.job.record import RunMeaning, run_stage
 from etymon.job.summaries import score_line, suite_line
+from etymon.lineage.attribute.records import MergeRecord
+from etymon.lineage.merged import find_merge
 from etymon.lineage.stage import Execution as LineageExecution
 from etymon.lineage.stage import Meaning as LineageMeaning
 from etymon.lineage.stage import lineage_stage
@@ -222,13 +224,34 @@ def imported_entries(store: Store, artifacts: dict[str, Artifact]) -> list[Entry
     return entries
 
 
-def lineages_of(name: str, parent: str | None, store: Store, listener: Listener = silent) -> list[Lineage]:
-    """A model against its supposed parent, or against every foundation known to the workspace or the user's cache.
+def lineages_of(name: str, parents: Sequence[str], store: Store, listener: Listener = silent) -> list[Lineage]:
+    """A model against its supposed parents, or against every foundation known to the workspace or the user's cache.
 
     Several parents are screened at once, and each verdict carries its own p-value, not adjusted for their number.
     """
     model = find_model(name, store, listener)
-    parents = [find_model(parent, store, listener)] if parent else known_foundations(store, listener)
+    return _lineages(model, [find_model(each, store, listener) for each in parents], store, listener)
+
+
+def merge_of(
+    name: str, parents: Sequence[str], base: str | None, store: Store, listener: Listener = silent
+) -> tuple[list[Lineage], MergeRecord | None]:
+    """A model against several supposed parents, or one and a base, and the weights with which it was merged from them.
+
+    No weights where one of them is not related to the model.
+    """
+    model, *others = (find_model(each, store, listener) for each in (name, *parents, *([base] if base else [])))
+    found = _lineages(model, others, store, listener)
+    if any(each.verdict != "related" for each in found):
+        return found, None
+    folders = [each.folder for each in others]
+    names = [each.name for each in (model, *others)]
+    merge = find_merge(model.folder, folders[: len(parents)], folders[-1] if base else None, listener, names=names)
+    return found, merge
+
+
+def _lineages(model: Model, parents: list[Model], store: Store, listener: Listener) -> list[Lineage]:
+    parents = parents or known_foundations(store, listener)
     if not parents:
         raise EtymonError("No foundation is known here yet to compare with.", "Name one: `etymon lineage MODEL PARENT`.")
     found = []

@@ -16,22 +16,37 @@ if TYPE_CHECKING:
 
 def lineage(
     model: Annotated[str, typer.Argument(help="A run, folder, alias, file or hf:org/name.", metavar="MODEL")],
-    parent: Annotated[str | None, typer.Argument(help="The supposed parent.", metavar="[PARENT]")] = None,
+    parents: Annotated[
+        list[str] | None, typer.Argument(help="The supposed parent; several for a merge.", metavar="[PARENT]...")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="What the parents were trained from: merge weights are then those of their changes.")
+    ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole evidence as JSON.")] = False,
 ) -> None:
-    """Decide from the weights whether MODEL is related to PARENT, or, without one, to any model known here."""
-    with progress() as live:
-        from etymon.lineage.explain import explain
-        from etymon.workspace import lineages_of
+    """Decide from the weights whether MODEL is related to PARENT, or, without one, to any model known here.
 
-        found = lineages_of(model, parent, open_store(workspace), live)
+    With several parents, or one and a base, also with what weights MODEL was merged from them.
+    """
+    with progress() as live:
+        from etymon.lineage.attribute.words import merge_lines
+        from etymon.lineage.explain import explain
+        from etymon.workspace import lineages_of, merge_of
+
+        store, named = open_store(workspace), parents or []
+        if base is not None and not named:
+            raise EtymonError("--base is what the parents of a merge were trained from, and no parent is given.", "Name one.")
+        if len(named) > 1 or base is not None:
+            found, merge = merge_of(model, named, base, store, live)
+        else:
+            found, merge = lineages_of(model, named, store, live), None
     if as_json:
-        print("[" + ",\n".join(each.model_dump_json(indent=1) for each in found) + "]")
+        print("[" + ",\n".join(each.model_dump_json(indent=1) for each in [*found, *([merge] if merge else [])]) + "]")
         return
-    for each in found:
-        for line in explain(each):
-            console.print(line, markup=False, soft_wrap=True)
+    lines = [line for each in found for line in explain(each)]
+    for line in [*lines, *(merge_lines(merge) if merge else [])]:
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def chat(

@@ -11,9 +11,11 @@ import numpy as np
 from etymon.foundation.weights import open_weights
 from etymon.lineage.align.correspond import Correspondence, Side, align, correspond
 from etymon.lineage.align.residual import Alignment
+from etymon.lineage.attribute.attribution import attribute
 from etymon.lineage.attribute.change import Change, find_shared, same_sizes
-from etymon.lineage.attribute.changes import change_by_role, changes_of, every_value_equal, traces_of
-from etymon.lineage.attribute.direction import Direction, decide_direction, signs_of
+from etymon.lineage.attribute.changes import change_by_role, changes_of, every_value_equal
+from etymon.lineage.attribute.direction import Direction, decide_direction
+from etymon.lineage.attribute.records import Attribution
 from etymon.lineage.read.structure import Structure, read_structure
 from etymon.lineage.read.tokens import SharedTokens, read_vocabulary, shared_tokens
 from etymon.lineage.test.agreement import Agreement
@@ -82,12 +84,15 @@ def compare_sides(model: Side, parent: Side, listener: Listener = silent) -> Lin
     )
     verdict, reasons = decide(evidence)
     changes: list[Change] = []
+    attribution = Attribution()
     way: tuple[Direction, str] = ("unknown", "it is looked for only between related models that differ")
     if found and verdict == "related":
         changes = changes_of(found, shared, listener)
         evidence = replace(evidence, identical=evidence.identical or every_value_equal(found, changes))
         verdict, reasons = decide(evidence)
-        way = decide_direction(signs_of(traces_of(found, changes))) if not evidence.identical else way
+        if not evidence.identical:
+            attribution = attribute(found, changes, (*found.layer_map.items(), *tested.repeated))
+            way = decide_direction(attribution.traces)
 
     deciding = evidence.deciding
     ours, theirs = (found.model.structure, found.parent.structure) if found else (model.structure, parent.structure)
@@ -111,6 +116,7 @@ def compare_sides(model: Side, parent: Side, listener: Listener = silent) -> Lin
         changed_share=0.0 if evidence.identical else _share_outside(scalars, shared.names),
         changes=tuple(TensorChange(**asdict(change)) for change in changes),
         change_by_role=change_by_role(changes),
+        attribution=attribution,
         model_sizes=_sizes(ours),
         parent_sizes=_sizes(theirs),
         same_architecture=same_sizes(ours, theirs),

@@ -1,5 +1,6 @@
 """A lineage in the words of someone who must decide something: the verdict first, the reasons under it."""
 
+from etymon.lineage.attribute.words import attribution_lines
 from etymon.lineage.test.decoys import LEAST_DRAWN
 from etymon.lineage.verdict import LARGEST_P, Lineage, Sizes
 
@@ -18,6 +19,7 @@ def explain(lineage: Lineage) -> list[str]:
     if lineage.verdict == "related" and not lineage.identical:
         lines.append(f"  Direction: {_direction(lineage)}.")
         lines += _changes(lineage)
+        lines += [f"  {line}" for line in attribution_lines(lineage.attribution, _ROLES)]
     lines.append(f"  Architecture: {_architecture(lineage)}. It decides nothing.")
     lines.append(f"  Tokenizer: {_tokenizer(lineage)}. It decides nothing.")
     lines += [f"  Limit: {limit}" for limit in lineage.limits]

@@ -18,6 +18,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from etymon.lineage.attribute.records import Attribution
+
 Verdict = Literal["related", "independent", "inconclusive"]
 
 LARGEST_P = 0.01
@@ -130,6 +132,8 @@ class Lineage(_Record):
     """Measured only where the verdict is related."""
     change_by_role: dict[str, float]
     """Relative change over all layers, ‖Δ‖ / ‖W‖ with the squares summed."""
+    attribution: Attribution = Attribution()
+    """Empty unless the verdict is related and the models differ."""
     model_sizes: Sizes
     parent_sizes: Sizes
     same_architecture: bool

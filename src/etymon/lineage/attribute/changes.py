@@ -1,13 +1,14 @@
 """What changed between two related models, and which came first where that shows."""
 
 import math
+from collections.abc import Sequence
 from itertools import product
 
 from etymon.lineage.align.correspond import Correspondence
 from etymon.lineage.attribute.change import Change, Shared, layer_changes, piece_change
 from etymon.lineage.attribute.direction import Traces, find_traces
 from etymon.lineage.read.profile import read_finite
-from etymon.lineage.read.structure import MATRIX_ROLES, Piece
+from etymon.lineage.read.structure import MATRIX_ROLES
 from etymon.progress import Clock, Listener
 
 _STORED_ALIKE = 0.4
@@ -23,7 +24,7 @@ def changes_of(found: Correspondence, shared: Shared, listener: Listener) -> lis
         final = piece_change("final norm", None, model.tensors, ours, parent.tensors, theirs, found.alignment, shared)
         changes += [final] if final else []
     clock = Clock(listener, "lineage", "measuring what changed", total=len(found.layer_map), unit="layers")
-    thorough = _spread(found)
+    thorough = spread_layers(found)
     for done, (there, here) in enumerate(sorted(found.layer_map.items()), 1):
         ours_at, theirs_at = model.structure.layers[here], parent.structure.layers[there]
         changes += layer_changes(
@@ -75,21 +76,25 @@ def change_by_role(changes: list[Change]) -> dict[str, float]:
     return found
 
 
-def traces_of(found: Correspondence, changes: list[Change]) -> list[Traces]:
-    """What the matrices of two layers, where both models store them alike, show of precision and quantisation."""
+def traces_of(found: Correspondence, changes: Sequence[Change]) -> list[tuple[str, Traces]]:
+    """By role, what the matrices of two layers, where both models store them alike, show of precision and quantisation."""
     if found.alignment.kind != "identity":
         return []
     alike = {(each.role, each.layer) for each in changes if 0 < each.relative <= _STORED_ALIKE and not each.canonical}
     ours, theirs = found.model.structure, found.parent.structure
-    pairs: list[tuple[Piece, Piece]] = []
-    for there in _spread(found):
+    shown = []
+    for there in spread_layers(found):
         here = found.layer_map[there]
-        pairs += [(ours.layers[here][role], theirs.layers[there][role]) for role in MATRIX_ROLES if (role, here) in alike]
-    read = (find_traces(read_finite(found.model.tensors, one), read_finite(found.parent.tensors, two)) for one, two in pairs)
-    return [traces for traces in read if traces]
+        for role in MATRIX_ROLES:
+            if (role, here) in alike:
+                one = read_finite(found.model.tensors, ours.layers[here][role])
+                other = read_finite(found.parent.tensors, theirs.layers[there][role])
+                if traces := find_traces(one, other):
+                    shown.append((role, traces))
+    return shown
 
 
-def _spread(found: Correspondence) -> list[int]:
+def spread_layers(found: Correspondence) -> list[int]:
     """Two of the parent's layers that are in the map, one and two thirds of the way."""
     layers = sorted(found.layer_map)
     return sorted({layers[len(layers) // 3], layers[2 * len(layers) // 3]}) if layers else []

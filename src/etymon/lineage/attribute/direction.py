@@ -16,7 +16,7 @@ Shapes: N blocks of B values.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -44,6 +44,15 @@ class Sign:
 
     direction: Direction
     reason: str
+
+
+class Evidence(Protocol):
+    """A sign, or its record."""
+
+    @property
+    def direction(self) -> Direction: ...
+    @property
+    def reason(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,7 @@ def signs_of(traces: Sequence[Traces]) -> list[Sign]:
     return [*_precision_signs(traces), *_grid_signs(traces)]
 
 
-def decide_direction(signs: Iterable[Sign]) -> tuple[Direction, str]:
+def decide_direction(signs: Iterable[Evidence]) -> tuple[Direction, str]:
     """The direction that the evidence shows, if it does not contradict itself, and the reasons."""
     signs = list(signs)
     shown = {sign.direction for sign in signs} - {"unknown"}

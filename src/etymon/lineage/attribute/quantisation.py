@@ -29,11 +29,11 @@ from etymon.lineage.attribute.lattice import Fit, fit_affine, fit_codes, fit_sym
 from etymon.lineage.attribute.rounding import Precision, precision_of
 from etymon.lineage.read.structure import Array
 
-NF4 = np.array(
+NF4: Array = np.array(
     [-1.0, -0.6961928, -0.52507305, -0.3949175, -0.28444138, -0.18477343, -0.09105004, 0.0,
      0.0795803, 0.1609302, 0.2461123, 0.33791524, 0.44070983, 0.562617, 0.72295684, 1.0], np.float32,
 )  # fmt: skip
-IQ4 = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32) / 127
+IQ4: Array = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32)
 
 _SUPER = 256
 _ENOUGH = 0.95
@@ -69,10 +69,11 @@ def find_quantisation(values_RH: Array) -> Quantisation | None:
 
 def blocks_of(values_RH: Array, block: int, most: int | None = None) -> Array:
     """[N, B]: blocks along the rows, at most so many, spread evenly."""
-    blocks = values_RH.reshape(-1, block)
+    blocks: Array = values_RH.reshape(-1, block)
     if most is None or len(blocks) <= most:
         return blocks
-    return blocks[np.linspace(0, len(blocks) - 1, most).astype(int)]
+    chosen: Array = blocks[np.linspace(0, len(blocks) - 1, most).astype(int)]
+    return chosen
 
 
 def rounding_room(blocks_NB: Array, found: Quantisation) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +107,7 @@ def _fit_coarse(blocks_NB: Array, symmetric: bool, precision: Precision) -> Fit:
     return fit_symmetric(blocks_NB, range(1, 33), precision) if symmetric else fit_affine(blocks_NB, range(1, 32), precision)
 
 
-_CODES = {"NF4": NF4, "IQ4_NL": IQ4, "IQ4_XS": IQ4, "IQ4_NL or IQ4_XS": IQ4}
+_CODES: dict[str, Array] = {"NF4": NF4, "IQ4_NL": IQ4, "IQ4_XS": IQ4, "IQ4_NL or IQ4_XS": IQ4}
 _EIGHT_BITS = ("Q8_0", "int8 per row")
 
 
