@@ -64,6 +64,17 @@ def test_dependence_goes_through_listed_models_and_by_weights():
     }  # fmt: skip
 
 
+def test_a_base_in_another_format_does_not_rest_on_itself():
+    entries = (
+        entry("base-q4", parents=(Parent(name="hf:x/base", relation="quantized"),)),
+        entry("copy", derived_from="hf:x/base", relation="dequantized"),
+        entry("child", parents=(Parent(name="base-q4", weights="w-base-q4"),)),
+        entry("run", derived_from="base-q4"),
+    )
+    found = {each.base: (each.models, each.share) for each in dependences(entries)}
+    assert found == {"base-q4": (("child", "run"), 0.5), "hf:x/base": (("child", "run"), 0.5)}
+
+
 def test_a_circle_of_declarations_ends():
     entries = (
         entry("a", parents=(Parent(name="b", weights="w-b"),)),

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from etymon.board.entries import Entry, Parent
 from etymon.board.standings import Appearance, Column, Dependence, Row
 
+_OTHER_FORMATS = ("quantized", "dequantized")
+"""Relations in which a model is its parent itself, written otherwise."""
+
 
 def appearances(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Appearance, ...]:
     """Every model with a date (of its release, else of its listing) in every main column, oldest first.
@@ -29,11 +32,16 @@ def appearances(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Appeara
 
 
 def dependences(entries: Sequence[Entry]) -> tuple[Dependence, ...]:
-    """For every declared base the listed models that derive from it, directly or through other listed models."""
+    """For every declared base the listed models that derive from it, directly or through other listed models.
+
+    A base that is listed in another format (quantised) is no derivative of itself and does not count.
+    """
     listed = [entry for entry in entries if not entry.is_baseline]
     names = {entry.weights: entry.name for entry in entries if entry.weights}
     models: dict[str, list[str]] = {}
     for entry in listed:
+        if all(parent.relation in _OTHER_FORMATS for parent in _parents(entry)):
+            continue
         for base in ancestors(entry, {each.name: each for each in entries}, names):
             models.setdefault(base, []).append(entry.name)
     found = [Dependence(base=base, models=tuple(on), share=len(on) / len(listed)) for base, on in models.items()]
@@ -55,7 +63,8 @@ def ancestors(entry: Entry, by_name: Mapping[str, Entry], names: Mapping[str, st
 
 
 def _parents(entry: Entry) -> tuple[Parent, ...]:
-    return entry.parents or ((Parent(name=entry.derived_from),) if entry.derived_from else ())
+    by_name = (Parent(name=entry.derived_from, relation=entry.relation or "finetune"),) if entry.derived_from else ()
+    return entry.parents or by_name
 
 
 def _appeared(row: Row) -> datetime.date | None:

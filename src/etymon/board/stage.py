@@ -55,4 +55,4 @@ def read_standings(folder: Path) -> Standings:
     return Standings.model_validate_json((folder / STANDINGS).read_bytes())
 
 
-board_stage = Stage("board", 3, build_board, BoardMeaning, BoardExecution)
+board_stage = Stage("board", 4, build_board, BoardMeaning, BoardExecution)

@@ -189,7 +189,8 @@ class Dependence(_Value):
     base: str
     """A name: of the board's row, where it has one."""
     models: tuple[str, ...]
-    """Listed models that declare it, directly or through other listed models; baselines and the base are not counted."""
+    """Listed models that derive from it as declared, directly or through other listed models; the base, another format of it
+    and baselines are not counted."""
     share: float
     """Of all listed models that are not baselines."""
 
