@@ -84,7 +84,7 @@ def test_a_sound_recipe_shows_its_rows_and_what_was_looked_at(command: Command) 
     looked_at = [line[2:21].strip() for line in done.stdout.splitlines() if line.startswith("✓")][2:]
     assert looked_at == [
         "rows", "supervised tokens", "vocabulary", "start mark", "chat template", "end of turn", "held-out rows", "serving",
-        "stopping", "weights", "trial step", "memory",
+        "stopping", "weights", "trial step", "memory", "tasks",
     ]  # fmt: skip
 
 
@@ -99,6 +99,16 @@ def test_a_fault_ends_the_command_with_its_remedy_and_exit_code_2(project: Path)
     assert "has two <|im_start|> in a row\n  Take one out of the chat template" in done.stdout
     assert [line[:13] for line in done.stdout.splitlines() if line.startswith("✗")] == ["✗ start mark "]
     assert not list((project / ".etymon" / "artifacts").glob("train-*"))
+
+
+def test_every_task_at_fault_is_named_beside_the_other_findings(checked: Callable[..., Checked]) -> None:
+    found = checked("evaluate.tasks=[nowhere.jsonl, no_such_task]")
+    (tasks,) = (finding for finding in found.findings if finding.what == "tasks")
+    assert tasks.state == "fault"
+    assert "nowhere.jsonl" in tasks.found
+    assert "no_such_task" in tasks.found + tasks.remedy
+    assert any(finding.what == "trial step" for finding in found.findings)
+    assert not found.sound
 
 
 def test_findings_as_json(project: Path, command: Command) -> None:

@@ -47,9 +47,10 @@ def check(job: Job, *, probe: bool = False) -> Checked:
     ``probe``: also whether the parts of a packed row notice each other. Raises EtymonError where nothing can be trained on.
     """
     foundation, (corpus, control) = open_foundation(job), build_corpora(job)
-    plan_tasks(job, corpus)
+    of_tasks = _tasks(job, corpus)
     with TemporaryDirectory() as work:
         prepared, trainee, findings = _examined(job, foundation, corpus, Training(), Path(work))
+        findings.append(of_tasks)
         rows = tuple(render_example(prepared, example) for example in prepared.plan.steps[0][:_SHOWN])
         probed = None
         if probe:
@@ -61,6 +62,15 @@ def check(job: Job, *, probe: bool = False) -> Checked:
             of_control = _examined(job, foundation, control, Training("control"), Path(work), prepared.plan.tokens)[2]
             findings += [replace(finding, what=f"control: {finding.what}") for finding in of_control]
     return Checked(tuple(findings), rows, probed)
+
+
+def _tasks(job: Job, corpus: Artifact) -> Finding:
+    """Whether every task can be put; where several cannot, all are named."""
+    try:
+        plans = plan_tasks(job, corpus)
+    except EtymonError as error:
+        return Finding("tasks", error.problem, "fault", error.remedy)
+    return Finding("tasks", ", ".join(plan.meaning.task for plan in plans) or "none is asked for")
 
 
 def _examined(

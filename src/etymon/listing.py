@@ -57,7 +57,7 @@ def add_model(
         for plan in plans:
             role = f"{plan.meaning.task} of {name}"
             if reason := plan.not_applicable(model):
-                yield StageLine(role, f"not measured: {reason}", 0.0, True)
+                yield StageLine(role, f"not measured: {reason}", 0.0, True, caution=True)
                 continue
             made, reused = store.obtain(evaluate_stage, plan.inputs(model), plan.meaning, plan.execution, listener)
             scores.append((plan, made))
@@ -89,10 +89,10 @@ def add_model(
         told += f"; {screening.untested} could not be tested" if screening.untested else ""
         yield StageLine("screening", told, 0.0, True)
         for gone, reason in screened.unopened.items():
-            yield StageLine(f"screening {gone}", f"not tested: {reason}", 0.0, True)
+            yield StageLine(f"screening {gone}", f"not tested: {reason}", 0.0, True, caution=True)
         if unknown := [parent.name for parent in listed.parents if parent.weights is None]:
             told = f"{' and '.join(unknown)} is declared by name alone, which exempts from nothing; `--base` opens it"
-            yield StageLine(f"parent of {name}", told, 0.0, True)
+            yield StageLine(f"parent of {name}", told, 0.0, True, caution=True)
         yield from flags[len(board.flags) :]
 
 

@@ -89,7 +89,7 @@ BAD = {
     "no object": ("[1]\n", "no JSON object"),
     "empty": ("", "no rows"),
     "no question": ([{"choices": ["a", "b"], "answer": 0}], "no `question`"),
-    "no answer": ([CHOICES[0], {"question": "a", "choices": ["a", "b"]}], "line 000002: there is no `answer`"),
+    "no answer": ([CHOICES[0], {"question": "a", "choices": ["a", "b"]}], "line 2: there is no `answer`"),
     "one choice": ([{"question": "a", "choices": ["a"], "answer": 0}], "`choices` has 1 choice"),
     "no list": ([{"question": "a", "choices": "ab", "answer": 0}], "`choices` is no list"),
     "twice the same choice": ([{"question": "a", "choices": ["a", "a"], "answer": 0}], "'a' twice"),

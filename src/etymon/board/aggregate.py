@@ -35,7 +35,8 @@ def aggregate_column(aggregate: Aggregate, tasks: Sequence[BoardTask], benches: 
                         f"The aggregate names {name}, but its {column.metric} falls as models get better.",
                         "It has no chance level. Take it out of `aggregate`; it keeps a column of its own.",
                     )
-    words = f"mean over {len(aggregate.tasks)} tasks of 100·max(0, (score − chance) / (1 − chance))"
+    over = f"mean over {len(aggregate.tasks)} tasks of " if len(aggregate.tasks) > 1 else f"{aggregate.tasks[0]} as "
+    words = f"{over}100·max(0, (score − chance) / (1 − chance))"
     return AggregateColumn(columns=tuple(chosen), in_words=words)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -49,6 +50,7 @@ def moved_items(
         raise EtymonError(f"The board has no model {model}.", f"Its models: {', '.join(e.name for e in meaning.entries)}.")
     benches = gather(meaning.entries, evaluations, meaning.tasks)
     names = list(dict.fromkeys(bench.column.task for bench in benches))
+    task = task if task in names else Path(task).stem  # a data file and its task are one to the user
     if task not in names:
         raise EtymonError(f"The board has no task {task}.", f"Its tasks: {', '.join(names)}.")
     found = []

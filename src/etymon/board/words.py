@@ -174,7 +174,8 @@ def lineage_in_words(lineage: LineageLine) -> str:
 def flag_in_words(flag: Flag) -> str:
     """``child: undeclared relation to base (open): 93% of neurons agree, p < 0.001 after allowing for 630 pairs``."""
     if flag.ground == "matrices":
-        why = f"{flag.shared_matrices} matrices are the same bit for bit, {flag.shared_share:.0%} of its parameters"
+        shared = "1 matrix is" if flag.shared_matrices == 1 else f"{flag.shared_matrices} matrices are"
+        why = f"{shared} the same bit for bit, {flag.shared_share:.0%} of its parameters"
     else:
         why = f"{flag.effect or 0:.0%} of the sampled neurons agree"
         why += (

@@ -163,11 +163,12 @@ def items(
         by_name = {artifact.name: artifact for artifact in store.artifacts()}
         roles = [role for entry in meaning.entries for each in entry.models for role in each.evaluations]
         evaluations = {role: read_evaluation(by_name[role].folder) for role in roles}
-    for moved in moved_items(meaning, evaluations, model, task):
+    found = moved_items(meaning, evaluations, model, task)
+    if any(moved.private for moved in found):
+        console.print("The task is private: these items are for the operator alone.", style="yellow")
+    for moved in found:
         console.print(f"[bold]{len(moved.gained)} gained, {len(moved.lost)} lost[/]", end="  ")
         console.print(f"{moved.model} against {moved.base}, {moved.task} ({moved.metric})", markup=False)
-        if moved.private:
-            console.print("The task is private: these items are for the operator alone.", style="yellow")
         if moved.seeds > 1:
             console.print(f"An item is gained or lost where more than half of the {moved.seeds} seeds say so.", style="dim")
         for what, sign, style in ((moved.gained, "+", "green"), (moved.lost, "-", "red")):

@@ -76,7 +76,9 @@ def start(recipe: Path, overrides: list[str] | None, workspace: Path, live: Live
 
 
 def stage_line(line: "StageLine") -> str:
-    """``✓ corpus       4,149 documents …  12 s``."""
+    """``✓ corpus       4,149 documents …  12 s``, or ``! parent of mine  is declared by name alone``."""
+    if line.caution:
+        return f"[yellow]![/] [bold]{escape(line.stage):<12}[/] {escape(line.summary)}"
     took = "ready" if line.reused else duration(line.seconds)
     return f"[green]✓[/] [bold]{escape(line.stage):<12}[/] {escape(line.summary)}  [dim]{took}[/]"
 

@@ -34,7 +34,9 @@ def new_recipe(
     path.write_text(text, "utf-8")
     for line in survey_lines(found):
         console.print(line, markup=False)
-    console.print(f"\nWrote [bold]{path}[/]. Next: [bold]etymon run {path}[/]", soft_wrap=True)
+    console.print(
+        f"\nWrote [bold]{path}[/]. Next: [bold]etymon check {path}[/], then [bold]etymon run {path}[/].", soft_wrap=True
+    )
 
 
 def plan_recipe(recipe: Recipe, overrides: Overrides = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:

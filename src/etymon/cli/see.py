@@ -1,6 +1,7 @@
 """Commands that show what is there: runs, show, verify, clean, rebuild-catalog."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from rich.text import Text
 from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, open_store, progress
 from etymon.cli.make import shown_path
 from etymon.cli.progress import duration
-from etymon.store import Store
+from etymon.store import Artifact, Store
 
 
 def runs(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
@@ -56,20 +57,23 @@ def show(
     manifest = artifact.manifest
     console.print(f"[bold]{artifact.name}[/]  made {manifest.created}")
     console.print(f"[dim]{shown_path(artifact.folder)}[/]", soft_wrap=True)
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for what, result in (run_results(artifact, store) if manifest.stage == "run" else {}).items():
-        table.add_row(what, Text(shown_path(Path(result)) if what == "model" else result))
-    for role, given in manifest.inputs.items():
-        table.add_row(f"from {role}", Text(f"{given.label}  {given.digest[:16]}…"))
+    lines = list(_shown(artifact, run_results(artifact, store) if manifest.stage == "run" else {}))
+    width = max((len(what) for what, _ in lines), default=0)
+    for what, line in lines:
+        console.print(Text.assemble((f"{what:<{width}}", "bold"), "  ", line), soft_wrap=True)  # a path stays in one piece
+
+
+def _shown(artifact: Artifact, results: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """What each line of ``show`` is about, and the line."""
+    for what, result in results.items():
+        yield what, shown_path(Path(result)) if what == "model" else result
+    for role, given in artifact.manifest.inputs.items():
+        yield f"from {role}", f"{given.label}  {given.digest[:16]}…"
     for key, value in artifact.facts.items():
-        if key == "parts":  # of a run: the inputs above
-            continue
-        table.add_row(key, Text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
-    for file, record in manifest.files.items():
-        table.add_row("file", Text(f"{file}  {record.bytes:,} bytes  {record.sha256[:16]}…"))
-    console.print(table)
+        if key != "parts":  # of a run: the inputs above
+            yield key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    for file, record in artifact.manifest.files.items():
+        yield "file", f"{file}  {record.bytes:,} bytes  {record.sha256[:16]}…"
 
 
 def verify(
@@ -92,8 +96,12 @@ def verify(
     if findings:
         raise typer.Exit(1)
     console.print(f"[green]✓[/] {len(artifacts)} artifacts are as their manifests say, byte for byte.")
-    for label in sorted(taken_from_outside(artifacts).values()):
+    outside = sorted(taken_from_outside(artifacts).values())
+    for label in outside:
         console.print(f"  built on, and not checked here: {label}", style="dim", markup=False, soft_wrap=True)
+    if outside and reproduce is None:
+        told = "`etymon verify --reproduce RUN` opens them again and makes again what was made of them."
+        console.print(f"  {told}", style="dim", markup=False, soft_wrap=True)
     if reproduce is not None:
         _reproduce(reproduce, store)
 

@@ -143,7 +143,10 @@ def _plan(task: str, asked: Asked, setting: Setting) -> TaskPlan:
     if _is_file(task):
         file = (setting.folder / task).resolve()
         if not file.is_file():
-            raise EtymonError(f"There is no task file {file}.", "evaluate.tasks gives paths relative to the recipe.")
+            raise EtymonError(
+                f"There is no task file {file}.",
+                f"Paths are relative to {setting.folder}." if setting.folder != Path() else "Check the path.",
+            )
     if task in _FORM_OF_THEIR_OWN:
         asked = _bare(task, asked)
     heldout = task == "heldout"

@@ -19,6 +19,8 @@ class StageLine:
     seconds: float
     """What making it took, whenever that was."""
     reused: bool
+    caution: bool = False
+    """Nothing was made: the user should know this before relying on what was."""
 
 
 @dataclass

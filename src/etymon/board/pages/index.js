@@ -213,7 +213,8 @@
     for (const header of table.querySelectorAll("thead th[data-column]")) {
       header.hidden = !indices.has(Number(header.dataset.column));
     }
-    $("chosen").textContent = `${indices.size} of ${columns.length}`;
+    const count = (list) => [...list].filter((index) => columns[index].change).length; // the overall figure is no task
+    $("chosen").textContent = `${count(indices)} of ${count(columns.keys())}`;
   };
 
   const offer = (select, values, of) => {

@@ -40,7 +40,7 @@ def load_lines(path: Path) -> QuestionTask:
     """The task of a data file, named like it. Raises EtymonError naming file, line and key of the first row that is wrong."""
     rows, places = [], []
     for place, given in _read(path):
-        rows.append(_row(given, f"{path}, {place}"))
+        rows.append(_row(given, f"{path}, {_said(place)}"))
         places.append(place)
     if not rows:
         raise EtymonError(f"{path} has no rows.", "One question a line: question, answer and, if there are any, choices.")
@@ -49,7 +49,7 @@ def load_lines(path: Path) -> QuestionTask:
         odd = places[with_choices.index(not with_choices[0])]
         found, others = ("choices", "none") if with_choices[places.index(odd)] else ("no choices", "some")
         raise EtymonError(
-            f"{path}, {odd}: the row has {found}; those before it have {others}.", "Put the two kinds into two files."
+            f"{path}, {_said(odd)}: the row has {found}; those before it have {others}.", "Put the two kinds into two files."
         )
     name = "".join(c if c.isalnum() or c in "-_." else "_" for c in path.stem)
     _refuse_contradictions(path, rows, places)
@@ -84,6 +84,12 @@ def _read(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                     yield f"line {number:06d}", _json_row(line, f"{path}, line {number}")
     except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
         raise EtymonError(f"{path} cannot be read: {str(error).splitlines()[0]}.", "Data files are UTF-8.") from None
+
+
+def _said(place: str) -> str:
+    """``line 000012``, which items are named by so that they sort, as ``line 12``."""
+    kind, number = place.split()
+    return f"{kind} {int(number)}"
 
 
 def _json_row(line: str, where: str) -> dict[str, Any]:
@@ -184,7 +190,7 @@ def _refuse_contradictions(path: Path, rows: list[dict[str, Any]], places: list[
         earlier = first.setdefault(asked, number)
         if row != rows[earlier]:
             raise EtymonError(
-                f"{path}: {places[earlier]} and {places[number]} ask the same and give different answers.",
+                f"{path}: {_said(places[earlier])} and {_said(places[number])} ask the same and give different answers.",
                 "Mend one of them.",
             )
 
