@@ -222,7 +222,7 @@ def _canonical_changes(
 
 def _folded(tensors: Tensors, layer: Layer, role: str) -> Array:
     """A layer's matrix with the gain before it folded in."""
-    norm = {"q": NORM_ROLES[0], "k": NORM_ROLES[0], "v": NORM_ROLES[0], "gate": NORM_ROLES[1], "up": NORM_ROLES[1]}.get(role)
+    norm = "attention norm" if role in ("q", "k", "v") else "mlp norm" if role in ("gate", "up") else ""
     matrix = read_finite(tensors, layer[role])
     tensors.close()
     return fold_gain(matrix, read_finite(tensors, layer[norm])) if norm in layer else matrix
