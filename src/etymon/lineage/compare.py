@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from etymon.foundation.adapter import is_adapter
 from etymon.foundation.weights import open_weights
+from etymon.lineage.adapter import ON_BASE, compare_adapter, opened_on_base
 from etymon.lineage.align.correspond import Correspondence, Side, align, correspond
 from etymon.lineage.align.residual import Alignment
 from etymon.lineage.attribute.attribution import attribute
@@ -44,14 +46,22 @@ Pairs = tuple[tuple[int, int], ...]
 
 
 def compare(
-    model: Path, parent: Path, listener: Listener = silent, *, model_name: str = "", parent_name: str = ""
+    model: Path, parent: Path, listener: Listener = silent, *, base: Path | None = None, model_name: str = "", parent_name: str = ""
 ) -> Lineage:
     """Compare two models given as Transformers folders, ``.safetensors`` or ``.gguf`` files.
 
+    The model may be the folder of an adapter, which is laid over ``base``, or, without one, looked at by itself.
     Raises EtymonError for files that cannot be read and for weights that are not finite.
     """
-    with opened(model, model_name or model.name) as ours, opened(parent, parent_name or parent.name) as theirs:
-        return compare_sides(ours, theirs, listener)
+    names = model_name or model.name, parent_name or parent.name
+    if is_adapter(model) and base is None:
+        return compare_adapter(model, parent, listener, model_name=names[0], parent_name=names[1])
+    mine = opened_on_base(model, base, names[0]) if is_adapter(model) and base else opened(model, names[0])
+    with mine as ours, opened(parent, names[1]) as theirs:
+        lineage = compare_sides(ours, theirs, listener)
+    if not is_adapter(model):
+        return lineage
+    return lineage.model_copy(update={"limits": (*lineage.limits, ON_BASE)})
 
 
 @contextmanager

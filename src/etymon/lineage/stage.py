@@ -17,11 +17,10 @@ class Execution(Config):
 
 
 def _build(draft: Draft[Meaning, Execution]) -> None:
-    """Inputs: ``model`` and ``parent``, both ``etymon.foundation.model.Model``."""
-    model, parent = draft.inputs["model"], draft.inputs["parent"]
-    lineage = compare(
-        model.folder, parent.folder, draft.listener, model_name=model.digest[:16], parent_name=parent.digest[:16]
-    )
+    """Inputs: ``model`` and ``parent``, both ``etymon.foundation.model.Model``; ``base`` of a model that is an adapter."""
+    model, parent, base = draft.inputs["model"], draft.inputs["parent"], draft.inputs.get("base")
+    names = {"model_name": model.digest[:16], "parent_name": parent.digest[:16]}
+    lineage = compare(model.folder, parent.folder, draft.listener, base=base.folder if base else None, **names)
     (draft.folder / "lineage.json").write_text(lineage.model_dump_json(indent=1), "utf-8")
     draft.facts.update(lineage_facts(lineage))
 
