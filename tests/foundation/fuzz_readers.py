@@ -4,6 +4,7 @@ A case is a number: the same number damages the same file in the same way. Readi
 within a gigabyte of memory.
 """
 
+import copy
 import json
 import random
 import resource
@@ -170,9 +171,9 @@ def _values_damaged(content: Any, draw: random.Random) -> bytes:
         if way == 0:
             del parent[key]
         elif way == 1 and isinstance(parent, dict):
-            parent[draw.choice(["", "a", "b", "__metadata__", "\x00", "..", "r", "model"])] = parent[key]
+            parent[draw.choice(["", "a", "b", "__metadata__", "\x00", "..", "r", "model"])] = copy.deepcopy(parent[key])
         else:
-            parent[key] = draw.choice(VALUES)
+            parent[key] = copy.deepcopy(draw.choice(VALUES))
         if not isinstance(content, dict) or not content:
             break
     return json.dumps(content).encode("utf-8")
@@ -193,7 +194,7 @@ def main(cases: int) -> int:
                 ends[room.case(number)] += 1
             except Exception as error:
                 ends[f"crashed: {type(error).__name__}"] += 1
-                print(f"case {number} crashed\n{traceback.format_exc()}", flush=True)
+                print(f"case {number} crashed\n{traceback.format_exc()[-2000:]}", flush=True)
             slowest = max(slowest, (time.monotonic() - start, number))
     finally:
         shutil.rmtree(folder)

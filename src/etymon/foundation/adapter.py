@@ -51,7 +51,8 @@ class LowRank:
 
     def change(self, tensors: Weights) -> Values:
         """B·A·scale, in the shape of the matrix it is added to."""
-        change = (tensors.read(self.b) * np.float32(self.scale)) @ tensors.read(self.a)
+        with np.errstate(all="ignore"):  # damaged factors may be infinite; that is for the reader to notice
+            change = (tensors.read(self.b) * np.float32(self.scale)) @ tensors.read(self.a)
         return np.asarray(change.T if self.turned else change, np.float32)
 
     def norm(self, tensors: Weights) -> float:
@@ -210,7 +211,7 @@ class AdaptedWeights:
 
     def raw(self, name: str) -> memoryview:
         if name in self._low_rank:
-            return memoryview(np.ascontiguousarray(self.read(name)).view(np.uint8).ravel())
+            return np.ascontiguousarray(self.read(name)).view(np.uint8).ravel().data
         tensors, stored = self._source(name)
         return tensors.raw(stored)
 

@@ -6,6 +6,7 @@ memory at once; a model that is being converted does not fit there.
 """
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -53,9 +54,9 @@ def _tensor(path: Path, name: str, entry: Any, start: int) -> StoredTensor:
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in BITS:
         refuse(path, f"the tensor {name!r} has the unknown type {dtype!r}")
-    if not _are_sizes(shape) or len(shape) > 8:
+    if not isinstance(shape, list) or len(shape) > 8 or not _are_sizes(shape):
         refuse(path, f"the tensor {name!r} has the shape {shape!r}")
-    if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+    if not isinstance(offsets, list) or len(offsets) != 2 or not _are_offsets(offsets) or offsets[0] > offsets[1]:
         refuse(path, f"the tensor {name!r} has the offsets {offsets!r}")
     tensor = StoredTensor(name, dtype, tuple(shape), start + offsets[0], offsets[1] - offsets[0])
     if tensor.scalars * BITS[dtype] != tensor.nbytes * 8:
@@ -63,8 +64,13 @@ def _tensor(path: Path, name: str, entry: Any, start: int) -> StoredTensor:
     return tensor
 
 
-def _are_sizes(value: Any) -> bool:
-    return isinstance(value, list) and all(type(size) is int and 0 <= size < 1 << 62 for size in value)
+def _are_sizes(value: list[Any]) -> bool:
+    plain = all(type(size) is int and size >= 0 for size in value)
+    return plain and math.prod(max(1, size) for size in value) < 1 << 59  # NumPy counts the bytes even of an empty array
+
+
+def _are_offsets(value: list[Any]) -> bool:
+    return all(type(offset) is int and 0 <= offset < 1 << 62 for offset in value)
 
 
 def _check_places(path: Path, tensors: list[StoredTensor], start: int, size: int) -> None:

@@ -23,6 +23,8 @@ from etymon.foundation.stored_tensor import StoredTensor, refuse
 Values = np.ndarray[Any, np.dtype[np.float32]]
 INDEX = "model.safetensors.index.json"
 
+_LONGEST_NAME = 255
+"""Bytes of a file's name, as file systems have it."""
 _PART = 1 << 20
 """Bytes read at once: they stay in the processor's cache until they are hashed."""
 _PLAIN = {
@@ -194,8 +196,9 @@ def _index_names(index: Path) -> list[str]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         refuse(index, f"it is no index of weights ({error})")
     for name in names:
-        if not isinstance(name, str) or Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
-            refuse(index, f"it names {name!r}, which is not a plain name of a .safetensors file beside it")
+        plain = isinstance(name, str) and name.isprintable() and len(name.encode()) <= _LONGEST_NAME
+        if not plain or Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
+            refuse(index, f"it names {name!r:.99}, which is not a plain name of a .safetensors file beside it")
     return names
 
 

@@ -30,6 +30,7 @@ from etymon.progress import Clock, Listener, silent
 
 _OBSTACLE = "an adapter holds only a change, and any base of its shapes takes it"
 _LIMIT = "Merge the adapter into the base it was trained on and compare the merged model, to learn where that came from."
+ON_BASE = "The model is an adapter, read on the base that it declares: the relation is that base's, the declaration its word."
 _OTHER = "other"
 """Role of a tensor that has none."""
 

@@ -46,7 +46,13 @@ Pairs = tuple[tuple[int, int], ...]
 
 
 def compare(
-    model: Path, parent: Path, listener: Listener = silent, *, base: Path | None = None, model_name: str = "", parent_name: str = ""
+    model: Path,
+    parent: Path,
+    listener: Listener = silent,
+    *,
+    base: Path | None = None,
+    model_name: str = "",
+    parent_name: str = "",
 ) -> Lineage:
     """Compare two models given as Transformers folders, ``.safetensors`` or ``.gguf`` files.
 
