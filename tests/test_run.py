@@ -13,6 +13,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
+
+from etymon.cli.app import app
+from etymon.cli.common import console
 
 ETYMON = str(Path(sys.executable).with_name("etymon"))
 
@@ -94,6 +98,12 @@ def test_runs_show_verify_rebuild_clean(finished: Path) -> None:
     assert "train-" in cleaned
     assert etymon(finished, "clean", "--yes").stdout.strip() == "Nothing to clean."
     assert etymon(finished, "verify").returncode == 0
+
+
+def test_a_path_is_shown_in_one_piece_on_a_narrow_terminal(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "width", 40)
+    shown = CliRunner().invoke(app, ["show", "small", "-w", str(finished / ".etymon")]).stdout
+    assert Path(next(line.split()[1] for line in shown.splitlines() if line.startswith("model"))).is_dir()
 
 
 def test_every_figure_recomputes_and_every_part_is_made_again(finished: Path) -> None:
