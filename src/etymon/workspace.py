@@ -13,6 +13,7 @@ from etymon.evaluate.harness.imported import find_results
 from etymon.evaluate.imported import ImportExecution, import_plans, import_stage
 from etymon.evaluate.plan import Engine, Setting, plan_evaluation
 from etymon.evaluate.stage import evaluate_stage
+from etymon.foundation.adapter import describe_adapter, is_adapter
 from etymon.foundation.model import Model
 from etymon.foundation.sources import open_model
 from etymon.job.job import StageLine
@@ -229,6 +230,8 @@ def lineages_of(name: str, parents: Sequence[str], store: Store, listener: Liste
 
     Several parents are screened at once, and each verdict carries its own p-value, not adjusted for their number.
     """
+    if is_adapter(Path(name)):
+        return _lineages_of_adapter(Path(name), parents, store, listener)
     model = find_model(name, store, listener)
     return _lineages(model, [find_model(each, store, listener) for each in parents], store, listener)
 
@@ -266,6 +269,24 @@ def known_foundations(store: Store, listener: Listener) -> list[Model]:
     """The foundations of the workspace's runs, once each."""
     sources = {record.manifest.meaning["recipe"]["foundation"]: None for record in runs(store)}
     return list({model.digest: model for model in (open_model(source, listener=listener) for source in sources)}.values())
+
+
+def _lineages_of_adapter(folder: Path, parents: Sequence[str], store: Store, listener: Listener) -> list[Lineage]:
+    """An adapter against its supposed parents: alone, or laid over the base it declares where that is a folder here.
+
+    A parent that is the base itself is compared with the adapter alone: the sum would be related to it by our own doing.
+    """
+    adapter = describe_adapter(folder, digests=store.digests)
+    declared = next((each.uri for each in adapter.facts.parents), "")
+    base = find_model(declared, store, listener) if declared and (Path(declared) / "config.json").is_file() else None
+    found = []
+    for parent in [find_model(each, store, listener) for each in parents]:
+        inputs = {"model": adapter, "parent": parent}
+        if base and base.weights != parent.weights:
+            inputs["base"] = base
+        made, _ = store.obtain(lineage_stage, inputs, LineageMeaning(), LineageExecution(), listener)
+        found.append(read_lineage(made, adapter, parent))
+    return found
 
 
 def training_rows(artifact: Artifact, store: Store, count: int) -> list[str]:

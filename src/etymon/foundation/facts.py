@@ -99,6 +99,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     """``config.json`` as it is. Raises EtymonError where it is missing, malformed, or asks for code from the folder."""
     if not folder.is_dir():
         raise EtymonError(f"There is no model folder {folder}.", "Check the path.")
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").exists():
+        raise EtymonError(
+            f"{folder} is an adapter, not a model: it holds only a change of one.",
+            "Merge it into its base (merge_and_unload() of PEFT), or look at it: `etymon lineage ADAPTER BASE`.",
+        )
     if not (folder / "config.json").is_file():
         raise EtymonError(
             f"{folder} has no config.json, so it is not a model.",
