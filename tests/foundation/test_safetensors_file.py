@@ -44,7 +44,8 @@ GOOD = entry("F32", [2], 0, 8)
         ({"a": entry("F33", [2], 0, 8)}, bytes(8), "unknown type 'F33'"),
         ({"a": entry("F32", [-2], 0, 8)}, bytes(8), "the shape"),
         ({"a": entry("F32", [2.0], 0, 8)}, bytes(8), "the shape"),  # type: ignore[list-item]
-        ({"a": entry("F32", [1 << 61, 1 << 61], 0, 8)}, bytes(8), "has 8 bytes"),
+        ({"a": entry("F32", [1 << 61, 1 << 61], 0, 8)}, bytes(8), "the shape"),
+        ({"a": entry("F32", [0, 1 << 60], 0, 0)}, b"", "the shape"),
         ({"a": entry("F32", [3], 0, 8)}, bytes(8), "has 8 bytes"),
         ({"a": entry("F32", [2], 8, 0)}, bytes(8), "the offsets"),
         ({"a": entry("F32", [2], 8, 16)}, bytes(16), "where .* is expected"),
