@@ -5,7 +5,7 @@ import pytest
 from board_records import BASE, DERIVATIVE, quickstart_meaning, read_all, write_evaluation, write_quickstart
 
 from etymon.board.assemble import assemble_standings
-from etymon.board.entries import BoardMeaning, Entry, Scored
+from etymon.board.entries import BoardMeaning, BoardTask, Entry, Scored
 from etymon.board.evaluations import read_evaluation
 from etymon.board.items import moved_items
 from etymon.errors import EtymonError
@@ -23,11 +23,24 @@ def test_the_lists_are_as_long_as_the_counts(tmp_path):
     assert tuple(each.item for each in moved.gained) == change.gained_items
 
 
+def test_a_task_may_be_named_by_its_file(tmp_path):
+    meaning = quickstart_meaning()
+    evaluations = read_all(meaning, write_quickstart(tmp_path))
+    expected = moved_items(meaning, evaluations, DERIVATIVE, "mmlu_dev")
+    assert moved_items(meaning, evaluations, DERIVATIVE, "mmlu_dev.jsonl") == expected
+    identities = {each.task: each.identity for each in evaluations.values()}
+    files = {"mmlu_dev": "my questions.jsonl", "heldout": "other.jsonl"}
+    tasks = tuple(BoardTask(task=file, identity=identities[task]) for task, file in files.items())
+    declared = meaning.model_copy(update={"tasks": tasks})
+    assert moved_items(declared, evaluations, DERIVATIVE, "my questions.jsonl") == expected
+
+
 @pytest.mark.parametrize(
     ("model", "task", "message"),
     [
         ("nobody", "mmlu_dev", "no model nobody"),
         (DERIVATIVE, "nothing", "no task nothing"),
+        (DERIVATIVE, "nothing.jsonl", "no task nothing.jsonl"),
         (BASE, "mmlu_dev", "no base here"),
         (DERIVATIVE, "heldout", "not right or wrong"),
     ],

@@ -1,12 +1,12 @@
 """Which items a derivative gained and lost against its base: the list behind the board's two counts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from etymon.board.benches import gather
+from etymon.board.benches import Bench, gather
 from etymon.board.entries import BoardMeaning
 from etymon.board.evaluations import Evaluation
 from etymon.errors import EtymonError
@@ -50,9 +50,9 @@ def moved_items(
         raise EtymonError(f"The board has no model {model}.", f"Its models: {', '.join(e.name for e in meaning.entries)}.")
     benches = gather(meaning.entries, evaluations, meaning.tasks)
     names = list(dict.fromkeys(bench.column.task for bench in benches))
-    task = task if task in names else Path(task).stem  # a data file and its task are one to the user
-    if task not in names:
+    if (named := _named(task, names, meaning, benches)) is None:
         raise EtymonError(f"The board has no task {task}.", f"Its tasks: {', '.join(names)}.")
+    task = named
     found = []
     for bench in benches:
         base, own = bench.of_model(entry.derived_from or ""), bench.seeds.get(model)
@@ -77,3 +77,12 @@ def moved_items(
             "`etymon board` shows the base of each model, and its tasks.",
         )
     return tuple(found)
+
+
+def _named(task: str, names: Sequence[str], meaning: BoardMeaning, benches: Sequence[Bench]) -> str | None:
+    """The task's name on the board: as given, or of the file that is given, which a board that is a file may declare."""
+    if task in names:
+        return task
+    identities = {declared.identity for declared in meaning.tasks if declared.task == task}
+    of_file = next((bench.column.task for bench in benches if bench.column.identity in identities), Path(task).stem)
+    return of_file if of_file in names else None
