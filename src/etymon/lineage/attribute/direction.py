@@ -33,7 +33,7 @@ _SLACK = 0.002
 """In steps; besides, a scale that was itself rounded, to half precision, moves what rounds to a value by 2⁻¹¹ of it."""
 _CLOSER = 0.25
 """Root mean square distance, in steps, below which rounding cannot have left it."""
-_ROWS = 64
+_ROWS, _BLOCKS = 64, 384
 _FEWEST = 200
 """Values that must be comparable for a matrix to say anything."""
 
@@ -94,9 +94,9 @@ def find_traces(model: Array, parent: Array) -> Traces | None:
 
 def stray(quantised: Array, other: Array, found: Quantisation) -> Stray | None:
     """How the other matrix lies to the grid; None where too little can be compared."""
-    blocks = blocks_of(quantised, found.block)
+    blocks = blocks_of(quantised, found.block, _BLOCKS)
     below, above = rounding_room(blocks, found)
-    off = blocks_of(other, found.block).astype(np.float64) - blocks
+    off = blocks_of(other, found.block, _BLOCKS).astype(np.float64) - blocks
     known = ~(np.isnan(below) | np.isnan(above))
     if known.sum() < _FEWEST:
         return None

@@ -77,13 +77,17 @@ def _rank_in_sample(change_MN: np.ndarray, error_MN: np.ndarray) -> int | None:
     rounding = float(np.square(error_MN).sum() + np.square(of_change_MN).sum())
     spectrum = _singular_values(change_MN)
     floor = _RESOLUTION * spectrum[0]
+    allowed = _EXPLAINED * rounding + len(spectrum) * floor**2
+    most = int(_LARGEST_SHARE * len(spectrum))
+    if float(np.square(spectrum[most:]).sum()) > allowed:  # full, whatever the edge of noise
+        return None
     scale, edge = _noise_edge(spectrum, error_MN)
     if scale > _EXPLAINED:  # beneath lies more than storing explains; perhaps the change was computed coarsely
         edge = _noise_edge(spectrum, of_change_MN)[1]
     above = spectrum > max(edge, floor)
     rank = _before_a_gap(spectrum, min(int(above.sum()), len(spectrum) - 1), rounding)
     beneath = float(np.square(spectrum[rank:]).sum())
-    if beneath > _EXPLAINED * rounding + len(spectrum) * floor**2 or rank > _LARGEST_SHARE * len(spectrum):
+    if beneath > allowed or rank > most:
         return None
     if not rank:
         return 0
