@@ -13,7 +13,8 @@ import yaml
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
-from etymon.board.file import alone_with, read_board
+from etymon.board.entries import Parent
+from etymon.board.file import alone_with, entry_of, read_board
 from etymon.board.flags import Flag
 from etymon.board.stage import read_standings
 from etymon.board.standings import Standings
@@ -162,6 +163,16 @@ def test_behind_the_leader_when_it_appeared(standings: Standings) -> None:
     assert found["second"].behind == pytest.approx(max(score["first"], score["second"]) - score["second"])
 
 
+def test_a_base_off_the_board_is_not_taken_for_a_row_of_its_name(place: Path) -> None:
+    board = read_board(place / "board.yaml")
+    child = next(each for each in board.models if each.model == "declared")
+    for name in ("declared", "second"):
+        stranger = child.model_copy(update={"parents": (Parent(name=name, weights="f" * 64),)})
+        entry = entry_of(stranger, board, ())
+        assert entry.derived_from == entry.parents[0].name == f"{name} (not on this board)"
+    assert entry_of(child, board, ()).derived_from == "first"
+
+
 def test_the_same_weights_and_the_same_name_are_refused(place: Path, store: Store, tmp_path: Path) -> None:
     board = place / "board.yaml"
     with pytest.raises(EtymonError, match="on the board already, as first"):
@@ -266,7 +277,7 @@ def test_a_model_that_is_gone_counts_as_untested(place: Path, store: Store, make
         (place / "moved").rename(place / "second")
     said = {line.stage: line.summary for line in lines if isinstance(line, StageLine)}
     assert "neither an alias nor a path" in said["screening second"]
-    assert "9 pairs, 1 more are declared kin; 1 could not be tested" in said["screening"]
+    assert "9 pairs, 1 more is declared kin; 1 could not be tested" in said["screening"]
     assert "someone/second is declared by name alone" in said["parent of third"]
     assert not any(isinstance(line, Flag) for line in lines)
     again = list(add_model_anew(path, place, store))

@@ -1,6 +1,9 @@
 """Every figure of an evaluation follows from its records; what cannot be scored is named."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -146,6 +149,31 @@ def test_a_tasks_own_judge_is_asked_again(evaluated, tmp_path):
     found = recompute(folder, lambda: task)
     assert (found.differences, found.not_here) == ((), ())
     assert any("sure" in each for each in recompute(folder, refuse).not_here)
+
+
+def test_a_helper_of_a_judge_is_part_of_the_identity(tmp_path):
+    folder = tmp_path / "task"
+    folder.mkdir()
+    judge = "from helping import sure\n\ndef judge(doc, results):\n    return {'sure': sure(results)}\n"
+    (folder / "mine.py").write_text(judge)
+    text = CHOICES[: CHOICES.index("metric_list")] + "process_results: !function mine.judge\n"
+    text += "metric_list:\n- {metric: sure, aggregation: mean, higher_is_better: true}\n"
+    (folder / "task.yaml").write_text(text)
+    (folder / "capitals.jsonl").write_text("\n".join(map(json.dumps, CAPITALS)))
+
+    def identity(helper: str) -> str:
+        (folder / "helping.py").write_text(helper)
+        code = (
+            "import sys; from pathlib import Path; from etymon.evaluate.harness.tasks import load_task_file; "
+            "print(load_task_file(Path(sys.argv[1])).identity)"
+        )
+        environment = {**os.environ, "PYTHONPATH": str(folder)}
+        command = [sys.executable, "-c", code, str(folder / "task.yaml")]
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+
+    one = "def sure(results):\n    return 1.0\n"
+    assert identity(one) == identity(one)
+    assert identity(one) != identity("def sure(results):\n    return 0.0\n")
 
 
 def test_rolling_texts_recompute_and_empty_ones_are_counted(evaluated):

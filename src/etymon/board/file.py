@@ -152,14 +152,15 @@ def alone_with(path: Path) -> Iterator[None]:
 def entry_of(listed: ListedModel, board: BoardFile, reuse: Sequence[Reuse]) -> Entry:
     """A listed model as the standings are told of it."""
     by_weights = {each.weights: each.model for each in board.models}
-    first = listed.parents[0] if listed.parents else None
+    parents = tuple(_called(parent, by_weights) for parent in listed.parents)
+    first = parents[0] if parents else None
     return Entry(
         name=listed.model,
         digest=listed.digest,
         weights=listed.weights,
-        derived_from=by_weights.get(first.weights or "", first.name) if first else None,
+        derived_from=first.name if first else None,
         relation=first.relation if first else None,
-        parents=listed.parents,
+        parents=parents,
         parameters=listed.parameters,
         tokens_trained=listed.tokens_trained,
         training_flop=listed.training_flop,
@@ -173,3 +174,11 @@ def entry_of(listed: ListedModel, board: BoardFile, reuse: Sequence[Reuse]) -> E
         evaluations=listed.evaluations,
         contamination=listed.contamination,
     )
+
+
+def _called(parent: Parent, by_weights: dict[str, str]) -> Parent:
+    """Under the board's own name where its weights are listed; else under no name that the board gives to another model."""
+    if parent.weights in by_weights:
+        return parent.model_copy(update={"name": by_weights[parent.weights]})
+    taken = parent.name in by_weights.values()
+    return parent.model_copy(update={"name": f"{parent.name} (not on this board)"}) if taken else parent

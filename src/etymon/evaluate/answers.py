@@ -48,7 +48,7 @@ def _conversation(prompt: tuple[Message, ...], answer: str, examinee: "Examinee"
         text = _text_before(prompt, answer, tokenizer)
     except TemplateFailure as failure:
         raise EtymonError(
-            f"The chat template of {examinee.name} cannot write a held-out conversation: {failure.reason.rstrip('.')}. It "
+            f"The chat template of {examinee.name} cannot write a conversation: {failure.reason.rstrip('.')}. It "
             f"begins: {prompt[0].role}: {prompt[0].content[:80]!r}.",
             "Take such rows out of the corpus, or give the model another template.",
         ) from failure

@@ -4,22 +4,20 @@ One MMLU development question per subject is put to the model under its own chat
 the question is given as the assistant's turn, and its bits per byte are measured. Only the answer's tokens are scored.
 """
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from jinja2 import TemplateError
 
 from etymon.errors import EtymonError
 from etymon.evaluate.identity import data_digest, task_identity
 from etymon.evaluate.questions import Question, mmlu_dev_questions
-from etymon.evaluate.records import ItemRecord, Records, RequestRecord
-from etymon.evaluate.tree import TokenRequest
+from etymon.evaluate.records import Records
+from etymon.evaluate.texts import ScoredText, score_texts
+from etymon.text.rows import Message
 
 if TYPE_CHECKING:
     from etymon.evaluate.examinee import Examinee, Progress
 
-_FORM = "chat/1: user: question and lettered options; assistant: worked answer, scored without the mark that ends the turn"
+_FORM = "chat/2: user: question and lettered options; assistant: worked answer, scored without the mark that ends the turn"
 
 
 @dataclass(frozen=True)
@@ -46,44 +44,21 @@ def chat_questions() -> ChatQuestions:
 
 def score_chat_retention(task: ChatQuestions, examinee: "Examinee", progress: "Progress") -> Records:
     """Bits per byte of every worked answer, weighted by its bytes. Raises EtymonError where there is no chat template."""
-    requests = [_request(question, examinee) for question in task.questions]
-    scores, usage = examinee.scorer.score(requests, lambda done, total: progress("scoring chat answers", done, total))
-    request_records, items = [], []
-    for question, score in zip(task.questions, scores, strict=True):
-        size = len(question.worked.encode())
-        request_records.append(
-            RequestRecord(
-                item=question.name,
-                request=0,
-                logprob=score.logprob,
-                tokens=score.tokens,
-                characters=len(question.worked),
-                bytes=size,
-                is_greedy=score.is_greedy,
-                target=None,
-                seconds=score.seconds,
-            )
-        )
-        bits = -score.logprob / math.log(2)
-        items.append(ItemRecord(question.name, question.name, "bits_per_byte", bits / size, size))
-    notes = ["Scored under each model's own chat template; it tells how well a model still answers, not how right it is."]
-    if usage.truncated:
-        notes.append(f"{usage.truncated} questions exceed the model's context and lost their beginning.")
-    return Records(request_records, items, {"bits_per_byte": False}, usage, notes, {"bits_per_byte": "bits_per_byte"})
+    from etymon.evaluate.answers import answer_requests  # imports Transformers
 
-
-def _request(question: Question, examinee: "Examinee") -> TokenRequest:
-    tokenizer = examinee.tokenizer
-    if tokenizer.chat_template is None:
+    if examinee.tokenizer.chat_template is None:
         raise EtymonError(
             f"{examinee.name} has no chat template, so chat_retention cannot be measured.",
             "Leave `chat_retention` out of evaluate.tasks for this model.",
         )
-    messages = [{"role": "user", "content": question.prompt}]
-    try:
-        prompt = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-    except TemplateError as error:
-        raise EtymonError(f"The chat template of {examinee.name} fails on a user's message: {error}.") from error
-    context: list[int] = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    whole: list[int] = tokenizer(prompt + question.worked, add_special_tokens=False)["input_ids"]
-    return TokenRequest(tuple(context), tuple(whole[len(context) :]))
+    texts = [
+        ScoredText(
+            each.name, each.name, each.worked, tuple(answer_requests((Message("user", each.prompt),), each.worked, examinee))
+        )
+        for each in task.questions
+    ]
+    request_records, items, usage = score_texts(texts, examinee, progress, "scoring chat answers")
+    notes = ["Scored under each model's own chat template; it tells how well a model still answers, not how right it is."]
+    if usage.truncated:
+        notes.append(f"{usage.truncated} questions exceed the model's context and lost their beginning.")
+    return Records(request_records, items, {"bits_per_byte": False}, usage, notes, {"bits_per_byte": "bits_per_byte"})

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 
 from etymon.errors import EtymonError
 from etymon.evaluate.identity import data_digest, task_identity
-from etymon.evaluate.records import ItemRecord, Records, RequestRecord
+from etymon.evaluate.records import Records
 from etymon.evaluate.rolling import rolling_requests
+from etymon.evaluate.texts import ScoredText, score_texts
 from etymon.foundation.documents import document_marks, text_ids
 from etymon.store import Artifact
 from etymon.text.rows import Message, Row
@@ -226,31 +227,11 @@ def score_heldout(choice: HeldoutChoice, examinee: "Examinee", progress: "Progre
             f"The held-out document {empty[0]} has no token to score ({len(empty)} such documents).",
             "Take it out of the corpus.",
         )
-    requests = [request for of_document in windows for request in of_document]
-    scores, usage = examinee.scorer.score(requests, lambda done, total: progress("scoring held-out documents", done, total))
-    answers = iter(scores)
-    request_records: list[RequestRecord] = []
-    items: list[ItemRecord] = []
-    for document, of_document in zip(choice.documents, windows, strict=True):
-        size = len(document.text.encode())
-        nats = 0.0
-        for number in range(len(of_document)):
-            score = next(answers)
-            nats += score.logprob
-            request_records.append(
-                RequestRecord(
-                    item=document.id,
-                    request=number,
-                    logprob=score.logprob,
-                    tokens=score.tokens,
-                    characters=len(document.text) if number == 0 else 0,
-                    bytes=size if number == 0 else 0,
-                    is_greedy=score.is_greedy,
-                    target=None,
-                    seconds=score.seconds,
-                )
-            )
-        items.append(ItemRecord(document.id, document.unit, "bits_per_byte", -nats / math.log(2) / size, size))
+    texts = [
+        ScoredText(document.id, document.unit, document.text, tuple(asked))
+        for document, asked in zip(choice.documents, windows, strict=True)
+    ]
+    request_records, items, usage = score_texts(texts, examinee, progress, "scoring held-out documents")
     notes = choice.notes
     if usage.truncated:
         notes.append(f"{usage.truncated} prompts exceed the model's context and lost their beginning.")

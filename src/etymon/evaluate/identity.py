@@ -1,8 +1,13 @@
 """What makes two scores comparable: the same questions, asked in the same form, judged by the same rules."""
 
+import ast
+import hashlib
+import importlib.util
 import inspect
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Literal
 
 from etymon.store import Config, value_digest
@@ -66,11 +71,48 @@ def _plain(value: Any) -> Any:
 
 
 def plain_form(value: Any) -> Any:
-    """A task's definition as plain JSON: keys sorted, functions by their source."""
+    """A task's definition as plain JSON: keys sorted, functions by what they do as far as that can be told."""
     if isinstance(value, dict):
         return {str(key): plain_form(each) for key, each in sorted(value.items(), key=lambda pair: str(pair[0]))}
     if isinstance(value, list | tuple):
         return [plain_form(each) for each in value]
     if callable(value):
-        return inspect.getsource(value)
+        return _function_form(value)
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _function_form(function: Any) -> Any:
+    """Our own functions by the version that their module states, lm-eval's by their source, for its version is part of every
+    identity; others by the whole file they are in and the files beside it that it imports.
+    """
+    module = inspect.getmodule(function)
+    package = (module.__name__ if module else "").partition(".")[0]
+    if package == "etymon":
+        return vars(module)["FORM"]
+    source, file = inspect.getsource(function), inspect.getsourcefile(function)
+    if package == "lm_eval" or file is None or Path(file).is_relative_to(_harness_folder()):
+        return source
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in _with_neighbours(Path(file))}
+    return {"source": source, "files": files}
+
+
+def _with_neighbours(file: Path) -> list[Path]:
+    """A Python file and what it imports, directly or not, from its own folder."""
+    found, waiting = {file}, [file]
+    while waiting:
+        for node in ast.walk(ast.parse(waiting.pop().read_bytes())):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            near = {file.parent / f"{name.partition('.')[0]}.py" for name in names}
+            new = {path for path in near if path.is_file()} - found
+            found |= new
+            waiting += new
+    return sorted(found)
+
+
+@cache
+def _harness_folder() -> Path:
+    spec = importlib.util.find_spec("lm_eval")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent

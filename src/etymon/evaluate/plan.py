@@ -74,7 +74,7 @@ def plan_evaluation(wanted: Evaluate, setting: Setting) -> list[TaskPlan]:
             raise EtymonError(f"evaluate asks for {task} twice.", "Name each task once; a suite names its own.")
         asked[task] = common
     plans: dict[str, TaskPlan] = {}
-    failed = []
+    failed: dict[str, EtymonError] = {}
     shots = dict(wanted.shots)
     for task, form in asked.items():
         name = Path(task).stem if _is_file(task) else task
@@ -85,12 +85,13 @@ def plan_evaluation(wanted: Evaluate, setting: Setting) -> list[TaskPlan]:
         try:
             plans[task] = _plan(task, form, setting)
         except EtymonError as error:
-            if suite is None:
-                raise
-            failed.append(f"{task}: {error.problem}")
+            failed[task] = error
+    if len(failed) == 1 and suite is None:
+        raise next(iter(failed.values()))
     if failed:
+        asked_for = f"The suite {wanted.suite} cannot be asked; {len(failed)} of its" if suite else f"{len(failed)}"
         raise EtymonError(
-            f"The suite {wanted.suite} cannot be asked; {len(failed)} of its tasks cannot be loaded:\n" + "\n".join(failed),
+            f"{asked_for} tasks cannot be loaded:\n" + "\n".join(f"{task}: {error}" for task, error in failed.items()),
             "Mend that, or name the tasks that can be loaded in `tasks`.",
         )
     _refuse_vain(wanted, setting, list(asked), list(shots))

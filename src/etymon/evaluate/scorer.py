@@ -139,7 +139,17 @@ class SharedPrefixScorer:
             at_R, wanted_R = (of_read_R[here_R] - first).to(device), target_R[here_R].to(device)
             logprob_R[here_R] = logprob_PV[at_R, wanted_R].cpu()
             greedy_R[here_R] = (likeliest_P[at_R] == wanted_R).cpu()
+        refuse_nan(logprob_R)
         return logprob_R, greedy_R
+
+
+def refuse_nan(values: Tensor) -> None:
+    """Raises EtymonError where one is NaN: it would count as a wrong answer, and nobody would know."""
+    if torch.isnan(values).any():
+        raise EtymonError(
+            "The model gives probabilities that are not finite.",
+            "Its weights hold infinities or NaN, or training diverged: lower the learning rate and train again.",
+        )
 
 
 _Read = tuple[int, int, int]

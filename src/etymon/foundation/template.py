@@ -56,8 +56,16 @@ class AnswerSpans(NamedTuple):
     """Spans without an end mark, because the template writes none: the model would never learn to stop."""
 
 
-def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
+def render(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    *,
+    add_generation_prompt: bool,
+    continue_final_message: bool = False,
+) -> str:
     """The text of these turns; with ``add_generation_prompt``, up to where the assistant begins to write.
+
+    With ``continue_final_message`` the last turn is left open.
 
     It is always 26 July 2024. Raises TemplateFailure where the template fails on these turns, and EtymonError where the
     model has no chat template.
@@ -73,6 +81,7 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, a
             [{"role": message.role, "content": message.content} for message in messages],
             chat_template=_PINNED_DATE + template if "strftime_now" in template else template,
             add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
             tokenize=False,
         )
     except _FAILURES as error:

@@ -20,6 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from etymon.errors import EtymonError
 from etymon.evaluate.budget import SlotBudget, slot_budget
+from etymon.evaluate.scorer import refuse_nan
 from etymon.evaluate.slots import WORTH_SHARING, Slots, shared_tokens
 from etymon.foundation.head import head_logits, hidden_states
 from etymon.foundation.segments import ATTENTION, check_packable
@@ -206,7 +207,9 @@ def _next_tokens(network: PreTrainedModel, slots: Slots, row: Sequence[tuple[int
     ids_1T = torch.tensor([[token for _, ids in row for token in ids]], device=network.device)
     hidden_TD = hidden_states(network, ids_1T, segments, slots)
     last_P = torch.tensor(segments.starts, device=network.device) + torch.tensor(segments.lengths, device=network.device) - 1
-    tokens: list[int] = head_logits(network, hidden_TD[last_P]).float().argmax(-1).tolist()
+    logits_PV = head_logits(network, hidden_TD[last_P]).float()
+    refuse_nan(logits_PV)
+    tokens: list[int] = logits_PV.argmax(-1).tolist()
     return tokens
 
 

@@ -29,6 +29,8 @@ def judge_answers(task: HarnessTask, lm: SharedPrefixLM | EngineLM) -> Records:
     for each in task.tasks.values():
         each.set_fewshot_seed(seed=FEWSHOT_SEED)
     chat = task.asked.template == "own"
+    if chat and task.asked.system and isinstance(lm, SharedPrefixLM):
+        lm.require_system(task.asked.system)
     with explaining(f"The task {task.name!r}"):
         found = evaluator.evaluate(
             lm,
@@ -181,7 +183,7 @@ class _Translation:
             rows = [row for row in self._items if row.metric == label and row.item.startswith(prefix)]
             if comma and rows and label not in self._left_out:
                 ours = sum(row.value * row.weight for row in rows) / sum(row.weight for row in rows)
-                same = math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-12)
+                same = math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-12) or math.isnan(ours)  # said by ``summarise``
                 assert same, f"{name}: lm-eval gives {theirs} for {key}, our items {ours}"
 
     def _notes(self, usage: Usage) -> list[str]:
@@ -195,6 +197,10 @@ class _Translation:
             notes.append(f"{len(self._clusters.repeated)} items repeat another's document; they are one cluster with it.")
         if self._task.asked.engine != "etymon":
             notes.append(f"Answered by {self._task.asked.engine}, whose kernels and precision are its own.")
+        if isinstance(self._lm, SharedPrefixLM) and (without := self._lm.without_system):
+            notes.append(
+                f"The chat template takes no system message: {without} prompts were put without the task's description."
+            )
         if usage.truncated:
             notes.append(f"{usage.truncated} requests exceed the model's context and lost their beginning.")
         if len(self._task.tasks) > 1:

@@ -195,6 +195,10 @@ def _refuse_contradictions(path: Path, rows: list[dict[str, Any]], places: list[
             )
 
 
+FORM = "exact text, folded/1"
+"""Of the judge; raised whenever it, or what it calls, judges otherwise."""
+
+
 def judge_text(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
     """Whether a generated answer is one of those accepted."""
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from jinja2 import TemplateError
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import (
     handle_stop_sequences,
@@ -24,6 +23,8 @@ from etymon.evaluate.records import Usage
 from etymon.evaluate.rolling import rolling_requests
 from etymon.evaluate.scorer import Score
 from etymon.evaluate.tree import TokenRequest
+from etymon.foundation.template import TemplateFailure, render
+from etymon.text.rows import Message
 
 _GENERATED_TOKENS = 256
 """Where a task does not say how many; lm-eval's own default."""
@@ -37,6 +38,8 @@ class SharedPrefixLM(TemplateLM):  # type: ignore[misc]
         self.tokenizer = examinee.tokenizer
         self.scores: dict[tuple[str, int, int], Score] = {}
         self.usages: list[Usage] = []
+        self.without_system = 0
+        """Prompts that the chat template would not write with their system message."""
         self._examinee = examinee
         self._progress = progress
         self._asking: list[Any] = []
@@ -162,20 +165,30 @@ class SharedPrefixLM(TemplateLM):  # type: ignore[misc]
         return Prompt(tuple(ids[-room:]), new_tokens, tuple(stops), settings), len(ids) > room
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        def render(messages: list[dict[str, str]]) -> str:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    messages,
-                    tokenize=False,
-                    add_generation_prompt=add_generation_prompt,
-                    continue_final_message=not add_generation_prompt,
-                )
-            )
-
+        """Raises EtymonError where the model's template cannot write the conversation, with or without its system message."""
+        turns = [Message(each["role"], each["content"]) for each in chat_history]
+        spoken = [turn for turn in turns if turn.role != "system"]
         try:
-            return render(chat_history)
-        except TemplateError:  # some templates refuse a system message
-            return render([message for message in chat_history if message["role"] != "system"])
+            return self._rendered(turns, add_generation_prompt)
+        except TemplateFailure:
+            if len(spoken) == len(turns):
+                raise
+        self.without_system += 1
+        return self._rendered(spoken, add_generation_prompt)
+
+    def require_system(self, prompt: str) -> None:
+        """Raise EtymonError where the model's template takes no system message."""
+        try:
+            self._rendered([Message("system", prompt), Message("user", "A question.")], True)
+        except TemplateFailure as failure:
+            raise EtymonError(
+                f"The chat template of {self._examinee.name} takes no system prompt: {failure.reason.rstrip('.')}.",
+                "Leave `system` out.",
+            ) from failure
+
+    def _rendered(self, turns: list[Message], add_generation_prompt: bool) -> str:
+        open_end = not add_generation_prompt
+        return render(self.tokenizer, turns, add_generation_prompt=add_generation_prompt, continue_final_message=open_end)
 
     def _told(self, doing: str) -> Callable[[int, int], None]:
         return lambda done, total: self._progress(doing, done, total)
