@@ -21,6 +21,7 @@ from etymon.job.summaries import score_line
 from etymon.progress import Listener, silent
 from etymon.recipe import Evaluate
 from etymon.store import Artifact, Store, value_digest
+from etymon.text.counted import counted
 from etymon.train.stage import train_stage
 from etymon.workspace import find_model, known_foundations
 
@@ -85,7 +86,7 @@ def add_model(
         changed = board.model_copy(update={"tasks": tuple(pinned), "models": screened.models, "flags": flags})
         write_board(path, changed)
         _keep(path, changed, store)
-        told = f"{screening.pairs} pairs, {screening.declared} more are declared kin"
+        told = f"{counted(screening.pairs, 'pair')}, {counted(screening.declared, 'more is', 'more are')} declared kin"
         told += f"; {screening.untested} could not be tested" if screening.untested else ""
         yield StageLine("screening", told, 0.0, True)
         for gone, reason in screened.unopened.items():

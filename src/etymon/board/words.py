@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from etymon.board.entries import LineageLine
 from etymon.board.flags import Flag
 from etymon.board.standings import Appearance, Cell, Change, Column, Overall, Rank, Row, Score, Standings, Training
+from etymon.text.counted import counted
 
 MISSING = "—"
 MINUS = "−"
@@ -174,13 +175,12 @@ def lineage_in_words(lineage: LineageLine) -> str:
 def flag_in_words(flag: Flag) -> str:
     """``child: undeclared relation to base (open): 93% of neurons agree, p < 0.001 after allowing for 630 pairs``."""
     if flag.ground == "matrices":
-        shared = "1 matrix is" if flag.shared_matrices == 1 else f"{flag.shared_matrices} matrices are"
+        shared = counted(flag.shared_matrices or 0, "matrix is", "matrices are")
         why = f"{shared} the same bit for bit, {flag.shared_share:.0%} of its parameters"
     else:
         why = f"{flag.effect or 0:.0%} of the sampled neurons agree"
-        why += (
-            f", {p_in_words(flag.p_adjusted)} after allowing for {flag.pairs:,} pairs" if flag.p_adjusted is not None else ""
-        )
+        if flag.p_adjusted is not None:
+            why += f", {p_in_words(flag.p_adjusted)} after allowing for {counted(flag.pairs, 'pair')}"
     return f"{plain(flag.model)}: undeclared relation to {plain(flag.other)} ({flag.state}): {why}"
 
 
@@ -221,8 +221,8 @@ def board_in_words(standings: Standings) -> list[str]:
     if screening := standings.screening:
         untested = f", of which {screening.untested:,} could not be tested," if screening.untested else ""
         lines.append(
-            f"Screened for undeclared kin: {screening.pairs:,} pairs{untested} and {screening.declared:,} declared kin "
-            "that need no test."
+            f"Screened for undeclared kin: {counted(screening.pairs, 'pair')}{untested} and {screening.declared:,} "
+            "declared kin that need no test."
         )
     lines += [
         f"{each.share:.0%} of the listed models rest on {plain(each.base)} ({len(each.models)} of them)."

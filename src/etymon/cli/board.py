@@ -11,6 +11,7 @@ from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, open_store,
 from etymon.cli.make import shown_path
 from etymon.errors import EtymonError
 from etymon.progress import Listener
+from etymon.text.counted import counted
 
 if TYPE_CHECKING:
     from etymon.board.flags import Flag, State
@@ -195,12 +196,13 @@ def _recompute(workspace: Path, file: Path | None, run_again: bool) -> None:
 
         store = open_store(workspace)
         found = recompute_board(store, live, run_again=run_again, board=_made(file, store, live))
+    figures, evaluations = counted(found.figures, "figure"), counted(found.evaluations, "evaluation")
     console.print(
-        f"[green]✓[/] {found.figures:,} figures of the board and its {found.evaluations} evaluations are the same, computed "
-        f"again from the records. Largest relative difference: {found.largest:.1e}.",
+        f"[green]✓[/] {figures} of the board and its {evaluations} are the same, computed again from"
+        f" the records. Largest relative difference: {found.largest:.1e}.",
         soft_wrap=True,
     )
     if run_again:
-        console.print(f"[green]✓[/] {found.run_again} evaluations, done again, gave the same bytes.")
+        console.print(f"[green]✓[/] {counted(found.run_again, 'evaluation')}, done again, gave the same bytes.")
     for each in found.not_here:
         console.print(f"  not recomputable here: {each}", style="dim", markup=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from etymon.cli.common import DEFAULT_WORKSPACE, Overrides, Recipe, Workspace, c
 from etymon.cli.make import start
 from etymon.cli.progress import duration
 from etymon.errors import EtymonError
+from etymon.text.counted import counted
 
 if TYPE_CHECKING:
     from etymon.corpus.survey import Survey
@@ -62,7 +63,7 @@ def plan_recipe(recipe: Recipe, overrides: Overrides = None, workspace: Workspac
 def survey_lines(found: "Survey") -> list[str]:
     """What a folder holds, by type; what could not be read, and why."""
     lines = [
-        f"  {kind.files:>6,} {kind.suffix:<9} {kind.documents:>7,} documents, about {kind.characters:,} characters"
+        f"  {kind.files:>6,} {kind.suffix:<9} {counted(kind.documents, 'document'):>17}, about {kind.characters:,} characters"
         for kind in found.types
     ]
     if found.languages:
@@ -71,7 +72,10 @@ def survey_lines(found: "Survey") -> list[str]:
     if len(found.unread) > 10:
         lines.append(f"  and {len(found.unread) - 10} more not read")
     lines += [f"  no text column in {name}: {holds}" for name, holds in found.without_text.items()]
-    lines += [f"  {count:>6,} {suffix} files are of a type that is not read" for suffix, count in found.unsupported.items()]
+    lines += [
+        f"  {count:>6,} {suffix} {'file is' if count == 1 else 'files are'} of a type that is not read"
+        for suffix, count in found.unsupported.items()
+    ]
     return lines
 
 

@@ -13,6 +13,7 @@ from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, open_store,
 from etymon.cli.make import shown_path
 from etymon.cli.progress import duration
 from etymon.store import Artifact, Store
+from etymon.text.counted import counted
 
 
 def runs(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
@@ -95,7 +96,8 @@ def verify(
         console.print(f"✗ {finding}", style="red", markup=False, soft_wrap=True)
     if findings:
         raise typer.Exit(1)
-    console.print(f"[green]✓[/] {len(artifacts)} artifacts are as their manifests say, byte for byte.")
+    sound = counted(len(artifacts), "artifact is as its manifest says", "artifacts are as their manifests say")
+    console.print(f"[green]✓[/] {sound}, byte for byte.")
     outside = sorted(taken_from_outside(artifacts).values())
     for label in outside:
         console.print(f"  built on, and not checked here: {label}", style="dim", markup=False, soft_wrap=True)
@@ -152,4 +154,4 @@ def clean(
 def rebuild_catalog(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     """Forget the catalog and index the artifacts again."""
     store = open_store(workspace)
-    console.print(f"Indexed {store.catalog.rebuild(store.artifacts())} artifacts.")
+    console.print(f"Indexed {counted(store.catalog.rebuild(store.artifacts()), 'artifact')}.")

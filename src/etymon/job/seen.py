@@ -12,6 +12,7 @@ from etymon.job.job import Job, StageLine
 from etymon.job.trainings import Training
 from etymon.progress import Listener
 from etymon.store import Artifact, Input, Stage, Store
+from etymon.text.counted import counted
 
 Scores = Mapping[str, list[Artifact]]
 
@@ -97,8 +98,8 @@ def _familiarity(job: Job, plan: TaskPlan, model: Model, overlap: Artifact) -> A
 
 def _overlap_line(overlap: Artifact) -> str:
     facts = overlap.facts
-    return f"{facts['overlapping']:,} of {facts['items']:,} items share 13 words in a row with it"
+    return f"{facts['overlapping']:,} of {counted(facts['items'], 'item')} share 13 words in a row with it"
 
 
 def _familiarity_line(familiarity: Artifact) -> str:
-    return f"Min-K%++ of {familiarity.facts['items']:,} items"
+    return f"Min-K%++ of {counted(familiarity.facts['items'], 'item')}"

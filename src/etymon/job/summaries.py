@@ -6,6 +6,7 @@ from etymon.evaluate.suites import SUITES
 from etymon.foundation.model import Model
 from etymon.statistics.macro import macro_average
 from etymon.store import Artifact
+from etymon.text.counted import counted
 
 
 def foundation_line(model: Model) -> str:
@@ -17,15 +18,15 @@ def corpus_line(corpus: Artifact) -> str:
     facts = corpus.facts
     dropped = sum(facts["drops"].values())
     return (
-        f"{facts['documents_train']:,} documents to learn from, {facts['documents_heldout']:,} held out "
-        f"({facts['heldout_units']} of {facts['units']} units), {dropped:,} dropped"
+        f"{counted(facts['documents_train'], 'document')} to learn from, {facts['documents_heldout']:,} held out "
+        f"({facts['heldout_units']} of {counted(facts['units'], 'unit')}), {dropped:,} dropped"
     )
 
 
 def training_line(trained: Artifact) -> str:
     facts = trained.facts
     return (
-        f"{facts['tokens']:,} tokens in {facts['steps']} steps, {facts['epochs']:.2f} passes; "
+        f"{facts['tokens']:,} tokens in {counted(facts['steps'], 'step')}, {facts['epochs']:.2f} passes; "
         f"loss {facts['first_loss']:.2f} → {facts['final_loss']:.2f}, {facts['tokens_per_second']:,.0f} tokens/s"
     )
 
@@ -59,4 +60,4 @@ def evidence_line(evidence: Artifact) -> str:
 
 
 def board_line(board: Artifact) -> str:
-    return f"{len(board.facts['models'])} models, {len(board.facts['tasks'])} tasks"
+    return f"{counted(len(board.facts['models']), 'model')}, {counted(len(board.facts['tasks']), 'task')}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from etymon.board import words
 from etymon.board.pages.looks import Look
 from etymon.board.standings import Column, Standings
+from etymon.text.counted import counted
 
 _MOST_WHISKERS = 40
 _MOST_LINES = 100
@@ -101,7 +102,7 @@ def uplift_picture(standings: Standings, column: Column, look: Look) -> Picture 
     ]
     return Picture(
         title=f"{look.heading['name']}: uplift against compute",
-        in_words=f"{len(found)} models that were trained from a base, by the compute of that training and the change in "
+        in_words=f"{counted(len(found), 'model')} trained from a base, by the compute of that training and the change in "
         f"{look.heading['metric']} ({look.heading['direction']}); {better} of them clearly better than their base.",
         x_label="FLOP of the training",
         y_label="change from base" + (", percentage points" if look.figures.binary else ""),
@@ -150,9 +151,9 @@ def leader_picture(standings: Standings, column: Column, look: Look) -> Picture 
     ]
     return Picture(
         title=f"{look.heading['name']}: the leader over time",
-        in_words=f"{len(found)} models by the day they appeared, {found[0].date} to {found[-1].date}, and the best "
-        f"{look.heading['metric']} until each day ({look.heading['direction']}): {look.figures.score(leaders[0])} at first, "
-        f"{look.figures.score(leaders[-1])} at last. {sum(led)} of them took or shared the lead.",
+        in_words=f"{counted(len(found), 'model')} by the day they appeared, {found[0].date} to {found[-1].date}, and the "
+        f"best {look.heading['metric']} until each day ({look.heading['direction']}): {look.figures.score(leaders[0])} at "
+        f"first, {look.figures.score(leaders[-1])} at last. {sum(led)} of them took or shared the lead.",
         x_label="day it appeared",
         y_label=look.heading["metric"],
         x_ticks=_day_ticks(x),
