@@ -26,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -37,12 +37,13 @@ import numpy as np
 from common import BENCH, THIS, finish, median, options, run_json
 from etymon.foundation.weights import open_weights
 from etymon.lineage.compare import compare
+from etymon.lineage.merged import find_merge
 from etymon.lineage.verdict import Lineage
 from zoo.large import write_pair
 from zoo.peer import peer_verdict
 from zoo.real import derivatives, gemma, random_start, smollm
 from zoo.small import folder_of, independents, make, relatives
-from zoo.transforms import LOSSLESS, TRANSFORMS, Specimen, Transform, compositions, merged
+from zoo.transforms import LOSSLESS, TRANSFORMS, Specimen, Transform, compositions, low_rank, merged, rounded
 
 SMALL_HEAD = 32
 
@@ -170,23 +171,36 @@ def measure_reading(folder: Path, repeats: int) -> float:
     return median(ratios)
 
 
-def merges(first: Path, second: Path, base: Path) -> dict[str, float]:
-    """The largest error of the merge weights that lineage reports, by method."""
-    from zoo.merges import weights_found
-
+def merge_errors(first: Path, second: Path, base: Path) -> tuple[float, list[str]]:
+    """The largest error of the merge weights that lineage reports (linear, SLERP), and the methods it named."""
     a, b, origin = (read(each, 64) for each in (first, second, base))
-    errors: dict[str, float] = {}
+    largest, named = 0.0, []
     with tempfile.TemporaryDirectory(dir=_fast_folder()) as room:
         for how in ("linear", "slerp", "ties", "dare"):
             for weight in (0.3, 0.5):
                 made = merged(a.tensors, b.tensors, origin.tensors, how, weight, 1)
                 model = Specimen(made, a.tokens, 64).written(Path(room) / "model")
-                found = weights_found(model, [first, second], base)
+                found = find_merge(model, [first, second], None if how in ("linear", "slerp") else base)
                 shutil.rmtree(model)
-                print(f"merge {how} {weight}: {found}", flush=True)
-                if how in ("linear", "slerp"):
-                    errors[how] = max(errors.get(how, 0.0), abs(found[0] - weight))
-    return errors
+                print(f"merge {how} {weight}: {found.method}, weights {[round(w, 3) for w in found.weights]}", flush=True)
+                named.append(f"{how}: {found.method}")
+                if how != "ties":  # whose weights were equal
+                    largest = max(largest, abs(found.weights[0] - weight))
+    return largest, named
+
+
+def rank_errors(base: Path, ranks: Sequence[int]) -> float:
+    """The largest relative error of the rank of a merged adapter, as it is and rounded to bfloat16."""
+    specimen, errors = read(base, 64), []
+    with tempfile.TemporaryDirectory(dir=_fast_folder()) as room:
+        for rank in ranks:
+            made = replace(specimen, tensors=low_rank(specimen.tensors, rank, rank, size=0.02))
+            for model in (made, rounded(made, "bfloat16")):
+                found = compare(model.written(Path(room) / "model"), base)
+                shutil.rmtree(Path(room) / "model")
+                low = found.attribution.low_rank if found.attribution else ()
+                errors.append(abs(low[0].rank - rank) / rank if low else 1.0)
+    return max(errors)
 
 
 def main() -> None:
@@ -239,7 +253,9 @@ def main() -> None:
     }
     if not quick:
         two = list(derivatives().values())[:2]
-        figures["merge_error"] = round(max(merges(two[0], two[1], base).values()), 4)
+        largest, _ = merge_errors(two[0], two[1], base)
+        figures["merge_error"] = round(largest, 4)
+    figures["rank_error"] = round(rank_errors(base, (8,) if quick else (4, 8, 16, 64)), 4)
 
     pairs = list(combinations(range(len(small)), 2))
     answers = in_processes(small_pair, [(small[i].name, small[j].name) for i, j in pairs], "independent pairs")
