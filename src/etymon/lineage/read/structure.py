@@ -133,6 +133,7 @@ def _layers_by_number(shapes: Mapping[str, tuple[int, ...]], width: int) -> list
             signature
             for signature in signatures.values()
             if sum(len(shape) in (2, 3) and width in shape[-2:] for shape in signature) >= 3
+            and len(set(signature)) > 1  # the same matrix of every expert
             and not neurons_of_mlp(signature, width)  # experts of one layer
         )
         if not usable:
