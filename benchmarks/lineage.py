@@ -140,7 +140,7 @@ def _one_thread() -> None:
 
 
 def bootstrap_upper(small: np.ndarray, pairs: Sequence[tuple[int, int]], models: int, draws: int = 2000) -> float:
-    """Upper bound of a 95% interval of a mean over pairs; models are drawn with replacement, for their pairs are dependent."""
+    """Upper bound of a 95% interval of a mean over pairs; models are drawn, for pairs of one model are dependent."""
     rng = np.random.default_rng(0)
     first, second = np.array(pairs).T
     means = []

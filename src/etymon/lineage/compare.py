@@ -166,7 +166,8 @@ def _agreements(
         made["neurons"] = count_neurons(
             ours.tensors, ours.structure, theirs.tensors, theirs.structure, found.alignment, clock
         )
-    if found.model_rotary and found.parent_rotary:
+    heads = all({"q", "k"} <= layer.keys() for layer in (*ours.structure.layers, *theirs.structure.layers))
+    if found.model_rotary and found.parent_rotary and heads:
         clock = Clock(listener, "lineage", "matching attention", total=layers, unit="layers")
         made["attention planes"] = count_planes(
             ours.tensors, ours.structure, found.model_rotary,
