@@ -286,8 +286,8 @@ def test_odd_items_are_counted(store, tiny_model, tmp_path):
     )
     assert summary["metrics"]["acc"]["n"] == 4
     assert summary["metrics"]["logprob_right"]["n"] == 3
-    assert any("1 items have a right answer outside" in note for note in summary["notes"])
-    assert any("1 items have a single choice" in note for note in summary["notes"])
+    assert any("1 item has a right answer outside" in note for note in summary["notes"])
+    assert any("1 item has a single choice" in note for note in summary["notes"])
 
 
 def test_labels_that_the_judge_cannot_take_are_no_crash(store, tiny_model, tmp_path):

@@ -81,7 +81,7 @@ def test_questions_about_one_passage_are_one_cluster(tmp_path, examinee: Examine
 def test_rows_that_are_there_twice_are_counted(tmp_path, examinee: Examinee):
     task = load_lines(write(tmp_path / "mine.jsonl", [*CHOICES, CHOICES[0]]))
     records = run_harness_task(load_questions(task), examinee, lambda *_: None)
-    assert any("1 items repeat another's document" in note for note in records.notes)
+    assert any("1 item repeats another's document" in note for note in records.notes)
 
 
 BAD = {

@@ -59,6 +59,5 @@ def score_chat_retention(task: ChatQuestions, examinee: "Examinee", progress: "P
     ]
     request_records, items, usage = score_texts(texts, examinee, progress, "scoring chat answers")
     notes = ["Scored under each model's own chat template; it tells how well a model still answers, not how right it is."]
-    if usage.truncated:
-        notes.append(f"{usage.truncated} questions exceed the model's context and lost their beginning.")
+    notes += usage.truncation_notes("question")
     return Records(request_records, items, {"bits_per_byte": False}, usage, notes, {"bits_per_byte": "bits_per_byte"})

@@ -233,8 +233,7 @@ def score_heldout(choice: HeldoutChoice, examinee: "Examinee", progress: "Progre
     ]
     request_records, items, usage = score_texts(texts, examinee, progress, "scoring held-out documents")
     notes = choice.notes
-    if usage.truncated:
-        notes.append(f"{usage.truncated} prompts exceed the model's context and lost their beginning.")
+    notes += usage.truncation_notes("prompt")
     return Records(request_records, items, {"bits_per_byte": False}, usage, notes, {"bits_per_byte": "bits_per_byte"})
 
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from etymon.errors import EtymonError
 from etymon.statistics.intervals import score_estimate
+from etymon.text.counted import counted
 
 RECORDS, TIMINGS, SUMMARY = "records.parquet", "timings.parquet", "task.json"
 
@@ -87,6 +88,11 @@ class Usage:
     @property
     def tokens_saved(self) -> int:
         return self.tokens_asked - self.tokens_fed
+
+    def truncation_notes(self, what: str) -> list[str]:
+        """What a reader must know of requests that were cut; ``what`` one of them is called, such as ``question``."""
+        cut = counted(self.truncated, f"{what} exceeds the model's context", f"{what}s exceed the model's context")
+        return [f"{cut} and lost {'its' if self.truncated == 1 else 'their'} beginning."] if self.truncated else []
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from etymon.evaluate.harness.model import SharedPrefixLM
 from etymon.evaluate.harness.tasks import HarnessTask, explaining
 from etymon.evaluate.identity import FEWSHOT_SEED
 from etymon.evaluate.records import ItemRecord, Records, RequestRecord, Usage
+from etymon.text.counted import counted
 
 
 def run_harness_task(task: HarnessTask, examinee: Examinee, progress: Progress) -> Records:
@@ -192,17 +193,15 @@ class _Translation:
             notes.append(f"Left out, as they are not means over items: {', '.join(self._left_out)}.")
         for kind, said in _ODD.items():
             if items := self._odd[kind]:
-                notes.append(f"{len(items)} items {said}, such as {items[0]}.")
-        if self._clusters.repeated:
-            notes.append(f"{len(self._clusters.repeated)} items repeat another's document; they are one cluster with it.")
+                notes.append(f"{counted(len(items), *said)}, such as {items[0]}.")
+        if repeated := self._clusters.repeated:
+            notes.append(f"{counted(len(repeated), *_REPEATED)}, such as {repeated[0]}.")
         if self._task.asked.engine != "etymon":
             notes.append(f"Answered by {self._task.asked.engine}, whose kernels and precision are its own.")
         if isinstance(self._lm, SharedPrefixLM) and (without := self._lm.without_system):
-            notes.append(
-                f"The chat template takes no system message: {without} prompts were put without the task's description."
-            )
-        if usage.truncated:
-            notes.append(f"{usage.truncated} requests exceed the model's context and lost their beginning.")
+            put = counted(without, "prompt was put", "prompts were put")
+            notes.append(f"The chat template takes no system message: {put} without the task's description.")
+        notes += usage.truncation_notes("request")
         if len(self._task.tasks) > 1:
             alike = "item" if self._task.asked.mean == "items" else "task"
             notes.append(f"The mean over all items of {len(self._task.tasks)} tasks; each {alike} counts the same.")
@@ -210,10 +209,17 @@ class _Translation:
 
 
 _ODD = {
-    "bad_label": "have a right answer outside their choices and count as wrong",
-    "one_choice": "have a single choice, which is always taken",
-    "empty": "are empty texts and are left out",
+    "bad_label": (
+        "item has a right answer outside its choices and counts as wrong",
+        "items have a right answer outside their choices and count as wrong",
+    ),
+    "one_choice": ("item has a single choice, which is always taken", "items have a single choice, which is always taken"),
+    "empty": ("item is an empty text and is left out", "items are empty texts and are left out"),
 }
+_REPEATED = (
+    "item repeats another's document and is one cluster with it",
+    "items repeat another's document and are one cluster with it",
+)
 _FORMULAS = {
     "multiple_choice": {name: name for name in ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match")},
     "loglikelihood": {"acc": "greedy"},
