@@ -10,9 +10,11 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from transformers import AutoModelForCausalLM
 
+from chat_templates import GEMMA, LLAMA3
 from etymon.errors import EtymonError
 from etymon.evaluate.examinee import Examinee
 from etymon.evaluate.harness.judge import run_harness_task
+from etymon.evaluate.harness.model import SharedPrefixLM
 from etymon.evaluate.harness.tasks import load_task_file
 from etymon.evaluate.identity import Asked
 from etymon.evaluate.plan import Setting, plan_evaluation
@@ -157,3 +159,20 @@ def test_examples_from_the_scored_items_are_noted(folder: Path):
     (folder / "own.yaml").write_text(text.replace("{train: train.jsonl, test: test.jsonl}", "{test: test.jsonl}"))
     task = load_task_file(folder / "own.yaml", Asked(shots=2))
     assert any("its own example" in note for note in task.notes)
+
+
+def test_a_template_does_not_know_the_day_and_loses_no_system_prompt_in_silence(
+    folder: Path, examinee: Examinee, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examinee.tokenizer, "chat_template", LLAMA3)
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What follows 1?"}]
+    lm = SharedPrefixLM(examinee, lambda *_: None)
+    assert "Today: 26 Jul 2024\n\nBe brief." in lm.apply_chat_template(turns)
+    lm.require_system("Be brief.")
+    monkeypatch.setattr(examinee.tokenizer, "chat_template", GEMMA)
+    with pytest.raises(EtymonError, match="takes no system prompt: No system turns here"):
+        run_harness_task(
+            load_task_file(folder / "follows.yaml", ASKED["own template, system prompt"]), examinee, lambda *_: None
+        )
+    described = run_harness_task(load_task_file(folder / "follows.yaml", ASKED["own template"]), examinee, lambda *_: None)
+    assert any("takes no system message" in note and "task's description" in note for note in described.notes)
