@@ -39,8 +39,28 @@ def changes_of(found: Correspondence, shared: Shared, listener: Listener) -> lis
             shared,
             thorough=there in thorough,
         )
+        changes += _other_experts(found, there, here, shared)
         clock(done)
     return changes
+
+
+def _other_experts(found: Correspondence, there: int, here: int, shared: Shared) -> list[Change]:
+    """Experts but the first, which stands for the layer: against the parent's of the same number, or its one MLP."""
+    model, parent = found.model, found.parent
+    mine, theirs = model.structure.layer_experts(here), parent.structure.layer_experts(there)
+    if len(theirs) not in (1, len(mine)):
+        return []
+    changes = []
+    for one, other in zip(mine[1:], theirs[1:] or [theirs[0]] * (len(mine) - 1), strict=True):
+        for role in one:
+            changes.append(
+                piece_change(
+                    role, here, model.tensors, one[role], parent.tensors, other[role], found.alignment, shared, thorough=False
+                )
+            )
+        model.tensors.close()
+        parent.tensors.close()
+    return [change for change in changes if change]
 
 
 def _table_changes(found: Correspondence, shared: Shared) -> list[Change]:
