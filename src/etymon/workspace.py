@@ -226,14 +226,11 @@ def imported_entries(store: Store, artifacts: dict[str, Artifact]) -> list[Entry
 
 
 def lineages_of(name: str, parents: Sequence[str], store: Store, listener: Listener = silent) -> list[Lineage]:
-    """A model against its supposed parents, or against every foundation known to the workspace or the user's cache.
-
-    Several parents are screened at once, and each verdict carries its own p-value, not adjusted for their number.
-    """
+    """A model against its supposed parents. Each verdict carries its own p-value, not adjusted for their number."""
     if is_adapter(Path(name)):
         return _lineages_of_adapter(Path(name), parents, store, listener)
     model = find_model(name, store, listener)
-    return _lineages(model, [find_model(each, store, listener) for each in parents], store, listener)
+    return compare_with(model, [find_model(each, store, listener) for each in parents], store, listener)
 
 
 def merge_of(
@@ -244,7 +241,7 @@ def merge_of(
     No weights where one of them is not related to the model.
     """
     model, *others = (find_model(each, store, listener) for each in (name, *parents, *([base] if base else [])))
-    found = _lineages(model, others, store, listener)
+    found = compare_with(model, others, store, listener)
     if any(each.verdict != "related" for each in found):
         return found, None
     folders = [each.folder for each in others]
@@ -253,10 +250,8 @@ def merge_of(
     return found, merge
 
 
-def _lineages(model: Model, parents: list[Model], store: Store, listener: Listener) -> list[Lineage]:
-    parents = parents or known_foundations(store, listener)
-    if not parents:
-        raise EtymonError("No foundation is known here yet to compare with.", "Name one: `etymon lineage MODEL PARENT`.")
+def compare_with(model: Model, parents: Sequence[Model], store: Store, listener: Listener = silent) -> list[Lineage]:
+    """A model against others that are at hand, the most alike first."""
     found = []
     for each in parents:
         inputs = {"model": model, "parent": each}

@@ -2,7 +2,7 @@
 
 import typer
 
-from etymon.cli import board, check, evaluate, make, models, new, see
+from etymon.cli import board, check, evaluate, index, make, models, new, see
 
 app = typer.Typer(
     name="etymon",
@@ -23,6 +23,7 @@ corpus.command("build")(make.build_recipe_corpus)
 app.command("evaluate")(evaluate.evaluate_models)
 app.command("import-scores")(evaluate.import_scores)
 app.command("lineage")(models.lineage)
+app.add_typer(index.app, name="index")
 app.command("chat")(models.chat)
 app.add_typer(board.app, name="board")
 app.command("runs")(see.runs)

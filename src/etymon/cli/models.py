@@ -25,27 +25,32 @@ def lineage(
     workspace: Workspace = DEFAULT_WORKSPACE,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole evidence as JSON.")] = False,
 ) -> None:
-    """Decide from the weights whether MODEL is related to PARENT, or, without one, to any model known here.
+    """Decide from the weights whether MODEL is related to PARENT, or, without one, to any model known here or in the index.
 
     With several parents, or one and a base, also with what weights MODEL was merged from them.
     """
     with progress() as live:
+        from etymon.identify import identify
         from etymon.lineage.attribute.words import merge_lines
         from etymon.lineage.explain import explain
         from etymon.workspace import lineages_of, merge_of
 
-        store, named = open_store(workspace), parents or []
+        store, named, identified = open_store(workspace), parents or [], None
         if base is not None and not named:
             raise EtymonError("--base is what the parents of a merge were trained from, and no parent is given.", "Name one.")
         if len(named) > 1 or base is not None:
             found, merge = merge_of(model, named, base, store, live)
         else:
-            found, merge = lineages_of(model, named, store, live), None
+            if not named:
+                identified = identify(model, store, live)
+            found, merge = identified.lineages if identified else lineages_of(model, named, store, live), None
+    records = [*found, *([merge] if merge else []), *(identified.candidates if identified else ())]
     if as_json:
-        print("[" + ",\n".join(each.model_dump_json(indent=1) for each in [*found, *([merge] if merge else [])]) + "]")
+        print("[" + ",\n".join(each.model_dump_json(indent=1) for each in records) + "]")
         return
     lines = [line for each in found for line in explain(each)]
-    for line in [*lines, *(merge_lines(merge) if merge else [])]:
+    lines += [*(merge_lines(merge) if merge else []), *(identified.lines() if identified else [])]
+    for line in lines:
         console.print(line, markup=False, soft_wrap=True)
 
 

@@ -1,7 +1,8 @@
 """Screening a board: every listed model against every other that no declaration joins to it, and the flags that follow.
 
 The test is that of ``lineage``. Its p-values are adjusted by Holm for every pair of the board that is not declared, also for
-pairs whose neurons could not be compared: they count with a p-value of 1.
+pairs whose neurons could not be compared and, on large boards, those that fingerprints leave out (``shortlist``): they count
+with a p-value of 1.
 """
 
 import datetime
@@ -16,6 +17,7 @@ from etymon.board.file import ListedModel
 from etymon.board.flags import LARGEST_P, SMALLEST_SHARE, Flag, Step
 from etymon.errors import EtymonError
 from etymon.foundation.model import Model
+from etymon.job.shortlist import SMALL, LeftOut, left_out
 from etymon.lineage.align.correspond import Side
 from etymon.lineage.compare import compare_sides, opened
 from etymon.progress import Listener, silent
@@ -39,7 +41,9 @@ class Pair(Config):
 
 
 class ScreenMeaning(Config):
-    """Nothing to choose."""
+    """What fingerprints left out of the comparison."""
+
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class ScreenExecution(Config):
@@ -80,8 +84,26 @@ def _screen(draft: Draft[ScreenMeaning, ScreenExecution]) -> None:
             with opened(other.folder, other.name) as beside:
                 pairs[role] = screened_pair(side, beside).model_dump(mode="json")
             clock(done)
+    pairs |= {each.weights: _not_shortlisted(each).model_dump(mode="json") for each in draft.meaning.left_out}
     (draft.folder / "pairs.json").write_text(json.dumps(pairs, indent=1, ensure_ascii=False), "utf-8")
     draft.facts |= {"pairs": len(pairs), "related": sum(pair["verdict"] == "related" for pair in pairs.values())}
+
+
+def _not_shortlisted(left_out: LeftOut) -> Pair:
+    told = {"the embeddings of common tokens": left_out.tokens, "what the layers read and write": left_out.layers}
+    alike = " and ".join(f"r = {value:.2f} in {what}" for what, value in told.items() if value is not None)
+    return Pair(
+        verdict="not shortlisted",
+        p_value=1.0,
+        effect=None,
+        power=None,
+        direction="unknown",
+        shared_matrices=0,
+        shared_share=0.0,
+        same_architecture=left_out.same_architecture,
+        same_vocabulary=left_out.same_vocabulary,
+        reasons=(f"Their fingerprints are less alike ({alike}) than those of other models of the board.",),
+    )
 
 
 screen_stage = Stage("screen", 1, _screen, ScreenMeaning, ScreenExecution)
@@ -124,7 +146,10 @@ def declared_kin(models: Sequence[ListedModel]) -> set[tuple[int, int]]:
 def screen_models(
     models: Sequence[ListedModel], opener: Callable[[ListedModel], Model], store: Store, listener: Listener = silent
 ) -> Screened:
-    """Compare every undeclared pair that no earlier screening has. ``opener`` raises EtymonError for a model that is gone."""
+    """Compare every undeclared pair that no earlier screening has; of a large board, those that fingerprints do not rule out.
+
+    ``opener`` raises EtymonError for a model that is gone.
+    """
     kin = declared_kin(models)
     artifacts = {artifact.name: artifact for artifact in store.artifacts()}
     pairs: dict[tuple[str, str], Pair] = {}
@@ -145,9 +170,16 @@ def screen_models(
         known = dict(_pairs_of(artifacts[model.screened])) if model.screened in artifacts else {}
         made = model.screened
         if any(other.weights not in known for other in others) and (own := at_hand_or_opened(model)):
-            given = {other.weights: opened_other for other in others if (opened_other := at_hand_or_opened(other))}
+            unlikely = left_out(model, others, at_hand_or_opened, store) if len(models) >= SMALL else ()
+            meaning = ScreenMeaning(left_out=tuple(each for each in unlikely if each.weights not in known))
+            passed = {each.weights for each in meaning.left_out}
+            given = {
+                other.weights: opened_other
+                for other in others
+                if other.weights not in passed and (opened_other := at_hand_or_opened(other))
+            }
             inputs: dict[str, Input] = {"model": own, **given}
-            artifact, _ = store.obtain(screen_stage, inputs, ScreenMeaning(), ScreenExecution(), listener)
+            artifact, _ = store.obtain(screen_stage, inputs, meaning, ScreenExecution(), listener)
             known, made = dict(_pairs_of(artifact)) | known, artifact.name
         pairs |= {(model.model, other.model): known[other.weights] for other in others if other.weights in known}
         found.append(model.model_copy(update={"screened": made}))

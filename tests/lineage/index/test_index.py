@@ -141,6 +141,9 @@ def test_without_a_vocabulary_the_layers_alone_are_searched(tmp_path: Path, base
     assert found.responses.layers == ()
     likely = likeness(found.searched, pack({each.about.weights: each.searched for each in known}))
     assert np.isnan(likely.tokens).all()
+    (tmp_path / "file.safetensors").write_bytes(fingerprint_bytes(found))
+    again = read_fingerprint(tmp_path / "file.safetensors")
+    np.testing.assert_array_equal(again.searched.layers, found.searched.layers)
     assert likely.score.argmax() == 0
 
 

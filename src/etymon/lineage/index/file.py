@@ -1,5 +1,6 @@
 """A fingerprint as one safetensors file, read as the hostile input that it may be."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def read_fingerprint(path: Path) -> Fingerprint:
         if values[name].shape != shape:
             refuse(path, f"{name!r} has the shape {values[name].shape}, not {shape}")
     about = _about(path, values["about"])
-    ordered = all(0 <= one < other for one, other in zip(layers, [*layers[1:], about.sizes.layers], strict=True))
+    ordered = all(0 <= one < other for one, other in pairwise([*layers.tolist(), about.sizes.layers]))
     if sampled > SAMPLED_LAYERS or neurons > SAMPLED_NEURONS or (sampled and not neurons) or not ordered:
         refuse(path, "its sample of layers and neurons is impossible")
     return Fingerprint(

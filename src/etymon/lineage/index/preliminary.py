@@ -52,6 +52,8 @@ class Preliminary:
 class _Prepared:
     """A fingerprint's responses in the coordinates of the tokens that the model has too."""
 
+    mask: bytes
+    """Which tokens these are."""
     whitening_TT: Array
     tokens_TH: Array
     gate_LST: Array
@@ -74,9 +76,12 @@ def compare_fingerprints(model: Side, fingerprints: Sequence[Fingerprint], liste
     clock = Clock(listener, "lineage", "testing fingerprints", total=depth, unit="layers")
     for index in range(depth):
         neurons = [neurons_of(model, index, mlp) for mlp in model.structure.layer_experts(index)[:_MOST_EXPERTS]]
+        responses = {
+            each.mask: [(_responses(gate, each), _responses(up, each)) for gate, up in neurons]
+            for each in {each.mask: each for each in prepared.values()}.values()
+        }
         for number, each in prepared.items():
-            responses = [(_responses(gate, each), _responses(up, each)) for gate, up in neurons]
-            hits[number].append(agreements(each.gate_LST, each.up_LST, responses))
+            hits[number].append(agreements(each.gate_LST, each.up_LST, responses[each.mask]))
         clock(index + 1)
     return [
         _result(fingerprint, np.stack(hits[number], 1)) if number in hits else Preliminary(fingerprint.about, None, None)
@@ -87,7 +92,7 @@ def compare_fingerprints(model: Side, fingerprints: Sequence[Fingerprint], liste
 def _prepare(responses: Responses, both: np.ndarray, tokens_TH: Array) -> _Prepared:
     whitening_TT = whitening(tokens_TH)
     gate, up = (whitened(part[:, :, both].astype(np.float32), whitening_TT) for part in (responses.gate, responses.up))
-    return _Prepared(whitening_TT, tokens_TH, gate, up)
+    return _Prepared(both.tobytes(), whitening_TT, tokens_TH, gate, up)
 
 
 def _responses(rows_IH: Array, prepared: _Prepared) -> Array:

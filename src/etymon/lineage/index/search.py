@@ -60,7 +60,7 @@ class Likeness:
 
 
 def likeness(query: Searched, packed: Packed) -> Likeness:
-    """10,000 fingerprints take a quarter of a second on one core."""
+    """10,000 fingerprints take a tenth of a second on one core, and as long to open (``Index.packed``)."""
     return Likeness(_token_likeness(query, packed), _layer_likeness(query, packed))
 
 
