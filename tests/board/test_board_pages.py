@@ -11,7 +11,7 @@ import pytest
 from board_records import BASE, DERIVATIVE, SCRATCH, quickstart_meaning, read_all, write_evaluation, write_quickstart
 
 from etymon.board.assemble import assemble_standings
-from etymon.board.entries import BoardMeaning, Entry, LineageLine
+from etymon.board.entries import Aggregate, BoardMeaning, BoardTask, Entry, LineageLine
 from etymon.board.flags import Flag, Step
 from etymon.board.pages.index import ROWS
 from etymon.board.pages.looks import Scale, column_scale
@@ -278,6 +278,35 @@ def test_tasks_are_chosen(visit, large_file):
     assert set(names(page)[:3]) == {"model-0", "model-1", "model-2"}, "those without the task come last"
     widths = {row.locator("> *").count() for row in page.locator("tbody tr").all()[:5]}
     assert widths == {1 + 2 * 6 + 6}
+
+
+def aggregate_board(folder: Path, tasks: list[str]) -> Path:
+    """The index of two models on tasks that are all in a declared aggregate."""
+    folders = {
+        f"{model}/{task}": write_evaluation(folder / f"{model}-{task}", task, {"acc": (True, answers, None)})
+        for model, answers in (("a", [0, 1, 1, 1]), ("b", [1, 0, 0, 1]))
+        for task in tasks
+    }
+    entries = tuple(
+        Entry(name=model, digest=model, parameters=1, evaluations=tuple(f"{model}/{task}" for task in tasks))
+        for model in "ab"
+    )
+    declared = tuple(BoardTask(task=task, identity=f"{sum(map(ord, task)):064x}", chance=0.25) for task in tasks)
+    meaning = BoardMeaning(title="t", entries=entries, tasks=declared, aggregate=Aggregate(tasks=tuple(tasks)))
+    (folder / "board").mkdir()
+    write_pages(assemble_standings(meaning, read_all(meaning, folders)), folder / "board")
+    return folder / "board" / "index.html"
+
+
+def test_the_overall_figure_is_not_counted_among_the_tasks(visit, tmp_path):
+    page = visit(file=aggregate_board(tmp_path, ["one", "two"]))
+    assert page.locator("thead th.task").filter(visible=True).count() == 3
+    assert page.get_by_text("Tasks 2 of 2").is_visible()
+
+
+def test_nor_is_it_counted_without_javascript(tmp_path):
+    text = aggregate_board(tmp_path, [f"task-{number}" for number in range(8)]).read_text("utf-8")
+    assert "the table shows 5 of 8 tasks. The others, on each model’s page: task-5, task-6, task-7." in text
 
 
 def test_the_table_has_pages_and_an_order_goes_over_all(visit, large_file):

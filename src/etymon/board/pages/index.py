@@ -31,6 +31,7 @@ def render_index(standings: Standings, looks: Mapping[str, Look], pages: Mapping
         standings=standings,
         columns=columns,
         shown=min(_TASKS, len(columns)),
+        shown_tasks=min(_TASKS, len(columns)) - (len(columns) - len(standings.main_columns)),  # the overall figure is no task
         hidden_tasks=[column["name"] for column in columns[_TASKS:]],
         ordered_by=_ordered_by(standings),
         rows=first,
