@@ -240,8 +240,10 @@ def _mlp_changes(one: Callable[[str], Array], other: Callable[[str], Array]) -> 
     flips = np.where(np.einsum("ih,ih->i", up, their_up) < 0, -1, 1).astype(np.float32)
     factor, their_factor = neuron_factors(up, down) * flips, neuron_factors(their_up, their_down)
     # balanced by the changed weights themselves, a change of low rank would lose it, so the rank is that of the order alone
-    pairs: dict[str, tuple[Array, Array, Array, Array]]
-    pairs = {"up": (up, their_up, factor, their_factor), "down": (down.T, their_down.T, *map(np.reciprocal, (factor, their_factor)))}
+    pairs: dict[str, tuple[Array, Array, Array, Array]] = {
+        "up": (up, their_up, factor, their_factor),
+        "down": (down.T, their_down.T, np.reciprocal(factor), np.reciprocal(their_factor)),
+    }
     for role, (ours, theirs, scale, their_scale) in pairs.items():
         step = max(1, _SCALARS_AT_ONCE // ours.shape[1])
         parts = (slice(start, start + step) for start in range(0, len(ours), step))
