@@ -122,3 +122,18 @@ def test_mixtures_of_other_starts_are_independent(tmp_path: Path, base: Tensors)
     folders = [write_weights(tmp_path / f"m{number}", tensors) for number, tensors in enumerate([one, other, base])]
     for model, parent in ((0, 1), (0, 2), (2, 0)):
         assert compare(folders[model], folders[parent]).verdict == "independent"
+
+
+def test_every_expert_is_measured(tmp_path: Path, base: Tensors, upcycled: Tensors) -> None:
+    model = write_weights(tmp_path / "model", noise(upcycled, 0.05))
+    for parent in (write_weights(tmp_path / "upcycled", upcycled), write_weights(tmp_path / "base", base)):
+        found = compare(model, parent)
+        downs = [change for change in found.changes if change.role == "down"]
+        assert len(downs) == 6 * EXPERTS
+        assert all(change.relative == pytest.approx(0.05, rel=0.1) for change in downs)
+
+
+def test_a_mixture_in_another_dtype_is_identical(tmp_path: Path, upcycled: Tensors) -> None:
+    halves = {name: values.astype(np.float16) for name, values in upcycled.items()}
+    parent = write_weights(tmp_path / "parent", {name: values.astype(np.float32) for name, values in halves.items()})
+    assert compare(write_weights(tmp_path / "model", halves), parent).identical  # type: ignore[arg-type]

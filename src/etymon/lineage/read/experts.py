@@ -98,7 +98,7 @@ def rows_take_turns(tensors: Tensors, expert: Layer) -> bool:
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
     middle = len(rows) // 2
     halves, turns = _apartness(rows[:middle], rows[middle:]), _apartness(rows[::2], rows[1::2])
-    return turns > _TURNS * halves + middle**-0.5
+    return bool(turns > _TURNS * halves + middle**-0.5)
 
 
 def _apartness(first: Array, second: Array) -> float:
