@@ -19,6 +19,7 @@ from etymon.board.flags import Flag
 from etymon.board.stage import read_standings
 from etymon.board.standings import Standings
 from etymon.cli.app import app
+from etymon.cli.make import stage_line
 from etymon.errors import EtymonError
 from etymon.job.job import StageLine
 from etymon.listing import Wish, add_model, board_of, remove_model, step_flag
@@ -203,6 +204,16 @@ def test_gained_and_lost_items_are_listed(place: Path, store: Store, standings: 
     assert ran.stdout.count("  + ") >= (cell.change.gained or 0)
 
 
+def test_private_items_are_said_to_be_so_once(place: Path, store: Store, standings: Standings) -> None:
+    ran = CliRunner().invoke(
+        app,
+        ["board", "items", "declared", "hidden.jsonl", "--board", str(place / "board.yaml"), "-w", str(store.root)],
+        catch_exceptions=False,
+    )
+    assert ran.stdout.count("gained, ") == 2, "acc and acc_norm"
+    assert ran.stdout.count("The task is private") == 1
+
+
 def test_the_command_shows_the_board(place: Path, store: Store) -> None:
     shown = CliRunner().invoke(
         app, ["board", "--board", str(place / "board.yaml"), "-w", str(store.root)], catch_exceptions=False
@@ -279,6 +290,8 @@ def test_a_model_that_is_gone_counts_as_untested(place: Path, store: Store, make
     assert "neither an alias nor a path" in said["screening second"]
     assert "9 pairs, 1 more is declared kin; 1 could not be tested" in said["screening"]
     assert "someone/second is declared by name alone" in said["parent of third"]
+    cautions = {line.stage for line in lines if isinstance(line, StageLine) and stage_line(line).startswith("[yellow]!")}
+    assert cautions == {"screening second", "parent of third"}
     assert not any(isinstance(line, Flag) for line in lines)
     again = list(add_model_anew(path, place, store))
     assert not any("could not be tested" in line.summary for line in again if isinstance(line, StageLine))

@@ -91,7 +91,10 @@ def test_runs_show_verify_rebuild_clean(finished: Path) -> None:
     rows = etymon(finished, "show", "small", "--rows", "2").stdout
     assert rows.count("---") == 2
     assert "⟦<|endoftext|>⟧" in rows
-    assert etymon(finished, "verify").returncode == 0
+    verified = etymon(finished, "verify")
+    assert verified.returncode == 0
+    assert "built on, and not checked here" in verified.stdout
+    assert "`etymon verify --reproduce RUN`" in verified.stdout
     assert "Indexed" in etymon(finished, "rebuild-catalog").stdout
     etymon(finished, "run", "recipe.yaml", "--set", "train.seed=3")
     cleaned = etymon(finished, "clean", "--yes").stdout

@@ -33,6 +33,7 @@ WRONG = {
     "shots without a number": (["--tasks", "mine.jsonl", "--shots", "mine"], "not of the form TASK=N"),
     "an unknown suite": (["--suite", "all"], "--suite all"),
     "an address for nothing": (["--tasks", "mine.jsonl", "--url", "http://localhost"], "`url` would do nothing"),
+    "a file that is not there": (["--tasks", "missing.yaml"], r"no task file .*missing.yaml.\nPaths are relative to "),
     "a name for nothing": (["--tasks", "mine.jsonl", "--served-as", "x"], "--served-as"),
 }
 
