@@ -107,7 +107,7 @@ def align_residual(model_TM: Array, parent_TP: Array) -> Alignment:
     )  # fmt: skip
 
 
-def _signed_permutation(shown_MP: Array, cosine_MP: Array) -> Alignment:
+def _signed_permutation(shown_MP: np.ndarray, cosine_MP: np.ndarray) -> Alignment:
     """The one that ``shown`` (cosines, or a rotation that is nearly one) is closest to; the identity where it is that."""
     rows, columns = linear_sum_assignment(np.abs(shown_MP), maximize=True)
     signs = np.where(shown_MP[rows, columns] < 0, -1, 1).astype(np.float32)

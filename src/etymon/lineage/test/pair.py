@@ -1,0 +1,102 @@
+"""The tests of a pair: which can be made, what they count, and the p-value over all of them."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from etymon.lineage.align.correspond import Correspondence
+from etymon.lineage.test.agreement import Agreement
+from etymon.lineage.test.attention import count_planes
+from etymon.lineage.test.decoys import after_the_first, decoy_p_value, decoys_of, map_p_floor, map_p_value
+from etymon.lineage.test.layers import choose_map, repeats, without_repeats
+from etymon.lineage.test.neurons import count_neurons
+from etymon.lineage.verdict import AgreementTest, Decoys, Kind, LayerEvidence
+from etymon.progress import Clock, Listener
+
+Pairs = tuple[tuple[int, int], ...]
+"""Layers of the parent and of the model."""
+
+
+def agreements_of(found: Correspondence, listener: Listener) -> tuple[dict[Kind, Agreement], str]:
+    """What each test counts, and why none could be made."""
+    ours, theirs = found.model, found.parent
+    made: dict[Kind, Agreement] = {}
+    layers = len(ours.structure.layers) + len(theirs.structure.layers)
+    if ours.structure.gated and theirs.structure.gated:
+        clock = Clock(listener, "lineage", "matching neurons", total=layers, unit="layers")
+        made["neurons"] = count_neurons(
+            ours.tensors, ours.structure, theirs.tensors, theirs.structure, found.alignment, clock
+        )
+    heads = all({"q", "k"} <= layer.keys() for layer in (*ours.structure.layers, *theirs.structure.layers))
+    if found.model_rotary and found.parent_rotary and heads:
+        clock = Clock(listener, "lineage", "matching attention", total=layers, unit="layers")
+        made["attention planes"] = count_planes(
+            ours.tensors, ours.structure, found.model_rotary,
+            theirs.tensors, theirs.structure, found.parent_rotary, found.alignment, clock,
+        )  # fmt: skip
+    if made:
+        return made, ""
+    notes = [f"{side.name}: {'; '.join(side.structure.notes)}" for side in (ours, theirs) if side.structure.notes]
+    return {}, "; ".join(notes) or "not every layer has gate, up and down, and no heads with rotary pairs show"
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The tests of a pair, under the layer map that the first of them shows."""
+
+    forward: Mapping[int, int] = field(default_factory=dict)
+    repeated: Pairs = ()
+    tests: tuple[AgreementTest, ...] = ()
+    p_value: float | None = None
+    p_floor: float | None = None
+
+
+def tested(found: Correspondence, agreements: Mapping[Kind, Agreement]) -> Tested:
+    """One p-value for all: the same maps are drawn for every count, so whatever depends on what is kept."""
+    first = next(iter(agreements))
+    chosen = choose_map(found.layer_map, agreements[first])
+    repeated = repeats(agreements[first], chosen.forward)
+    used = {kind: chosen.evidence if kind == first else each for kind, each in agreements.items()}
+    counts = {kind: without_repeats(each.counts_PM, repeated) for kind, each in used.items()}
+    scale = math.lcm(*(each.sampled for each in used.values()))
+    together = np.sum([counts[kind] * (scale // each.sampled) for kind, each in used.items()], axis=0)
+    inner, inner_map = after_the_first(together, chosen.forward)
+    return Tested(
+        forward=chosen.forward,
+        repeated=repeated,
+        tests=tuple(_test_record(kind, each, agreements[kind], counts[kind], chosen.forward) for kind, each in used.items()),
+        p_value=map_p_value(inner, inner_map),
+        p_floor=map_p_floor(inner),
+    )
+
+
+def _test_record(
+    kind: Kind, evidence: Agreement, whole: Agreement, counts: np.ndarray, layer_map: Mapping[int, int]
+) -> AgreementTest:
+    inner, inner_map = after_the_first(counts, layer_map)
+    decoys = decoys_of(counts, layer_map)
+    shares = decoys / evidence.sampled
+    joined = [int(counts[there, here]) for there, here in layer_map.items()]
+    return AgreementTest(
+        kind=kind,
+        p_value=map_p_value(inner, inner_map),
+        p_floor=map_p_floor(inner),
+        effect=float(np.mean(joined)) / evidence.sampled if joined else 0.0,
+        power=whole.power,
+        layers=tuple(
+            LayerEvidence(
+                parent_layer=there,
+                model_layer=here,
+                agreeing=int(counts[there, here]),
+                sampled=evidence.sampled,
+                p_value=decoy_p_value(counts[there, here], decoys),
+            )
+            for there, here in sorted(layer_map.items())
+        ),
+        decoys=Decoys(count=len(decoys), mean_share=float(shares.mean()), largest_share=float(shares.max()))
+        if len(decoys)
+        else None,
+        agreement=tuple(map(tuple, whole.counts_PM.tolist())),
+    )
