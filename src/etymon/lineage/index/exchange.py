@@ -23,6 +23,7 @@ _STATEMENT, _SIGNATURE = "statement.json", "statement.sig"
 _KIND = "fingerprints of language models, format 1"
 _MEMBER = re.compile(r"[0-9a-f]{64}\.safetensors")
 _MOST = 100_000
+_HOW_TO_MAKE = "`openssl ecparam -name prime256v1 -genkey -noout -out key.pem` makes one."
 _EXTRA = "Install it with: pip install 'etymon[signing]'."
 
 
@@ -116,14 +117,10 @@ def _sign(statement: bytes, key: Path) -> bytes:
     try:
         private = load_pem_private_key(key.read_bytes(), None)
     except (OSError, ValueError, TypeError) as error:
-        raise EtymonError(f"{key} is no private key that can be read: {error}.", _how_to_make(key)) from None
+        raise EtymonError(f"{key} is no private key that can be read: {error}.", _HOW_TO_MAKE) from None
     if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(private.curve, ec.SECP256R1):
-        raise EtymonError(f"{key} is not a key on the curve P-256.", _how_to_make(key))
+        raise EtymonError(f"{key} is not a key on the curve P-256.", _HOW_TO_MAKE)
     return private.sign(statement, ec.ECDSA(SHA256()))
-
-
-def _how_to_make(key: Path) -> str:
-    return f"Make one: `openssl ecparam -name prime256v1 -genkey -noout -out {key.name}`."
 
 
 def _verify(statement: bytes, signature: bytes, public_key: Path) -> str:
