@@ -8,17 +8,11 @@ from etymon.board.entries import LineageLine
 from etymon.board.flags import Flag
 from etymon.board.standings import Appearance, Cell, Change, Column, Overall, Rank, Row, Score, Standings, Training
 from etymon.text.counted import counted
+from etymon.text.plain import plain as plain
 
 MISSING = "—"
 MINUS = "−"
 _METRICS = {"acc": "accuracy", "acc_norm": "accuracy by length", "acc_bytes": "accuracy by bytes"}
-
-
-def plain(text: str) -> str:
-    """A name from a file, without characters that would steer a terminal or reverse the reading direction."""
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def metric_name(metric: str) -> str:
