@@ -125,6 +125,7 @@ HOSTILE = {
     "an item twice": (lambda f: change_sample(f, lambda rows: rows.__setitem__(1, rows[0])), "twice"),
     "another verdict": (lambda f: change_sample(f, lambda rows: rows[2].update(acc=1.0 - rows[2]["acc"])), "acc of numbers"),
     "NaN": (lambda f: change_sample(f, lambda rows: rows[0].update(acc=float("nan"))), "not finite"),
+    "a number of 400 digits": (lambda f: change_sample(f, lambda rows: rows[0].update(acc=10**400)), "not finite"),
     "infinite log-probability": (
         lambda f: change_sample(f, lambda rows: rows[0].update(resps=[[["inf", "True"]], [["-1", "False"]]])),
         "no finite",

@@ -60,3 +60,10 @@ def test_one_item_has_no_interval_and_no_item_is_refused():
     assert math.isnan(compare_groups([1.0, 2.0, 3.0], [True, False, False]).low)
     with pytest.raises(ValueError, match="both groups"):
         compare_groups([1.0, 2.0], [True, True])
+
+
+def test_two_right_and_two_wrong_items_prove_little():
+    found = compare_groups(np.array([1.0, 1.0, 0.0, 0.0]), np.array([True, True, False, False]))
+    assert found.value == 1
+    assert found.p_value == 0.5
+    assert compare_groups(np.ones(4), np.array([True, True, False, False])).p_value == 1

@@ -59,7 +59,10 @@ def compare_groups(
     spread = sum(variance**2 / freedom for variance, freedom in zip(variances, freedoms, strict=True))
     freedom = sum(variances) ** 2 / spread if spread > 0 else float(min(freedoms))
     half = float(special.stdtrit(freedom, 0.5 + level / 2)) * stderr
-    p_value = 2 * float(special.stdtr(freedom, -abs(difference) / stderr)) if stderr > 0 else float(difference == 0)
+    if stderr > 0:
+        p_value = 2 * float(special.stdtr(freedom, -abs(difference) / stderr))
+    else:  # no spread at all: as likely as that all clusters of the smaller group fall on one side
+        p_value = 2.0 ** -min(freedoms) if difference else 1.0
     low, high = difference - half, difference + half
     if is_binary(value_I, weight_I):
         one, other = (share_estimate(value_I[group], index_I[group], level=level) for group in (chosen_I, ~chosen_I))

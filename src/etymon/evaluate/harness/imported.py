@@ -171,11 +171,13 @@ def _values(
     given = [(sample.model_extra or {}).get(metric) for _, sample in rows]
     if any(not isinstance(value, int | float) for value in given):
         return None
-    values = [float(value) for value in given if value is not None]
-    if unfinite := [where for (where, _), value in zip(rows, values, strict=True) if not math.isfinite(value)]:
+    found = [_finite(value) for value in given]
+    if unfinite := [where for (where, _), value in zip(rows, found, strict=True) if value is None]:
         raise EtymonError(f"{unfinite[0]}: {metric} is not finite.", _REMEDY)
+    values = [value for value in found if value is not None]
     said = results.results[task].get(f"{metric},{chosen}")
-    if isinstance(said, int | float) and math.isclose(said, sum(values) / len(values), rel_tol=1e-6, abs_tol=1e-9):
+    number = _finite(said) if isinstance(said, int | float) else None
+    if number is not None and math.isclose(number, sum(values) / len(values), rel_tol=1e-6, abs_tol=1e-9):
         return values
     if _is_mean(results.configs[task], metric):
         raise EtymonError(
@@ -221,7 +223,7 @@ def _requests(sample: _Sample, path: Path) -> Iterator[RequestRecord]:
 def _finite(value: Any) -> float | None:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 
