@@ -94,7 +94,8 @@ def identify(name: str, store: Store, listener: Listener = silent) -> Identified
         else:
             elsewhere.append(_candidate(model, each, index.origin(weights)))
     same = index.read(model.weights).about if model.weights in searched else None
-    lineages = compare_with(model, list(parents.values()), store, listener)
+    ruled_out = len(set(searched) - parents.keys() - {model.weights})
+    lineages = compare_with(model, list(parents.values()), store, listener, others=ruled_out)
     return Identified(model.name, lineages, tuple(elsewhere), len(searched), same)
 
 

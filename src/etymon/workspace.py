@@ -21,6 +21,7 @@ from etymon.job.record import RunMeaning, run_stage
 from etymon.job.summaries import score_line, suite_line
 from etymon.lineage.attribute.records import MergeRecord
 from etymon.lineage.merged import find_merge
+from etymon.lineage.screened import adjust
 from etymon.lineage.stage import Execution as LineageExecution
 from etymon.lineage.stage import Meaning as LineageMeaning
 from etymon.lineage.stage import lineage_stage
@@ -226,7 +227,7 @@ def imported_entries(store: Store, artifacts: dict[str, Artifact]) -> list[Entry
 
 
 def lineages_of(name: str, parents: Sequence[str], store: Store, listener: Listener = silent) -> list[Lineage]:
-    """A model against its supposed parents. Each verdict carries its own p-value, not adjusted for their number."""
+    """A model against its supposed parents. The p-values of several are adjusted for their number."""
     if is_adapter(Path(name)):
         return _lineages_of_adapter(Path(name), parents, store, listener)
     model = find_model(name, store, listener)
@@ -250,14 +251,19 @@ def merge_of(
     return found, merge
 
 
-def compare_with(model: Model, parents: Sequence[Model], store: Store, listener: Listener = silent) -> list[Lineage]:
-    """A model against others that are at hand, the most alike first."""
+def compare_with(
+    model: Model, parents: Sequence[Model], store: Store, listener: Listener = silent, *, others: int = 0
+) -> list[Lineage]:
+    """A model against several that are at hand, the most alike first, with p-values adjusted for their number.
+
+    ``others`` were looked at too, and ruled out without their weights.
+    """
     found = []
     for each in parents:
         inputs = {"model": model, "parent": each}
         made, _ = store.obtain(lineage_stage, inputs, LineageMeaning(), LineageExecution(), listener)
         found.append(read_lineage(made, model, each))
-    return sorted(found, key=lambda lineage: -(lineage.effect or 0))
+    return sorted(adjust(found, others), key=lambda lineage: -(lineage.effect or 0))
 
 
 def known_foundations(store: Store, listener: Listener) -> list[Model]:
@@ -281,7 +287,7 @@ def _lineages_of_adapter(folder: Path, parents: Sequence[str], store: Store, lis
             inputs["base"] = base
         made, _ = store.obtain(lineage_stage, inputs, LineageMeaning(), LineageExecution(), listener)
         found.append(read_lineage(made, adapter, parent))
-    return found
+    return adjust(found)
 
 
 def training_rows(artifact: Artifact, store: Store, count: int) -> list[str]:

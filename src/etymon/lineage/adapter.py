@@ -69,6 +69,7 @@ def compare_adapter(
         layer_map=(),
         alignment=None,
         identical_tensors=tuple(brought),
+        shared_matrices=matrices,
         tensors=len(scalars),
         changed_share=1 - sum(scalars[stored] for stored in brought) / max(1, sum(scalars.values())),
         changes=tuple(TensorChange(**vars(change)) for change in changes),

@@ -117,6 +117,7 @@ def compare_sides(model: Side, parent: Side, listener: Listener = silent) -> Lin
         layer_map=tuple(sorted((*found.layer_map.items(), *done.repeated))) if found else (),
         alignment=_alignment_record(found.alignment, tokens) if found else None,
         identical_tensors=shared.names,
+        shared_matrices=evidence.shared_matrices,
         tensors=len(scalars),
         changed_share=0.0 if evidence.identical else _share_outside(scalars, shared.names),
         changes=tuple(TensorChange(**asdict(change)) for change in changes),

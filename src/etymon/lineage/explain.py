@@ -1,54 +1,124 @@
-"""A lineage in the words of someone who must decide something: the verdict first, the reasons under it."""
+"""A lineage in the words of someone who must decide something: the verdict, what it means, and the reasons under it."""
+
+from dataclasses import dataclass
 
 from etymon.lineage.attribute.words import attribution_lines
+from etymon.lineage.screened import Screened
 from etymon.lineage.test.decoys import LEAST_DRAWN
 from etymon.lineage.verdict import LARGEST_P, Lineage, Sizes
+from etymon.text.counted import counted
 
-_ROLES = {
+ROLES = {
     "embedding": "embedding", "q": "attention q", "k": "attention k", "v": "attention v", "o": "attention o",
     "gate": "MLP gate", "up": "MLP up", "down": "MLP down", "attention norm": "attention norms", "mlp norm": "MLP norms",
     "final norm": "final norm", "embedding or head": "embedding and head", "router": "MoE router",
     "other": "other tensors",
 }  # fmt: skip
+"""The words for the roles of tensors."""
+DECIDES_NOTHING = "It decides nothing."
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All that is said of a lineage, sentence by sentence."""
+
+    verdict: str
+    """Can stand alone."""
+    meaning: str
+    reasons: tuple[str, ...]
+    changed: tuple[str, ...]
+    """Empty unless the two are related and differ."""
+    in_common: tuple[tuple[str, str], ...]
+    """Architecture and tokenizer: free to take, and no sign of where weights come from."""
+    limits: tuple[str, ...]
+
+
+def explanation(lineage: Lineage) -> Explanation:
+    """The words for every part of a lineage."""
+    changed: list[str] = []
+    if lineage.verdict == "related" and not lineage.identical:
+        changed = [f"Direction: {_direction(lineage)}.", *_changes(lineage)]
+        changed += attribution_lines(lineage.attribution, ROLES)
+    return Explanation(
+        verdict=_headline(lineage),
+        meaning=_meaning(lineage),
+        reasons=lineage.reasons,
+        changed=tuple(changed),
+        in_common=(("Architecture", f"{_architecture(lineage)}."), ("Tokenizer", f"{_tokenizer(lineage)}.")),
+        limits=lineage.limits,
+    )
 
 
 def explain(lineage: Lineage) -> list[str]:
-    """Lines of plain text; the first is the verdict and can stand alone."""
-    lines = [_headline(lineage)]
-    lines += [f"  {reason}" for reason in lineage.reasons]
-    if lineage.verdict == "related" and not lineage.identical:
-        lines.append(f"  Direction: {_direction(lineage)}.")
-        lines += _changes(lineage)
-        lines += [f"  {line}" for line in attribution_lines(lineage.attribution, _ROLES)]
-    lines.append(f"  Architecture: {_architecture(lineage)}. It decides nothing.")
-    lines.append(f"  Tokenizer: {_tokenizer(lineage)}. It decides nothing.")
-    lines += [f"  Limit: {limit}" for limit in lineage.limits]
-    return lines
+    """The same as lines of plain text; the first is the verdict."""
+    told = explanation(lineage)
+    return [
+        told.verdict,
+        f"  What this means: {told.meaning}",
+        *(f"  {line}" for line in (*told.reasons, *told.changed)),
+        *(f"  {what}: {line} {DECIDES_NOTHING}" for what, line in told.in_common),
+        *(f"  Limit: {limit}" for limit in told.limits),
+    ]
 
 
 def _headline(lineage: Lineage) -> str:
     model, parent = lineage.model, lineage.parent
     if lineage.identical:
         return f"related: {model} holds the same weights as {parent}, value for value."
-    tested = ""
-    if lineage.p_value is not None and lineage.effect is not None:
-        test = next(each for each in lineage.tests if each.effect == lineage.effect)
-        least = 1 / (test.decoys.count + 1) if test.decoys else 1.0
-        agreeing = sum(layer.p_value <= max(LARGEST_P, least) < 1 for layer in test.layers)
-        sign = "≤" if lineage.p_value <= max(LEAST_DRAWN, 1.01 * (lineage.p_floor or 0)) else "="
-        tested = (
-            f" (p {sign} {lineage.p_value:.2g}, {lineage.effect:.0%} of {test.kind} agree; "
-            f"beyond chance in {agreeing} of {len(test.layers)} layers)"
-        )
+    tested = _tested(lineage)
     if lineage.verdict == "related":
-        if lineage.direction == "model from parent":
-            return f"related: {model} derives from {parent}{tested}."
-        if lineage.direction == "parent from model":
-            return f"related: {parent} derives from {model}{tested}."
-        return f"related: {model} derives from or shares its origin with {parent}{tested}."
+        return f"related: {_relation(lineage)}{tested}."
     if lineage.verdict == "independent":
         return f"independent: the weights of {model} show no trace of {parent}{tested}."
     return f"inconclusive: the weights do not settle whether {model} is related to {parent}{tested}."
+
+
+def _relation(lineage: Lineage) -> str:
+    model, parent = lineage.model, lineage.parent
+    return {
+        "model from parent": f"{model} derives from {parent}",
+        "parent from model": f"{parent} derives from {model}",
+        "common origin": f"{model} shares its origin with {parent}",
+        "unknown": f"{model} derives from or shares its origin with {parent}",
+    }[lineage.direction]
+
+
+def _tested(lineage: Lineage) -> str:
+    """``(p ≤ 3.8e-32, 100% of neurons agree; beyond chance in 30 of 30 layers)``; empty where no test was made."""
+    if lineage.p_value is None or lineage.effect is None:
+        return ""
+    test = next(each for each in lineage.tests if each.effect == lineage.effect)
+    least = 1 / (test.decoys.count + 1) if test.decoys else 1.0
+    agreeing = sum(layer.p_value <= max(LARGEST_P, least) < 1 for layer in test.layers)
+    sign = "≤" if lineage.p_value <= max(LEAST_DRAWN, 1.01 * (lineage.p_floor or 0)) else "="
+    p_value, allowing = lineage.p_value, ""
+    if isinstance(lineage, Screened) and lineage.p_adjusted is not None:
+        p_value, allowing = lineage.p_adjusted, f" after allowing for {counted(lineage.screened, 'pair')}"
+    return (
+        f" (p {sign} {p_value:.2g}{allowing}, {lineage.effect:.0%} of {test.kind} agree; "
+        f"beyond chance in {agreeing} of {counted(len(test.layers), 'layer')})"
+    )
+
+
+def _meaning(lineage: Lineage) -> str:
+    """One sentence without a technical word."""
+    model, parent = lineage.model, lineage.parent
+    if lineage.identical:
+        return f"{model} and {parent} are one model under two names."
+    if lineage.verdict == "related":
+        return {
+            "model from parent": f"{model} was made out of {parent}, by training on, merging, compressing or editing it, "
+            "and was not trained from scratch.",
+            "parent from model": f"It is the other way round: {parent} was made out of {model}.",
+            "common origin": "Both were made out of the same earlier model, and neither out of the other.",
+            "unknown": "The two were not trained separately from scratch: one was made out of the other, or both out of the "
+            "same earlier model, and the weights do not show which.",
+        }[lineage.direction]
+    if lineage.verdict == "independent":
+        return f"{model} was not made out of the weights of {parent}: a copy would show even if changed a great deal."
+    if lineage.p_value is None:
+        return "Nothing could be measured that would settle the question; this is neither a relation nor its absence."
+    return "What was measured fits a distant relation and none at all; this is neither a relation nor its absence."
 
 
 def _direction(lineage: Lineage) -> str:
@@ -62,13 +132,14 @@ def _direction(lineage: Lineage) -> str:
 
 
 def _changes(lineage: Lineage) -> list[str]:
-    lines = [f"  Unchanged bit for bit: {len(lineage.identical_tensors)} of {lineage.tensors} tensors."]
+    unchanged = len(lineage.identical_tensors)
+    lines = [f"Unchanged bit for bit: {unchanged} of {counted(lineage.tensors, 'tensor')}."]
     if lineage.change_by_role:
-        named = [f"{_ROLES[role]} {change:.2%}" for role, change in lineage.change_by_role.items()]
-        lines.append(f"  Relative change by role: {', '.join(named)}.")
+        named = [f"{ROLES[role]} {change:.2%}" for role, change in lineage.change_by_role.items()]
+        lines.append(f"Relative change by role: {', '.join(named)}.")
     if any(change.canonical for change in lineage.changes):
         lines.append(
-            "  Some layers are stored in another arrangement (order, scale, folded gains), which was undone to compare them."
+            "Some layers are stored in another arrangement (order, scale, folded gains), which was undone to compare them."
         )
     return lines
 
@@ -80,7 +151,10 @@ def _architecture(lineage: Lineage) -> str:
 
 
 def _sizes(sizes: Sizes) -> str:
-    return f"{sizes.layers} layers, width {sizes.width}, {sizes.neurons} neurons a layer, vocabulary {sizes.vocabulary:,}"
+    return (
+        f"{counted(sizes.layers, 'layer')}, width {sizes.width}, {counted(sizes.neurons, 'neuron')} a layer, "
+        f"vocabulary {sizes.vocabulary:,}"
+    )
 
 
 def _tokenizer(lineage: Lineage) -> str:
@@ -88,4 +162,4 @@ def _tokenizer(lineage: Lineage) -> str:
         return "not compared, for a vocabulary is missing; row i of both embeddings was taken for the same token"
     if lineage.same_vocabulary:
         return "the same vocabulary in both"
-    return f"different vocabularies that share {lineage.shared_tokens:,} tokens"
+    return f"different vocabularies that share {counted(lineage.shared_tokens, 'token')}"

@@ -45,4 +45,4 @@ def lineage_facts(lineage: Lineage) -> dict[str, object]:
     }
 
 
-lineage_stage = Stage(name="lineage", version=4, build=_build, meaning=Meaning, execution=Execution)
+lineage_stage = Stage(name="lineage", version=5, build=_build, meaning=Meaning, execution=Execution)

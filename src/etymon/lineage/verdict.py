@@ -70,6 +70,8 @@ class AgreementTest(_Record):
     decoys: Decoys | None
     agreement: tuple[tuple[int, ...], ...]
     """How many agree between each layer of the parent (rows) and each of the model."""
+    sampled: int
+    """Of a layer, for ``agreement``; a layer's p-value may rest on half of them (``layers``)."""
 
 
 class AlignmentRecord(_Record):
@@ -124,6 +126,8 @@ class Lineage(_Record):
     alignment: AlignmentRecord | None
     identical_tensors: tuple[str, ...]
     """The model's tensors that are in the parent bit for bit; constant ones are left out."""
+    shared_matrices: int = 0
+    """How many of them are matrices: chance does not make these."""
     tensors: int
     """Of the model."""
     changed_share: float

@@ -99,4 +99,5 @@ def _test_record(
         if len(decoys)
         else None,
         agreement=tuple(map(tuple, whole.counts_PM.tolist())),
+        sampled=whole.sampled,
     )
