@@ -48,7 +48,7 @@ def _other_experts(found: Correspondence, there: int, here: int, shared: Shared)
     """Experts but the first, which stands for the layer: against the parent's of the same number, or its one MLP."""
     model, parent = found.model, found.parent
     mine, theirs = model.structure.layer_experts(here), parent.structure.layer_experts(there)
-    if len(theirs) not in (1, len(mine)):
+    if not theirs or len(theirs) not in (1, len(mine)):
         return []
     changes = []
     for one, other in zip(mine[1:], theirs[1:] or [theirs[0]] * (len(mine) - 1), strict=True):
