@@ -263,3 +263,10 @@ def test_few_are_all_shortlisted_and_of_many_a_quarter_and_the_clear_ones() -> N
     chosen = shortlist(likeness(query, pack(many)))
     assert chosen[200:].all()
     assert chosen.sum() == 65
+
+
+def test_an_export_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text("no key", "utf-8")
+    with pytest.raises(EtymonError):
+        export_fingerprints(tmp_path / "known.zip", [], tmp_path / "key.pem")
+    assert [path.name for path in tmp_path.iterdir()] == ["key.pem"]

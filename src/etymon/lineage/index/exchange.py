@@ -4,6 +4,7 @@ The archive is a plain zip without compression: ``<digest of the weights>.safete
 and, if it is signed, ``statement.sig``: ECDSA over P-256 with SHA-256 (FIPS 186-5), DER, of the statement's bytes.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -30,19 +31,23 @@ _EXTRA = "Install it with: pip install 'etymon[signing]'."
 def export_fingerprints(path: Path, fingerprints: Sequence[Fingerprint], key: Path | None) -> None:
     """``key``: a private P-256 key in PEM. Raises EtymonError for another key."""
     contents = {f"{each.about.weights}.safetensors": fingerprint_bytes(each) for each in fingerprints}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    statement = json.dumps({"kind": _KIND, "sha256": digests}, indent=1, sort_keys=True).encode()
+    signature = _sign(statement, key) if key else None
     making = path.with_name(f"{path.name}.{os.getpid()}.making")
-    with tempfile.TemporaryDirectory() as place, zipfile.ZipFile(making, "w") as archive:
-        digests = {}
-        for name, content in contents.items():
-            file = Path(place) / name
-            file.write_bytes(content)
-            digests[name] = file_digest(file)
-            archive.write(file, name)
-        statement = json.dumps({"kind": _KIND, "sha256": digests}, indent=1, sort_keys=True).encode()
-        archive.writestr(_STATEMENT, statement)
-        if key:
-            archive.writestr(_SIGNATURE, _sign(statement, key))
-    making.replace(path)
+    try:
+        with making.open("wb") as file:
+            with zipfile.ZipFile(file, "w") as archive:
+                for name, content in contents.items():
+                    archive.writestr(name, content)
+                archive.writestr(_STATEMENT, statement)
+                if signature is not None:
+                    archive.writestr(_SIGNATURE, signature)
+            file.flush()
+            os.fsync(file.fileno())
+        making.replace(path)
+    finally:
+        making.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
