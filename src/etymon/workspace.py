@@ -1,8 +1,10 @@
 """A workspace over many runs: its records, its board, its models by name, and what can be cleaned away."""
 
 import difflib
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 from etymon.board.entries import BoardMeaning, Entry
@@ -20,6 +22,7 @@ from etymon.job.job import StageLine
 from etymon.job.record import RunMeaning, run_stage
 from etymon.job.summaries import score_line, suite_line
 from etymon.lineage.attribute.records import MergeRecord
+from etymon.lineage.family import Family, family_of
 from etymon.lineage.merged import find_merge
 from etymon.lineage.screened import adjust
 from etymon.lineage.stage import Execution as LineageExecution
@@ -264,6 +267,33 @@ def compare_with(
         made, _ = store.obtain(lineage_stage, inputs, LineageMeaning(), LineageExecution(), listener)
         found.append(read_lineage(made, model, each))
     return sorted(adjust(found, others), key=lambda lineage: -(lineage.effect or 0))
+
+
+def family_of_models(names: Sequence[str], store: Store, listener: Listener = silent) -> Family:
+    """The family tree of models that are found by name: every pair is compared, once whichever way round.
+
+    Raises EtymonError for adapters, which have no weights of their own, and for fewer than two models.
+    """
+    if adapters := [name for name in names if is_adapter(Path(name))]:
+        raise EtymonError(f"{adapters[0]} is an adapter, no model by itself.", "Merge it into its base, and give that.")
+    models = _told_apart([find_model(name, store, listener) for name in names])
+    if len(models) < 2:
+        raise EtymonError("A family takes two models or more.", "Name them: `etymon family MODEL MODEL…`.")
+    found = []
+    for one, other in combinations(models, 2):
+        turned = {"model": one, "parent": other}
+        known = store.find(lineage_stage.name, lineage_stage.address(turned, LineageMeaning()))
+        inputs = turned if known else {"model": other, "parent": one}
+        made, _ = store.obtain(lineage_stage, inputs, LineageMeaning(), LineageExecution(), listener)
+        found.append(read_lineage(made, inputs["model"], inputs["parent"]))
+    return family_of(found, [model.name for model in models])
+
+
+def _told_apart(models: Sequence[Model]) -> list[Model]:
+    """Each once; models that share a name also by their digest."""
+    once = list({(model.name, model.digest): model for model in models}.values())
+    often = Counter(model.name for model in once)
+    return [replace(model, name=f"{model.name} ({model.digest[:8]})") if often[model.name] > 1 else model for model in once]
 
 
 def known_foundations(store: Store, listener: Listener) -> list[Model]:

@@ -1,9 +1,7 @@
 """The pages in a real browser: they sort, filter, keep to themselves, and are safe and readable everywhere."""
 
 import datetime
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +16,6 @@ from etymon.board.pages.looks import Scale, column_scale
 from etymon.board.pages.names import model_pages
 from etymon.board.pages.site import board_pages, write_pages
 
-CHROMIUM = Path(os.environ.get("ETYMON_TEST_CHROMIUM", "/usr/bin/chromium"))
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"></script><script>document.title='owned'</script>"
 
 
@@ -46,37 +33,14 @@ def page_file(tmp_path_factory) -> Path:
     return folder / "board" / "index.html"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser at {CHROMIUM}: install Debian's chromium, or name one in ETYMON_TEST_CHROMIUM")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def visit(browser, page_file):
+def visit(open_file, page_file):
     """Opens the index, or another page; at the end nothing may have been requested, logged or thrown."""
-    contexts, trouble = [], []
 
-    def open_page(width=1280, file=page_file, **options):
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", lambda r: r.url.startswith((file.parent.as_uri(), "data:")) or trouble.append(f"request {r.url}"))
-        page.on("console", lambda message: trouble.append(f"console {message.text}"))
-        page.on("pageerror", lambda error: trouble.append(f"error {error}"))
-        page.on("dialog", lambda dialog: trouble.append(f"dialog {dialog.message}"))
-        page.goto(file.as_uri())
-        return page
+    def visit_page(width=1280, file=page_file, **options):
+        return open_file(file, width, **options)
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert trouble == []
+    return visit_page
 
 
 def names(page):

@@ -124,6 +124,16 @@ def test_the_direction_that_is_known_decides_the_root() -> None:
     assert set(ways(tree)) == {("y", "x"), ("x", "r"), ("r", "s")}
 
 
+def test_a_third_model_is_next_to_the_original_not_to_its_rounded_copy() -> None:
+    pairs = [
+        pair("copy", "tuned", 0.002, "model from parent"), pair("base", "tuned", 0.0965), pair("base", "copy", 0.0964),
+        pair("base", "other", 0.05), pair("other", "tuned", 0.11), pair("other", "copy", 0.11),
+    ]  # fmt: skip
+    (tree,) = trees_of(pairs, ["copy", "tuned", "other", "base"])
+    assert tree.roots == ("base",), "which most of unknown direction lie next to"
+    assert set(ways(tree)) == {("base", "tuned"), ("tuned", "copy"), ("base", "other")}
+
+
 def test_p_values_are_adjusted_for_all_pairs_and_unrelated_models_stand_alone() -> None:
     names = ["a", "b", "c"]
     lineages = [

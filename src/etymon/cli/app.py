@@ -2,7 +2,7 @@
 
 import typer
 
-from etymon.cli import board, check, evaluate, index, make, models, new, see
+from etymon.cli import board, check, evaluate, index, lineage, make, models, new, see
 
 app = typer.Typer(
     name="etymon",
@@ -22,7 +22,8 @@ app.add_typer(corpus, name="corpus")
 corpus.command("build")(make.build_recipe_corpus)
 app.command("evaluate")(evaluate.evaluate_models)
 app.command("import-scores")(evaluate.import_scores)
-app.command("lineage")(models.lineage)
+app.command("lineage")(lineage.lineage)
+app.command("family")(lineage.family)
 app.add_typer(index.app, name="index")
 app.command("chat")(models.chat)
 app.add_typer(board.app, name="board")

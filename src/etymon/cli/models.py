@@ -1,4 +1,4 @@
-"""Commands about models: lineage, chat."""
+"""Talking to models: chat."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,46 +12,6 @@ from etymon.errors import EtymonError
 
 if TYPE_CHECKING:
     from etymon.serve.chat import Conversation
-
-
-def lineage(
-    model: Annotated[str, typer.Argument(help="A run, folder, alias, file or hf:org/name.", metavar="MODEL")],
-    parents: Annotated[
-        list[str] | None, typer.Argument(help="The supposed parent; several for a merge.", metavar="[PARENT]...")
-    ] = None,
-    base: Annotated[
-        str | None, typer.Option(help="What the parents were trained from: merge weights are then those of their changes.")
-    ] = None,
-    workspace: Workspace = DEFAULT_WORKSPACE,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the whole evidence as JSON.")] = False,
-) -> None:
-    """Decide from the weights whether MODEL is related to PARENT, or, without one, to any model known here or in the index.
-
-    With several parents, or one and a base, also with what weights MODEL was merged from them.
-    """
-    with progress() as live:
-        from etymon.identify import identify
-        from etymon.lineage.attribute.words import merge_lines
-        from etymon.lineage.explain import explain
-        from etymon.workspace import lineages_of, merge_of
-
-        store, named, identified = open_store(workspace), parents or [], None
-        if base is not None and not named:
-            raise EtymonError("--base is what the parents of a merge were trained from, and no parent is given.", "Name one.")
-        if len(named) > 1 or base is not None:
-            found, merge = merge_of(model, named, base, store, live)
-        else:
-            if not named:
-                identified = identify(model, store, live)
-            found, merge = identified.lineages if identified else lineages_of(model, named, store, live), None
-    records = [*found, *([merge] if merge else []), *(identified.candidates if identified else ())]
-    if as_json:
-        print("[" + ",\n".join(each.model_dump_json(indent=1) for each in records) + "]")
-        return
-    lines = [line for each in found for line in explain(each)]
-    lines += [*(merge_lines(merge) if merge else []), *(identified.lines() if identified else [])]
-    for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
 
 
 def chat(

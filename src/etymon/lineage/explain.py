@@ -135,13 +135,20 @@ def _changes(lineage: Lineage) -> list[str]:
     unchanged = len(lineage.identical_tensors)
     lines = [f"Unchanged bit for bit: {unchanged} of {counted(lineage.tensors, 'tensor')}."]
     if lineage.change_by_role:
-        named = [f"{ROLES[role]} {change:.2%}" for role, change in lineage.change_by_role.items()]
-        lines.append(f"Relative change by role: {', '.join(named)}.")
+        named = [f"{ROLES[role]} {percent(change)}" for role, change in lineage.change_by_role.items() if change]
+        same = [ROLES[role] for role, change in lineage.change_by_role.items() if not change]
+        lines += [f"Relative change by role: {', '.join(named)}."] if named else []
+        lines += [f"No change at all: {', '.join(same)}."] if same else []
     if any(change.canonical for change in lineage.changes):
         lines.append(
             "Some layers are stored in another arrangement (order, scale, folded gains), which was undone to compare them."
         )
     return lines
+
+
+def percent(change: float) -> str:
+    """``5.22%``, ``0.0031%``."""
+    return f"{change:.2%}" if change >= 0.001 or not change else f"{100 * change:.2g}%"
 
 
 def _architecture(lineage: Lineage) -> str:

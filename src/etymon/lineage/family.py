@@ -26,6 +26,9 @@ from etymon.lineage.verdict import Lineage, Verdict
 Way = Literal["derived", "unknown", "common origin"]
 _UNMEASURED = 1.0
 """Distance of related models whose tensors could not be compared one by one: as far as two models can be."""
+_TOO_CLOSE = 1.02
+"""Ratio of two distances that tell nothing: a change is measured against one side's weights, and the other's are a little
+larger or smaller."""
 _STEP = 1e-9
 """Distances are counted in steps of this, so that sums are exact."""
 
@@ -165,7 +168,8 @@ def _branches(models: Sequence[str], pairs: Sequence[Pair]) -> list[_Branch]:
     Chu–Liu/Edmonds from a node above all models; an edge from it, which makes a root, costs more than all others together.
     """
     edges = {(edge.parent, edge.child): edge for pair in pairs for edge in _edges_of(pair)}
-    costs = {ends: round(edge.distance / _STEP) for ends, edge in edges.items()}
+    lifted = _lifted(pairs)
+    costs = {ends: round(lifted.get(frozenset(ends), edge.distance) / _STEP) for ends, edge in edges.items()}
     common = 1 + sum(costs.values())
     costs |= {ends: costs[ends] + common for ends, edge in edges.items() if edge.way == "common origin"}
     graph = networkx.DiGraph()
@@ -179,6 +183,25 @@ def _branches(models: Sequence[str], pairs: Sequence[Pair]) -> list[_Branch]:
         inside = frozenset({root, *networkx.descendants(chosen, root)})
         found.append(_Branch(root, inside, tuple(edges[ends] for ends in chosen.edges if ends[0] in inside)))
     return sorted(found, key=lambda branch: -len(branch.models))
+
+
+def _lifted(pairs: Sequence[Pair]) -> dict[frozenset[str], float]:
+    """Distances from a model that is known to come from another, raised above those from that other where they are as near.
+
+    A rounded copy lies as far from a third model as what it was copied from; the third is then next to the original.
+    """
+    distances = {
+        frozenset((pair.model, pair.parent)): _edges_of(pair)[0].distance for pair in pairs if _way(pair) != "derived"
+    }
+    known = [(edge.parent, edge.child) for pair in pairs for edge in _edges_of(pair) if edge.way == "derived"]
+    lifted: dict[frozenset[str], float] = {}
+    for original, copy in known:
+        for both, distance in distances.items():
+            if copy in both:
+                nearer = distances.get((both - {copy}) | {original}, math.inf)
+                if nearer <= _TOO_CLOSE * distance:
+                    lifted[both] = max(lifted.get(both, distance), nearer + 2 * _STEP)
+    return lifted
 
 
 def _joined(branches: Sequence[_Branch], pairs: Sequence[Pair]) -> list[Edge]:
@@ -201,13 +224,16 @@ def _centred(branch: _Branch, elsewhere: Mapping[str, int]) -> _Branch:
     """The same edges; of the models that may as well be the root, that with most neighbours is it, or the nearest to them.
 
     These are the models that edges of unknown direction alone lead to from the root; such edges are turned away from the new
-    root, and no other.
+    root, and no other. Neighbours that are known to come from a model do not count first: they say nothing of where it comes
+    from.
     """
     free = networkx.Graph((edge.parent, edge.child, {"edge": edge}) for edge in branch.edges if edge.way != "derived")
     free.add_node(branch.root)
     region = sorted(networkx.node_connected_component(free, branch.root))
     beside = {model: [edge.distance for edge in branch.edges if model in (edge.parent, edge.child)] for model in region}
-    root = min(region, key=lambda model: (-len(beside[model]) - elsewhere[model], sum(beside[model]), model))
+    root = min(
+        region, key=lambda model: (-free.degree(model), -len(beside[model]) - elsewhere[model], sum(beside[model]), model)
+    )
     turned = {
         frozenset(ends): free.edges[ends]["edge"].model_copy(update={"parent": ends[0], "child": ends[1]})
         for ends in networkx.bfs_edges(free, root)

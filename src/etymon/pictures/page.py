@@ -2,16 +2,21 @@
 
 import base64
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from etymon.errors import EtymonError
 from etymon.text.counted import counted
 from etymon.text.plain import plain
+
+_GENERATOR = '<meta name="generator" content="Etymon">'
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,18 @@ class Templates:
 
     def _own(self, name: str) -> str:
         return _text(f"{self.package}.{self.folder}", name) if name else ""
+
+
+def write_page(text: str, path: Path) -> None:
+    """Write a page whole or not at all. Raises EtymonError where that is no place for it, or holds another file."""
+    if path.is_dir() or not path.parent.is_dir():
+        problem = "is a folder" if path.is_dir() else f"cannot be written: there is no folder {path.parent}"
+        raise EtymonError(f"{path} {problem}.", "Name a file in a folder that is there, such as lineage.html.")
+    if path.exists() and _GENERATOR not in path.read_text("utf-8", "replace")[:4096]:
+        raise EtymonError(f"{path} is no page of Etymon; it is left as it is.", "Name another file.")
+    made = path.with_name(f".{path.name}.{os.getpid()}")
+    made.write_text(text, "utf-8")
+    made.replace(path)
 
 
 @cache
