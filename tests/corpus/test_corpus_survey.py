@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -124,6 +125,66 @@ def test_rows_with_other_columns_get_sources_of_their_own(tmp_path: Path) -> Non
     assert facts["documents_train"] + facts["documents_heldout"] == 22
 
 
+def chats(first: int, count: int) -> list[dict[str, Any]]:
+    return [
+        {"messages": [{"role": "user", "content": prose(n, 2)}, {"role": "assistant", "content": prose(1000 + n, 3)}]}
+        for n in range(first, first + count)
+    ]
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+
+
+def test_conversations_become_a_recipe_that_fine_tunes_on_them(tmp_path: Path) -> None:
+    folder = tmp_path / "talks"
+    folder.mkdir()
+    write_rows(folder / "one.jsonl", chats(0, 20))
+    (folder / "two.json").write_text(json.dumps(chats(20, 20)), "utf-8")
+    alpaca = [{"instruction": prose(n, 1), "output": prose(2000 + n, 2), "text": "a form of both"} for n in range(10)]
+    write_rows(folder / "three.jsonl", alpaca)
+    (folder / "README.md").write_text("# About these talks\n\n" + prose(3), "utf-8")
+    found = survey(folder)
+    assert (found.kind, found.documents, found.columns) == ("chat", 50, {})
+    assert found.other_kinds == {"README.md": "documents"}
+    recipe = recipe_of(found, "talks", tmp_path)
+    assert recipe.train.objective == "sft"
+    (source,) = recipe.corpus.sources
+    assert (source.kind, source.path) == ("chat", "talks")
+    assert recipe.evaluate.tasks == ("heldout", "mmlu_dev", "chat_retention")
+    facts = build(recipe, tmp_path).facts
+    assert facts["documents_train"] + facts["documents_heldout"] == 50
+    assert facts["heldout_units"] >= 5
+
+
+def test_what_the_recipe_does_not_learn_from_is_named_in_it(tmp_path: Path) -> None:
+    pairs = [{"prompt": prose(n, 1), "chosen": prose(50 + n, 1), "rejected": prose(90 + n, 1)} for n in range(5)]
+    mostly = {"documents": (40, chats(0, 3)), "chat": (1, chats(0, 40))}
+    for kind, (documents, conversations) in mostly.items():
+        folder = tmp_path / kind
+        folder.mkdir()
+        for number in range(documents):
+            (folder / f"{number}.txt").write_text(prose(number, 40), "utf-8")
+        write_rows(folder / "chat.jsonl", conversations)
+        write_rows(folder / "pairs.jsonl", pairs)
+        found = survey(folder)
+        assert found.kind == kind
+        text, recipe = recipe_for(found, kind, tmp_path), recipe_of(found, kind, tmp_path)
+        assert "left out: pairs.jsonl (preferences" in text
+        assert ("left out: chat.jsonl" in text) == (kind == "documents")
+        (source,) = recipe.corpus.sources
+        assert source.path == {"documents": "documents/**/*.txt", "chat": "chat/chat.jsonl"}[kind]
+        facts = build(recipe, tmp_path).facts
+        assert facts["documents_train"] + facts["documents_heldout"] == 40
+
+
+def test_preferences_alone_are_not_guessed_at(tmp_path: Path) -> None:
+    rows = [{"prompt": prose(n, 1), "completion": prose(50 + n, 1), "label": bool(n % 2)} for n in range(5)]
+    write_rows(tmp_path / "liked.jsonl", rows)
+    with pytest.raises(EtymonError, match=r"liked\.jsonl holds preferences"):
+        survey(tmp_path)
+
+
 def test_what_is_not_read_for_time_is_estimated(tmp_path: Path) -> None:
     for number in range(40):
         (tmp_path / f"{number}.txt").write_text(prose(number, 40), "utf-8")
@@ -159,11 +220,13 @@ def test_a_name_that_yaml_takes_for_something_else_stays_a_name(tmp_path: Path, 
     assert recipe_of(survey(folder), recipe_name(folder), tmp_path).name == name
 
 
-def test_a_recipe_is_not_surveyed_for_where_it_cannot_be_written(tmp_path: Path) -> None:
+def test_a_recipe_is_not_surveyed_for_where_it_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.txt").write_text(prose(1, 60), "utf-8")
     with pytest.raises(EtymonError, match=r"no folder .*missing"):
         new_recipe(tmp_path / "not-looked-at", tmp_path / "missing" / "x.yaml")
     new_recipe(tmp_path / "a.txt", tmp_path / "x.yaml")
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"Next: etymon check {tmp_path / 'x.yaml'}, then etymon run" in said
     assert load_recipe(tmp_path / "x.yaml").name == "a"
 
 

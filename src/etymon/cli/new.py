@@ -19,7 +19,7 @@ def new_recipe(
     folder: Annotated[Path, typer.Argument(help="A folder of your own documents, or one file.", metavar="FOLDER")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the recipe.")] = None,
 ) -> None:
-    """Look at a folder of your own documents (txt, md, html, pdf, jsonl, csv, parquet) and write a recipe."""
+    """Look at your own documents (txt, md, html, pdf, jsonl, csv, parquet) or conversations, and write a recipe."""
     from etymon.corpus.proposal import recipe_for, recipe_name
     from etymon.corpus.survey import survey
 
@@ -62,9 +62,10 @@ def plan_recipe(recipe: Recipe, overrides: Overrides = None, workspace: Workspac
 
 def survey_lines(found: "Survey") -> list[str]:
     """What a folder holds, by type; what could not be read, and why."""
+    each, width = ("document", 17) if found.kind == "documents" else ("conversation", 21)
     lines = [
-        f"  {kind.files:>6,} {kind.suffix:<9} {counted(kind.documents, 'document'):>17}, about {kind.characters:,} characters"
-        for kind in found.types
+        f"  {of.files:>6,} {of.suffix:<9} {counted(of.documents, each):>{width}}, about {of.characters:,} characters"
+        for of in found.types
     ]
     if found.languages:
         lines.append("  languages: " + ", ".join(f"{name} {share:.0%}" for name, share in list(found.languages.items())[:5]))
@@ -72,6 +73,10 @@ def survey_lines(found: "Survey") -> list[str]:
     if len(found.unread) > 10:
         lines.append(f"  and {len(found.unread) - 10} more not read")
     lines += [f"  no text column in {name}: {holds}" for name, holds in found.without_text.items()]
+    if found.other_kinds:
+        lines.append(
+            f"  left out of the recipe, which learns from {each}s: {counted(len(found.other_kinds), 'file')} of other kinds"
+        )
     lines += [
         f"  {count:>6,} {suffix} {'file is' if count == 1 else 'files are'} of a type that is not read"
         for suffix, count in found.unsupported.items()

@@ -10,6 +10,7 @@ from pathlib import Path
 from etymon.corpus.formats import ROW_TYPES
 from etymon.corpus.reading import FEWEST_UNITS, section_size
 from etymon.corpus.survey import Survey
+from etymon.text.counted import counted
 
 _EPOCHS = 1.5
 _TOKENS_PER_SECOND = 200  # of the 135M base on two cores
@@ -18,6 +19,21 @@ _STEPS_WANTED = 20
 _HELDOUT_WANTED = 6  # units; a score needs five, and one may be dropped
 _LARGEST_SHARE = 0.5
 _TOKENS_PER_STEP = (2048, 1024, 512)
+
+_POLICY = {
+    "documents": "what has too little text, is mostly symbols or repeats itself is dropped, and counted",
+    "chat": "what is there twice or cannot be learned from is dropped, and counted",
+}
+_OBJECTIVE = {
+    "documents": "objective: pretrain       # learn the documents as they are",
+    "chat": "objective: sft            # learn the assistant's answers in conversations",
+}
+_LEFT_OUT = {
+    "documents": "documents, which the objective pretrain learns from",
+    "chat": "conversations: a source of `kind: chat`, objective sft",
+    "preference": "preferences: a source of `kind: preference`, objective dpo, orpo or kto",
+}
+_LEFT_OUT_NAMED = 10
 
 _RECIPE = """\
 # A model that learns from {folder}: {contents}.
@@ -31,11 +47,11 @@ foundation: smollm2-135m-instruct-q4_1
 corpus:
   sources:
 {sources}
-  data_policy: default      # what has too little text, is mostly symbols or repeats itself is dropped, and counted
+  data_policy: default      # {policy}
   heldout: {{share: {share}}}    # {share_reason}
 
 train:
-  objective: pretrain       # learn the documents as they are
+  {objective}
   method: full              # lora needs less memory
   # {budget_reason}
   budget: {{tokens: {tokens}}}{steps}
@@ -63,15 +79,20 @@ def recipe_for(survey: Survey, name: str, beside: Path) -> str:
         reason += "; more takes longer and learns more"
     step = next((size for size in _TOKENS_PER_STEP if tokens >= _STEPS_WANTED * size), _TOKENS_PER_STEP[-1])
     units, of = _units(survey)
+    documents = survey.kind == "documents"
     share = min(_LARGEST_SHARE, max(0.1, ceil(100 * _HELDOUT_WANTED / max(1, units)) / 100))
     measurable = units * share >= _HELDOUT_WANTED - 1
     return _RECIPE.format(
         share=f"{share:g}",
         share_reason=f"this share of the {units} {of} is never trained on; the model is measured on it",
         heldout="heldout, " if measurable else "",
-        heldout_reason="heldout: how well it predicts your held-out documents"
+        heldout_reason=f"heldout: how well it predicts your held-out {'documents' if documents else 'answers'}"
         if measurable
-        else "too little text to measure on held-out documents (add `heldout` once there are 5,000 characters)",
+        else "too little text to measure on held-out documents (add `heldout` once there are 5,000 characters)"
+        if documents
+        else "too few conversations to measure on held-out ones (add `heldout` once there are ten)",
+        policy=_POLICY[survey.kind],
+        objective=_OBJECTIVE[survey.kind],
         folder=_one_line(str(survey.folder)),
         contents=_contents(survey),
         name=json.dumps(name, ensure_ascii=False),  # quoted: YAML takes 2024, no and null for other than names
@@ -92,6 +113,8 @@ def recipe_name(folder: Path) -> str:
 
 def _units(survey: Survey) -> tuple[int, str]:
     """How many units the corpus stage will divide, and what they are: files and rows, or the sections of a few files."""
+    if survey.kind == "chat":
+        return survey.documents, "conversations"
     if survey.documents >= FEWEST_UNITS:
         return survey.documents, "documents"
     return max(survey.documents, survey.characters // section_size(survey.characters)), "sections that the text is cut into"
@@ -101,13 +124,24 @@ def _contents(survey: Survey) -> str:
     types = ", ".join(f"{each.files} {each.suffix.lower().lstrip('.')}" for each in survey.types)
     about = "about " if survey.estimated else ""
     languages = ", ".join(f"{language} {share:.0%}" for language, share in list(survey.languages.items())[:3])
-    return f"{types}; {about}{survey.documents:,} documents, {survey.characters:,} characters ({languages})"
+    what = counted(survey.documents, "document" if survey.kind == "documents" else "conversation")
+    return f"{types}; {about}{what}, {survey.characters:,} characters ({languages})"
 
 
 def _sources(survey: Survey, beside: Path) -> list[str]:
     """One source where one will do; otherwise one for each type of document and each file of rows."""
     columns = set(survey.columns.values())
-    if len(columns) <= 1 and not survey.without_text:
+    left_out = _left_out(survey)
+    if survey.kind == "chat":
+        paths = [survey.folder / file for file in survey.files_of_rows] or [survey.folder]
+        names = ["conversations"] if len(paths) == 1 else [f"conversations-{number}" for number in range(1, len(paths) + 1)]
+        lines = [
+            line
+            for name, path in zip(names, paths, strict=True)
+            for line in _source(name, _relative(path, beside), kind="chat")
+        ]
+        return lines + left_out
+    if len(columns) <= 1 and not survey.without_text and not survey.other_kinds:
         return _source("documents", _relative(survey.folder, beside), columns.pop() if columns else "text")
     lines = []
     inside = glob.escape(_relative(survey.folder, beside))
@@ -118,14 +152,22 @@ def _sources(survey: Survey, beside: Path) -> list[str]:
     lines += [
         f"    # left out, no text column: {_one_line(file)} ({_one_line(why)})" for file, why in survey.without_text.items()
     ]
-    return lines
+    return lines + left_out
 
 
-def _source(name: str, path: str, column: str) -> list[str]:
+def _left_out(survey: Survey) -> list[str]:
+    """A comment for every file that holds something else, as far as they are few."""
+    others = list(survey.other_kinds.items())
+    lines = [f"    # left out: {_one_line(file)} ({_LEFT_OUT[kind]})" for file, kind in others[:_LEFT_OUT_NAMED]]
+    more = len(others) - _LEFT_OUT_NAMED
+    return [*lines, f"    # left out: {counted(more, 'more file')}"] if more > 0 else lines
+
+
+def _source(name: str, path: str, column: str = "text", kind: str = "files") -> list[str]:
     # JSON strings are YAML strings; every character of a file name survives
     return [
         f"    - name: {name}",
-        "      kind: files",
+        f"      kind: {kind}",
         "      license: own          # your declaration that this is yours to use; otherwise its SPDX identifier",
         f"      path: {json.dumps(path, ensure_ascii=False)}",
         *([f"      column: {json.dumps(column, ensure_ascii=False)}"] if column != "text" else []),

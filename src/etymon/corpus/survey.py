@@ -1,19 +1,16 @@
-"""A look at a folder of someone's own documents: what is in it, what can be read, and how much text that is."""
+"""A look at a folder of someone's own documents or conversations: what is in it, what can be read, how much text that is."""
 
-import csv
-import json
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
-
-import pyarrow
-import pyarrow.parquet
+from typing import Literal
 
 from etymon.corpus.formats import READERS, ROW_TYPES, Document, Unread, read_file
+from etymon.corpus.kinds import ROWS_LOOKED_AT, Kind, first_rows, kind_of, most_of
+from etymon.corpus.row_files import ROW_READERS, read_rows
 from etymon.corpus.signals import detect_language
 from etymon.corpus.sources import find_files
 from etymon.errors import EtymonError
@@ -21,7 +18,6 @@ from etymon.progress import Clock, Listener, silent
 from etymon.text.normalise import repair
 
 _SECONDS = 20.0
-_ROWS_LOOKED_AT = 20
 _LANGUAGE_CHARACTERS = 4000
 _SAMPLE_CHARACTERS = 400
 
@@ -36,7 +32,7 @@ class TypeSurvey:
     """Files extracted for the estimate; the rest were passed over for time."""
     bytes: int
     documents: int
-    """Documents, estimated from the share of bytes that was read; one a file, or one a row."""
+    """Documents or conversations, estimated from the share of bytes that was read; one a file, or one a row."""
     characters: int
     """Characters after extraction, estimated the same way."""
 
@@ -46,6 +42,12 @@ class Survey:
     """What a folder (or one file) holds."""
 
     folder: Path
+    kind: Literal["documents", "chat"]
+    """What most of its bytes are, and all that follows is about."""
+    other_kinds: dict[str, Kind]
+    """Files that hold something else, which another source and objective would read."""
+    files_of_rows: tuple[str, ...]
+    """Of conversations: the files they are in, or nothing where they are all files of rows in the folder."""
     types: tuple[TypeSurvey, ...]
     columns: dict[str, str]
     """The text column of each file of rows, by the file's name below the folder."""
@@ -87,11 +89,12 @@ def survey(folder: Path, listener: Listener = silent, seconds: float = _SECONDS)
     Raises EtymonError where the folder is missing, empty, or holds nothing that can be read.
     """
     root, names = find_files(folder)
-    supported = [name for name in names if Path(name).suffix.lower() in READERS]
-    unsupported = Counter(Path(name).suffix.lower() or "(no suffix)" for name in names if name not in set(supported))
-    columns, without_text = _text_columns(root, supported)
-    readable = [name for name in supported if name not in without_text]
-    look = _look(root, readable, columns, listener, seconds)
+    kinds = {name: kind for name in names if (kind := kind_of(root / name))}
+    unsupported = Counter(Path(name).suffix.lower() or "(no suffix)" for name in names if name not in kinds)
+    columns, without_text = _text_columns(root, [name for name, kind in kinds.items() if kind == "documents"])
+    chosen = most_of(root, {name: kind for name, kind in kinds.items() if name not in without_text})
+    readable = [name for name, kind in kinds.items() if kind == chosen and name not in without_text]
+    look = _look(root, readable, columns if chosen == "documents" else None, listener, seconds)
     if not look.characters.total():
         raise EtymonError(
             f"No text was found in {folder} ({_explained(look.unread, without_text, unsupported)}).",
@@ -99,10 +102,13 @@ def survey(folder: Path, listener: Listener = silent, seconds: float = _SECONDS)
         )
     return Survey(
         folder=folder,
+        kind=chosen,
+        other_kinds={name: kind for name, kind in kinds.items() if kind != chosen and name not in without_text},
+        files_of_rows=() if all(kinds.get(name) == "chat" for name in _files_of_rows(names)) else tuple(readable),
         types=tuple(
             _type_survey(suffix, root, readable, look) for suffix in sorted({Path(name).suffix for name in readable})
         ),
-        columns=columns,
+        columns=columns if chosen == "documents" else {},
         without_text=without_text,
         unread=tuple(look.unread),
         unsupported=dict(unsupported.most_common()),
@@ -139,7 +145,12 @@ class _Look:
     sample: str = ""
 
 
-def _look(root: Path, names: list[str], columns: dict[str, str], listener: Listener, seconds: float) -> _Look:
+def _files_of_rows(names: list[str]) -> list[str]:
+    return [name for name in names if Path(name).suffix.lower() in ROW_READERS]
+
+
+def _look(root: Path, names: list[str], columns: dict[str, str] | None, listener: Listener, seconds: float) -> _Look:
+    """``columns``: of documents, the text column of each file of rows; None for conversations."""
     look = _Look(set(), Counter(), Counter(), Counter(), Counter(), [])
     tick = Clock(listener, "survey", "reading", total=len(names), unit="files")
     begun = time.monotonic()
@@ -149,7 +160,7 @@ def _look(root: Path, names: list[str], columns: dict[str, str], listener: Liste
             continue
         look.names.add(name)
         look.bytes[suffix] += (root / name).stat().st_size
-        for found in _read(root / name, name, columns.get(name, "text")):
+        for found in _read(root / name, name, None if columns is None else columns.get(name, "text")):
             if isinstance(found, Unread):
                 look.unread.append(found)
                 continue
@@ -158,16 +169,16 @@ def _look(root: Path, names: list[str], columns: dict[str, str], listener: Liste
             look.characters[suffix] += len(text)
             look.tokens += estimated_tokens(text)
             look.sample = look.sample or text[:_SAMPLE_CHARACTERS]
-            if look.documents[suffix] <= _ROWS_LOOKED_AT or suffix.lower() not in ROW_TYPES:
+            if look.documents[suffix] <= ROWS_LOOKED_AT or suffix.lower() not in ROW_TYPES:
                 look.languages[detect_language(text)[0]] += min(len(text), _LANGUAGE_CHARACTERS)
         tick(done)
     return look
 
 
-def _read(path: Path, name: str, column: str) -> Iterator[Document | Unread]:
+def _read(path: Path, name: str, column: str | None) -> Iterator[Document | Unread]:
     """As a build would read the file, but a file that would end a build is told among the others."""
     try:
-        yield from read_file(path, name, column)
+        yield from read_rows(path, name, "chat", {}) if column is None else read_file(path, name, column)
     except OSError as error:
         yield Unread(name, "unreadable-file", str(error.strerror))
 
@@ -197,7 +208,7 @@ def _text_columns(root: Path, names: list[str]) -> tuple[dict[str, str], dict[st
     columns, without = {}, {}
     for name in names:
         if Path(name).suffix.lower() in ROW_TYPES:
-            rows = _first_rows(root / name)
+            rows = first_rows(root / name)
             lengths: Counter[str] = Counter()
             for row in rows:
                 lengths.update({key: len(value) for key, value in row.items() if isinstance(value, str)})
@@ -208,33 +219,6 @@ def _text_columns(root: Path, names: list[str]) -> tuple[dict[str, str], dict[st
                     f"columns {', '.join(sorted({key for row in rows for key in row}))}" if rows else "no readable rows"
                 )
     return columns, without
-
-
-def _first_rows(path: Path) -> list[dict[str, Any]]:
-    """A few rows of a file as mappings; unreadable ones are left out."""
-    try:
-        match path.suffix.lower():
-            case ".parquet":
-                batches: Iterator[Any] = pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=_ROWS_LOOKED_AT)
-                return next((list(batch.to_pylist()) for batch in batches), [])
-            case ".csv":
-                with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-                    return [row for row, _ in zip(csv.DictReader(lines), range(_ROWS_LOOKED_AT), strict=False)]
-            case _:
-                with path.open("rb") as raw:
-                    return [
-                        row for line, _ in zip(raw, range(_ROWS_LOOKED_AT), strict=False) if (row := _row(line)) is not None
-                    ]
-    except (pyarrow.ArrowException, OSError, csv.Error):
-        return []
-
-
-def _row(line: bytes) -> dict[str, Any] | None:
-    try:
-        content = json.loads(line.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def _shares(counts: Counter[str]) -> dict[str, float]:
