@@ -15,14 +15,14 @@ from etymon.lineage.index.exchange import export_fingerprints, import_fingerprin
 from etymon.lineage.index.fingerprint import About
 from etymon.lineage.index.folder import Index, Origin
 from etymon.lineage.index.preliminary import Preliminary, compare_fingerprints
-from etymon.lineage.index.search import likeness
+from etymon.lineage.index.search import likeness, nearest
 from etymon.lineage.verdict import Lineage
 from etymon.progress import Listener, silent
 from etymon.store import Store
 from etymon.workspace import compare_with, find_model, known_foundations
 
 _TESTED = 10
-"""How many of the nearest fingerprints are tested. A true parent was among the first six in every trial (``search``)."""
+"""How many of the nearest fingerprints are tested, by each way of being near (``search.nearest``)."""
 
 
 class Candidate(BaseModel):
@@ -102,9 +102,9 @@ def identify(name: str, store: Store, listener: Listener = silent) -> Identified
 def _fitting(model: Model, index: Index, listener: Listener) -> list[Preliminary]:
     """Those of the nearest fingerprints whose neurons answer like the model's; not that of the model itself."""
     packed = index.packed()
-    score = likeness(fingerprint_of(model, model.weights).searched, packed).score
-    nearest = [packed.weights[place] for place in np.argsort(-score, kind="stable") if packed.weights[place] != model.weights]
-    fingerprints = [index.read(weights) for weights in nearest[:_TESTED]]
+    chosen = nearest(likeness(fingerprint_of(model, model.weights).searched, packed), _TESTED)
+    places = np.flatnonzero(chosen).tolist()
+    fingerprints = [index.read(packed.weights[place]) for place in places if packed.weights[place] != model.weights]
     with opened(model.folder, model.name) as side:
         return [each for each in compare_fingerprints(side, fingerprints, listener) if each.is_candidate]
 

@@ -23,7 +23,7 @@ def add(
     models: Annotated[list[str], typer.Argument(help="Runs, folders, aliases, files or hf:org/name.", metavar="MODEL...")],
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
-    """Take the fingerprints of models: at most 1 MB each, from which no weight can be had."""
+    """Take the fingerprints of models: at most 1 MB each."""
     with progress() as live:
         from etymon.identify import add_models
 

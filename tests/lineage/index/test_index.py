@@ -250,7 +250,7 @@ def test_an_archive_with_anything_else_in_it_is_refused(tmp_path: Path, known: l
         export_fingerprints(archive, known[:1], archive)
 
 
-def test_few_are_all_shortlisted_and_of_many_a_quarter_and_the_clear_ones() -> None:
+def test_few_are_all_shortlisted_and_of_many_the_nearest_and_the_clear_ones() -> None:
     rng = np.random.default_rng(0)
 
     def part() -> Searched:
@@ -262,7 +262,7 @@ def test_few_are_all_shortlisted_and_of_many_a_quarter_and_the_clear_ones() -> N
     many = {digest_of(n): part() for n in range(200)} | {digest_of(1000 + n): query for n in range(60)}
     chosen = shortlist(likeness(query, pack(many)))
     assert chosen[200:].all()
-    assert chosen.sum() == 65
+    assert 87 <= chosen.sum() < 260
 
 
 def test_an_export_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:

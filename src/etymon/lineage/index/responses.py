@@ -2,7 +2,8 @@
 
 A neuron's gate responds to a token by the product of its row, gains folded, with the token's embedding, and so does up. No
 rewriting of the model changes these products, except that up rows may be scaled or flipped and neurons reordered. So they can
-be compared without aligning anything, and neither the weights nor the embeddings can be had from them.
+be compared without aligning anything. They are not the weights, but they are made of them: of a model that is narrower than
+the tokens are many, the sampled rows follow from them up to a rotation.
 
 Shapes: L sampled layers, S sampled neurons a layer, I all neurons of a layer, T tokens, H residual width.
 """

@@ -11,7 +11,7 @@ from etymon.lineage.index.searched import FEWEST_TOKENS, LAYER_PAIRS, TOKEN_PAIR
 from etymon.lineage.index.tokens import SEARCHED
 
 _CHUNK = 1024
-_SHORTEST, _SHARE = 25, 4
+_SHORTEST, _SHARE = 25, 3
 _CLEAR_TOKENS, _CLEAR_LAYERS = 0.8, 0.99
 
 
@@ -49,9 +49,10 @@ class Likeness:
     def score(self) -> np.ndarray:
         """[N]: mean of Fisher's z (atanh r) of the two, or the one there is; minus infinity where there is none.
 
-        Measured on 42 byte-level models of one recipe, each sought by a changed copy of it: it came first for noise up to
-        30%, removed layers, rotations and another vocabulary, and among the first six for another vocabulary, noise of 10%
-        and removed layers together.
+        Measured on 84 byte-level models of ten layers, trained alike, each sought by changed copies of it. It came first in
+        all 84 cases after noise of 10%, two layers removed or repeated, and rotation; in 83 after noise of 30% (worst place
+        3), 80 after 50% (19) and 14 after noise as large as the weights (66); in 76 with another vocabulary (10), and in 56
+        with that, two layers removed and noise of 10% together (32).
         """
         both = np.arctanh(np.clip(np.stack([self.tokens, self.layers]), -0.9999, 0.9999))
         known = np.isfinite(both)
@@ -64,18 +65,29 @@ def likeness(query: Searched, packed: Packed) -> Likeness:
     return Likeness(_token_likeness(query, packed), _layer_likeness(query, packed))
 
 
-def shortlist(found: Likeness) -> np.ndarray:
-    """[N]: whose pair with the query is worth the test: the best quarter (at least 25), who cannot be told, who is clear.
+def nearest(found: Likeness, count: int) -> np.ndarray:
+    """[N]: the ``count`` nearest by the score, by the tokens and by the layers: at most three times as many.
 
-    Generous on purpose: who is left out is never tested.
+    A replaced vocabulary or removed layers spoil one of the two likenesses, and with it the score.
     """
-    score = found.score
-    kept = max(_SHORTEST, -(-len(score) // _SHARE))
-    chosen = np.zeros(len(score), bool)
-    chosen[np.argsort(-score, kind="stable")[:kept]] = True
+    chosen = np.zeros(len(found.tokens), bool)
+    for values in (found.score, found.tokens, found.layers):
+        known = np.nan_to_num(values, nan=-np.inf)
+        order = np.argsort(-known, kind="stable")[:count]
+        chosen[order[np.isfinite(known[order])]] = True
+    return chosen
+
+
+def shortlist(found: Likeness) -> np.ndarray:
+    """[N]: whose pair with the query is worth the test: the nearest third (at least 25), who cannot be told, who is clear.
+
+    Generous on purpose, for who is left out is never tested. Of the 84 models of ``Likeness.score`` none lost its copy,
+    but for noise as large as the weights: there 3 did.
+    """
+    kept = max(_SHORTEST, -(-len(found.tokens) // _SHARE))
     unknown = np.isnan(found.tokens) & np.isnan(found.layers)
     clear = (np.nan_to_num(found.tokens) >= _CLEAR_TOKENS) | (np.nan_to_num(found.layers) >= _CLEAR_LAYERS)
-    return np.asarray(chosen | unknown | clear)
+    return np.asarray(nearest(found, kept) | unknown | clear)
 
 
 def _token_likeness(query: Searched, packed: Packed) -> np.ndarray:

@@ -4,10 +4,10 @@ Two sets of cosines, neither of which sees in which coordinates, order or scale 
 
 - between the embeddings of 84 common tokens. Letters resemble letters in every model, so the four strongest directions,
   which show that, are taken out first. Measured: SmolLM2-135M with noise of 30% of its weights .90, against Gemma-3-270M
-  .51; byte-level models of one recipe with other seeds at most .71;
+  .51; small byte-level models trained alike at most .73;
 - between what the MLPs of ten depths read and write: the matrices WᵀW of gate, up and down and of the embeddings, less
   their isotropic part. Needs no vocabulary. Measured: noise of 30% .95, twenty of thirty layers left .79, a rotation 1.00,
-  against Gemma .65; models of one recipe resemble each other up to .98.
+  against Gemma .65; small models trained alike resemble each other up to .98.
 
 Shapes: T tokens, H residual width, R rows.
 """
