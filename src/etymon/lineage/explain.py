@@ -107,7 +107,7 @@ def _meaning(lineage: Lineage) -> str:
         return f"{model} and {parent} are one model under two names."
     if lineage.verdict == "related":
         return {
-            "model from parent": f"{model} was made out of {parent}, by training on, merging, compressing or editing it, "
+            "model from parent": f"{model} was made out of {parent}, by further training, merging, compressing or editing, "
             "and was not trained from scratch.",
             "parent from model": f"It is the other way round: {parent} was made out of {model}.",
             "common origin": "Both were made out of the same earlier model, and neither out of the other.",

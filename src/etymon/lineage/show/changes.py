@@ -10,7 +10,7 @@ from statistics import median
 
 from etymon.lineage.explain import ROLES, percent
 from etymon.lineage.verdict import Lineage, TensorChange
-from etymon.pictures.picture import Axis, Key, Picture, Tick, box, dot, line, ten_to
+from etymon.pictures.picture import Axis, Key, Picture, Tick, box, dot, line, ten_to, ticks
 from etymon.text.counted import counted
 
 _GROUPS = (
@@ -138,7 +138,7 @@ def spectrum_picture(lineage: Lineage) -> Picture | None:
         x_label="relative change, logarithmic",
         y_label="tensors",
         x_ticks=scale.ticks(x),
-        y_ticks=_count_ticks(y, most),
+        y_ticks=_count_ticks(y),
         lines={},
         dots={},
         areas={kind: path for kind, path in areas.items() if path},
@@ -169,7 +169,7 @@ def rank_picture(lineage: Lineage) -> Picture | None:
         x_label="rank, logarithmic",
         y_label="matrices",
         x_ticks=tuple(Tick(x.at(math.log2(rank)), f"{rank}") for rank in shown),
-        y_ticks=_count_ticks(y, most),
+        y_ticks=_count_ticks(y),
         lines={},
         dots={},
         areas={"bar": "".join(_bar(x, y, math.log2(rank) - 0.03, 0.06, count) for rank, count in found)},
@@ -183,9 +183,8 @@ def _bar(x: Axis, y: Axis, left: float, width: float, count: int) -> str:
     return box(begin + 0.15, y.at(count), end - begin - 0.3, 100 - y.at(count))
 
 
-def _count_ticks(y: Axis, most: int) -> tuple[Tick, ...]:
-    step = max(1, math.ceil(most / 4))
-    return tuple(Tick(y.at(value), f"{value:,}") for value in range(0, most + 1, step))
+def _count_ticks(y: Axis) -> tuple[Tick, ...]:
+    return tuple(tick for tick in ticks(y, lambda value: f"{value:,g}") if "." not in tick.label)
 
 
 def _in_percent(power: float) -> str:
