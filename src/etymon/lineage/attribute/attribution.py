@@ -1,5 +1,6 @@
 """All that is found out about how two related models differ, and every sign of which came first, in one record."""
 
+import math
 from collections.abc import Collection, Sequence
 from typing import Literal
 
@@ -19,6 +20,8 @@ from etymon.lineage.read.profile import read_finite
 from etymon.lineage.read.structure import Array, Layer, Structure
 from etymon.lineage.test.match import gate_directions, up_directions
 
+_LOW = 0.25
+"""Of a matrix as a square, the largest rank that is called low: a few steps of full training reach half of the width."""
 _LOW_SHARE = 0.5
 """Share of a role's changed matrices that must have one rank for the role to be called adapted."""
 _SILENT = 1e-6
@@ -54,7 +57,7 @@ def low_ranks(changes: Sequence[Change]) -> tuple[LowRank, ...]:
     by_rank: dict[int, list[tuple[str, int]]] = {}
     for role in dict.fromkeys(change.role for change in changes):
         changed = [change for change in changes if change.role == role and change.relative > 0]
-        ranks = [change.rank for change in changed if change.rank]
+        ranks = [change.rank for change in changed if change.rank and change.rank <= _LOW * math.sqrt(change.parameters)]
         if not ranks:
             continue
         rank = int(np.median(ranks))
