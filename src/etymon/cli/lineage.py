@@ -25,6 +25,7 @@ def lineage(
 
     With several parents, or one and a base, also with what weights MODEL was merged from them.
     """
+    _check_place(html)
     with progress() as live:
         from etymon.identify import identify
         from etymon.lineage.attribute.words import merge_lines
@@ -64,6 +65,7 @@ def family(
     as_json: Annotated[bool, typer.Option("--json", help="Print trees and pairs as JSON.")] = False,
 ) -> None:
     """Draw the family tree of models, from their weights: every pair is compared."""
+    _check_place(html)
     with progress() as live:
         from etymon.lineage.show.family import family_page
         from etymon.lineage.show.terminal import WIDTH, terminal_family
@@ -78,6 +80,13 @@ def family(
         return
     console.print(terminal_family(found), width=min(console.width, WIDTH))
     _told_page(html)
+
+
+def _check_place(html: Path | None) -> None:
+    if html:
+        from etymon.pictures.page import check_place
+
+        check_place(html)
 
 
 def _told_page(html: Path | None) -> None:

@@ -44,16 +44,28 @@ class Templates:
         return _text(f"{self.package}.{self.folder}", name) if name else ""
 
 
-def write_page(text: str, path: Path) -> None:
-    """Write a page whole or not at all. Raises EtymonError where that is no place for it, or holds another file."""
+def check_place(path: Path) -> None:
+    """Raises EtymonError where a page cannot be put: before the work that it shows is done."""
     if path.is_dir() or not path.parent.is_dir():
         problem = "is a folder" if path.is_dir() else f"cannot be written: there is no folder {path.parent}"
         raise EtymonError(f"{path} {problem}.", "Name a file in a folder that is there, such as lineage.html.")
     if path.exists() and _GENERATOR not in path.read_text("utf-8", "replace")[:4096]:
         raise EtymonError(f"{path} is no page of Etymon; it is left as it is.", "Name another file.")
+
+
+def write_page(text: str, path: Path) -> None:
+    """Write a page whole or not at all. Raises EtymonError where that is no place for it, or holds another file."""
+    check_place(path)
     made = path.with_name(f".{path.name}.{os.getpid()}")
-    made.write_text(text, "utf-8")
-    made.replace(path)
+    try:
+        made.write_text(text, "utf-8")
+        made.replace(path)
+    except OSError as error:
+        raise EtymonError(
+            f"{path} cannot be written: {error.strerror or error}.", "Name a file in another folder."
+        ) from error
+    finally:
+        made.unlink(missing_ok=True)
 
 
 @cache

@@ -115,7 +115,10 @@ def test_a_page_takes_the_place_of_a_page_alone(tmp_path: Path) -> None:
         write_page("", tmp_path)
     with pytest.raises(EtymonError, match="there is no folder"):
         write_page("", tmp_path / "no" / "page.html")
+    with pytest.raises(UnicodeEncodeError):
+        write_page("half a page, then \ud800", page)
     assert {each.name for each in tmp_path.iterdir()} == {"page.html", "mine.html"}
+    assert page.read_text("utf-8").startswith("<!doctype html>")
 
 
 def test_every_cell_of_the_heat_map_is_in_one_shade_and_in_the_table() -> None:

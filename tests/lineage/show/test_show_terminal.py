@@ -80,3 +80,10 @@ def test_the_lineage_command_writes_a_page(models: Path, tmp_path: Path) -> None
     assert said.startswith("independent: the weights of scratch")
     assert "What this means" in said
     assert "Independent</h2>" in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize("command", ["lineage", "family"])
+def test_a_page_that_cannot_be_put_is_refused_before_the_work(command: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, [command, "no-such-model", "--html", str(tmp_path), "--workspace", str(tmp_path / "w")])
+    assert isinstance(done.exception, EtymonError)
+    assert "is a folder" in str(done.exception)
