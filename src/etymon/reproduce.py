@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from etymon.board.stage import board_stage, read_standings
-from etymon.corpus.sources import corpus_inputs
-from etymon.corpus.stage import corpus_stage
+from etymon.corpus.sources.find import corpus_inputs
+from etymon.corpus.stages.corpus import corpus_stage
 from etymon.errors import EtymonError
 from etymon.evaluate.contamination import familiarity_stage, overlap_stage
 from etymon.evaluate.question_task import QuestionTask

@@ -10,8 +10,8 @@ from typing import Any
 from etymon.board.entries import BoardMeaning, Entry
 from etymon.board.stage import PAGE, BoardExecution, board_stage, read_standings
 from etymon.board.standings import Standings
-from etymon.corpus.sources import corpus_inputs
-from etymon.corpus.stage import CorpusExecution, corpus_meaning, corpus_stage
+from etymon.corpus.sources.find import corpus_inputs
+from etymon.corpus.stages.corpus import CorpusExecution, corpus_meaning, corpus_stage
 from etymon.errors import EtymonError
 from etymon.evaluate.plan import Setting, TaskPlan, plan_evaluation
 from etymon.evaluate.stage import evaluate_stage

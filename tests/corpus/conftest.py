@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from corpus_building import Build, Built, prose
 
-from etymon.corpus.stage import CorpusExecution, corpus_inputs, corpus_meaning, corpus_stage
+from etymon.corpus.stages.corpus import CorpusExecution, corpus_inputs, corpus_meaning, corpus_stage
 from etymon.progress import Listener, silent
 from etymon.recipe import Corpus
 from etymon.store import Store

@@ -7,9 +7,9 @@ from corpus_building import prose
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from etymon.corpus.duplicates import exact_survivors, near_duplicate_clusters
+from etymon.corpus.duplicates.near import exact_survivors, near_duplicate_clusters
 from etymon.corpus.engine import from_pydict
-from etymon.corpus.policy import POLICIES
+from etymon.corpus.policy.policy import POLICIES
 from etymon.corpus.split import split_units
 from etymon.errors import EtymonError
 from etymon.text.ngrams import jaccard, shingles

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from etymon.corpus.sources import corpus_inputs
-from etymon.corpus.stage import CorpusExecution, corpus_meaning, corpus_stage
+from etymon.corpus.sources.find import corpus_inputs
+from etymon.corpus.stages.corpus import CorpusExecution, corpus_meaning, corpus_stage
 from etymon.errors import EtymonError
 from etymon.evaluate.answers import answer_requests
 from etymon.evaluate.examinee import Examinee, open_examinee

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from etymon import recipe
-from etymon.corpus.stage import CorpusExecution, corpus_inputs, corpus_meaning, corpus_stage
+from etymon.corpus.stages.corpus import CorpusExecution, corpus_inputs, corpus_meaning, corpus_stage
 from etymon.evaluate.plan import plan_task
 from etymon.evaluate.stage import evaluate_stage
 from etymon.evidence.stage import EvidenceExecution, EvidenceMeaning, evidence_stage

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from etymon.corpus.sources import corpus_inputs
-from etymon.corpus.stage import CorpusExecution, corpus_meaning, corpus_stage
+from etymon.corpus.sources.find import corpus_inputs
+from etymon.corpus.stages.corpus import CorpusExecution, corpus_meaning, corpus_stage
 from etymon.recipe import Corpus
 from etymon.store import Artifact, Store
 

@@ -8,9 +8,9 @@ import ftfy.fixes
 import pyarrow
 import pyarrow.parquet
 
-from etymon.corpus.formats import EXCERPT, Unread
-from etymon.corpus.signals import document_id
-from etymon.corpus.sources import SourceFiles
+from etymon.corpus.read.formats import EXCERPT, Unread
+from etymon.corpus.signals.measure import document_id
+from etymon.corpus.sources.find import SourceFiles
 from etymon.store import Config
 from etymon.text.sections import sections
 

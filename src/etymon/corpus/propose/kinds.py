@@ -11,9 +11,9 @@ from typing import Any, Literal
 import pyarrow
 import pyarrow.parquet
 
-from etymon.corpus.formats import READERS, Document
-from etymon.corpus.row_files import ROW_READERS, read_rows
-from etymon.corpus.rows import RowKind, fits
+from etymon.corpus.read.formats import READERS, Document
+from etymon.corpus.read.row_files import ROW_READERS, read_rows
+from etymon.corpus.read.rows import RowKind, fits
 from etymon.errors import EtymonError
 
 Kind = Literal["documents", "chat", "preference"]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from etymon.corpus.formats import READERS, Read, Unread, read_file
-from etymon.corpus.python_docs import library_files, read_module
-from etymon.corpus.row_files import ROW_READERS, read_rows
-from etymon.corpus.rows import known_columns
+from etymon.corpus.read.formats import READERS, Read, Unread, read_file
+from etymon.corpus.read.python_docs import library_files, read_module
+from etymon.corpus.read.row_files import ROW_READERS, read_rows
+from etymon.corpus.read.rows import known_columns
 from etymon.errors import EtymonError
 from etymon.recipe import Corpus, Source
 from etymon.store import DigestCache, value_digest

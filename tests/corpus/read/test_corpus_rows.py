@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etymon.corpus.rows import RowKind, known_columns, parse_row
-from etymon.corpus.turns import UnusableRow
+from etymon.corpus.read.rows import RowKind, known_columns, parse_row
+from etymon.corpus.read.turns import UnusableRow
 from etymon.text.rows import Message, Row
 
 ASK, ANSWER, MORE = Message("user", "Why?"), Message("assistant", "Because."), Message("user", "Really?")

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from etymon.corpus.formats import Document, Unread
-from etymon.corpus.python_docs import library_files, read_module
+from etymon.corpus.read.formats import Document, Unread
+from etymon.corpus.read.python_docs import library_files, read_module
 
 _SOURCE = '''
 """The module's own words."""

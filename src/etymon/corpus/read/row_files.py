@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from etymon.corpus.formats import EXCERPT, Document, Read, Unread, decoded_text, described, json_lines
-from etymon.corpus.rows import EXPECTED, RowKind, fits, known_columns, parse_row
+from etymon.corpus.read.formats import EXCERPT, Document, Read, Unread, decoded_text, described, json_lines
+from etymon.corpus.read.rows import EXPECTED, RowKind, fits, known_columns, parse_row
 from etymon.errors import EtymonError
 from etymon.text.rows import UnusableRow
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etymon.corpus.engine import col, from_pydict
-from etymon.corpus.policy import POLICIES
-from etymon.corpus.signals import detect_language, document_id, measure, measured
+from etymon.corpus.policy.policy import POLICIES
+from etymon.corpus.signals.measure import detect_language, document_id, measure, measured
 
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 

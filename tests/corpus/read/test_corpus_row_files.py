@@ -11,9 +11,9 @@ import pyarrow.parquet
 import pytest
 from corpus_building import Build, Built, prose
 
-from etymon.corpus.formats import Document, Unread
-from etymon.corpus.row_files import read_rows
-from etymon.corpus.rows import RowKind
+from etymon.corpus.read.formats import Document, Unread
+from etymon.corpus.read.row_files import read_rows
+from etymon.corpus.read.rows import RowKind
 from etymon.errors import EtymonError
 from etymon.text.rows import Message, Row
 

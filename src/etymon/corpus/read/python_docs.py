@@ -9,7 +9,7 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from etymon.corpus.formats import Document, Read, Unread
+from etymon.corpus.read.formats import Document, Read, Unread
 
 # Folders that hold no documentation of the library: its tests, other people's packages, applications.
 _SKIPPED = frozenset({"test", "tests", "idlelib", "turtledemo", "site-packages", "dist-packages", "_bundled", "lib-dynload"})

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from etymon.corpus.engine import DataFrame, DataType, Expression, batch_function, col, from_pydict, minhash
-from etymon.corpus.policy import NearDuplicates
+from etymon.corpus.policy.policy import NearDuplicates
 from etymon.text.minhash import band_hashes
 from etymon.text.ngrams import jaccard, shingles
 

@@ -9,8 +9,8 @@ import pytest
 from corpus_building import prose
 from fpdf import FPDF
 
-from etymon.corpus.formats import Document, Unread, read_file
-from etymon.corpus.sources import find_files
+from etymon.corpus.read.formats import Document, Unread, read_file
+from etymon.corpus.sources.find import find_files
 from etymon.errors import EtymonError
 
 

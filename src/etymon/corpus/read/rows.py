@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, Literal
 
-from etymon.corpus.turns import begins_with_prompt, check_turns, list_in, system_of, text_of, turns_in
+from etymon.corpus.read.turns import begins_with_prompt, check_turns, list_in, system_of, text_of, turns_in
 from etymon.text.rows import Message, Row, UnusableRow
 
 RowKind = Literal["chat", "preference"]

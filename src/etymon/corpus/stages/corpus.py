@@ -20,14 +20,14 @@ import pyarrow.compute
 import pyarrow.parquet
 
 from etymon import recipe
-from etymon.corpus.duplicates import exact_survivors, near_duplicate_clusters
+from etymon.corpus.duplicates.near import exact_survivors, near_duplicate_clusters
 from etymon.corpus.engine import col, from_pydict, lit, read_parquet, when
-from etymon.corpus.formats import EXCERPT
-from etymon.corpus.policy import POLICIES, Policy
-from etymon.corpus.reading import DROPS, FEWEST_UNITS, SourceMeaning, cut_into_sections, read_sources
-from etymon.corpus.signals import SIGNAL_NAMES, measured
-from etymon.corpus.sources import SourceFiles, corpus_inputs
+from etymon.corpus.policy.policy import POLICIES, Policy
+from etymon.corpus.read.formats import EXCERPT
+from etymon.corpus.signals.measure import SIGNAL_NAMES, measured
+from etymon.corpus.sources.find import SourceFiles, corpus_inputs
 from etymon.corpus.split import Split, split_units
+from etymon.corpus.stages.reading import DROPS, FEWEST_UNITS, SourceMeaning, cut_into_sections, read_sources
 from etymon.errors import EtymonError
 from etymon.store import Config, Draft, Stage
 from etymon.text.normalise import comparable

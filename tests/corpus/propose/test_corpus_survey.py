@@ -10,9 +10,9 @@ from corpus_building import prose
 from fpdf import FPDF
 
 from etymon.cli.new import new_recipe
-from etymon.corpus.proposal import recipe_for, recipe_name
-from etymon.corpus.stage import CorpusExecution, corpus_inputs, corpus_meaning, corpus_stage
-from etymon.corpus.survey import Survey, estimated_tokens, survey
+from etymon.corpus.propose.proposal import recipe_for, recipe_name
+from etymon.corpus.propose.survey import Survey, estimated_tokens, survey
+from etymon.corpus.stages.corpus import CorpusExecution, corpus_inputs, corpus_meaning, corpus_stage
 from etymon.errors import EtymonError
 from etymon.recipe import Recipe, load_recipe
 from etymon.store import Artifact, Store

@@ -7,9 +7,9 @@ import re
 from math import ceil
 from pathlib import Path
 
-from etymon.corpus.formats import ROW_TYPES
-from etymon.corpus.reading import FEWEST_UNITS, section_size
-from etymon.corpus.survey import Survey
+from etymon.corpus.propose.survey import Survey
+from etymon.corpus.read.formats import ROW_TYPES
+from etymon.corpus.stages.reading import FEWEST_UNITS, section_size
 from etymon.text.counted import counted
 
 _EPOCHS = 1.5

@@ -1,0 +1,1 @@
+"""Exact and near duplicates, and what is said in evaluation items."""

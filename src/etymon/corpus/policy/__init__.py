@@ -1,0 +1,1 @@
+"""What a corpus may hold: rules over sources, and threshold tables over signals."""

@@ -1,0 +1,1 @@
+"""A recipe proposed for a folder of documents."""

@@ -1,0 +1,1 @@
+"""What is measured about a text, once: pure functions of the text."""

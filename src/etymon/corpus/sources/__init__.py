@@ -1,0 +1,1 @@
+"""Which files a source names, from where, and what is declared of them."""

@@ -1,0 +1,1 @@
+"""The stages: sources, documents, signals, corpus."""
