@@ -31,6 +31,10 @@ class Document:
     """The conversation or preference whose text it is."""
     cut: str = ""
     """What was left out of the row: turns after its last answer."""
+    url: str | None = None
+    """Where it was found, if its file says so."""
+    date: str | None = None
+    """When it was found or written, ISO 8601, if its file says so."""
 
 
 @dataclass(frozen=True)
