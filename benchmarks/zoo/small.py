@@ -76,7 +76,7 @@ def text(corpus: str) -> bytes:
 
         asked = mmlu_dev_questions().questions
         return "\n\n".join(f"{q.question}\n{q.options}\n{q.worked}" for q in asked).encode()
-    from etymon.corpus.python_docs import library_files, read_module
+    from etymon.corpus.read.python_docs import library_files, read_module
 
     files = library_files()[:300]
     if corpus == "code":
