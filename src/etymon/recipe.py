@@ -62,12 +62,40 @@ class Heldout(_Part):
     """At most so much held-out text is scored (about 8,000 tokens of English)."""
 
 
+class Mix(_Part):
+    """How much of each source is in one pass over the corpus, in tokens of the foundation's tokenizer."""
+
+    tokens: int | None = Field(None, gt=0)
+    """Tokens of one pass; by default as many as the sources have."""
+    temperature: float = Field(1.0, ge=1)
+    """A source's share goes by its size to the power of 1/temperature: the higher, the more equal."""
+    weights: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """Shares by source, in relation to each other, in place of a temperature."""
+    epochs: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """How often sources named here are read in one pass; the others share what is left."""
+    most_epochs: float = Field(4.0, gt=0)
+    """No source without ``epochs`` is read more often in one pass: beyond about four, repeats teach little
+    (Muennighoff et al., arXiv 2305.16264)."""
+    most_tokens: dict[str, Annotated[int, Field(gt=0)]] = {}
+    """The most that a source gives to one pass."""
+    rehydrate: bool = False
+    """Documents of which near duplicates were removed are read more often, by how many there were (FineWeb2's table)."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Mix":
+        if self.weights and self.temperature != 1:
+            raise ValueError("give `weights` or `temperature`, one of them")
+        return self
+
+
 class Corpus(_Part):
     """The new data."""
 
     sources: tuple[Source, ...] = Field(min_length=1)
     data_policy: Literal["default"] = "default"
     """The threshold table that decides what is kept."""
+    mix: Mix | None = None
+    """Without it every document is there once."""
     heldout: Heldout = Heldout()
     seed: int = Field(0, ge=0)
 
@@ -247,6 +275,9 @@ class Execution(_Part):
     """Compute each layer's activations again in the backward pass instead of keeping them."""
     compile: bool = False
     """Compile the layers (CUDA; it takes minutes on a CPU)."""
+    data_runner: Literal["native", "ray"] = "native"
+    """Where documents are measured: on this machine, or by the workers of a Ray cluster (at RAY_ADDRESS, or a local one).
+    The cluster's machines must see the workspace under the same path."""
     track: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
     """Where metrics go besides ``metrics.jsonl``; each through its own client, which must be installed."""
 

@@ -1,0 +1,117 @@
+"""How often each document is learned in one pass, so that sources have the shares that were asked for.
+
+Shapes: S sources, N documents of training.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from etymon.errors import EtymonError
+from etymon.recipe import Mix
+from etymon.store import Config
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+_PRIME = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Share(Config):
+    """What one source gives to a pass over the corpus."""
+
+    source: str
+    documents: int
+    """That are there to learn from."""
+    tokens: int
+    """Of these, each once."""
+    mixed: int
+    """Tokens in one pass."""
+    epochs: float
+    """``mixed / tokens``."""
+    share: float
+    """Of all tokens of the pass."""
+
+
+def mix_sources(
+    names: Sequence[str], source_N: Ints, tokens_N: Ints, weight_N: Ints, draw_N: NDArray[np.uint64], asked: Mix
+) -> tuple[Ints, list[Share]]:
+    """Copies [N] of every document, 0 for one that the mixture leaves out, and what each source gives.
+
+    ``weight_N`` counts a document that often before anything else (1, or more for the survivor of many near duplicates).
+    ``draw_N`` (``seeded_draw``) is the order in which a source's documents are taken where not all are. Raises EtymonError
+    for a source that is not there.
+    """
+    _refuse_unknown(names, asked)
+    held_S = np.bincount(source_N, tokens_N * weight_N, minlength=len(names))
+    wanted_S = _wanted(names, held_S, asked)
+    copies_N = np.zeros(len(source_N), np.int64)
+    for source in range(len(names)):
+        own = np.flatnonzero(source_N == source)
+        own = own[np.argsort(draw_N[own], kind="stable")]
+        copies_N[own] = _copies(tokens_N[own], weight_N[own], float(wanted_S[source]))
+    mixed_S = np.bincount(source_N, copies_N * tokens_N, minlength=len(names))
+    tokens_S = np.bincount(source_N, tokens_N, minlength=len(names))
+    documents_S = np.bincount(source_N, minlength=len(names))
+    return copies_N, [
+        Share(
+            source=name,
+            documents=int(documents_S[at]),
+            tokens=int(tokens_S[at]),
+            mixed=int(mixed_S[at]),
+            epochs=float(mixed_S[at] / max(1, tokens_S[at])),
+            share=float(mixed_S[at] / max(1, mixed_S.sum())),
+        )
+        for at, name in enumerate(names)
+    ]
+
+
+def seeded_draw(ids: Sequence[str], seed: int) -> NDArray[np.uint64]:
+    """A place for each document in an order that depends on its id and the seed alone."""
+    first = np.array([int(each[:16], 16) for each in ids], np.uint64)
+    mixed = (first ^ np.uint64(seed)) * _PRIME
+    return np.asarray((mixed ^ (mixed >> np.uint64(32))) * _PRIME, np.uint64)
+
+
+def _wanted(names: Sequence[str], held_S: Floats, asked: Mix) -> Floats:
+    """[S] tokens of each source in one pass."""
+    most_S = np.array([asked.most_tokens.get(name, np.inf) for name in names])
+    fixed_S = np.array([name in asked.epochs for name in names])
+    wanted_S = np.array([asked.epochs.get(name, 0.0) for name in names]) * held_S
+    wanted_S = np.minimum(wanted_S, most_S)
+    most_S = np.minimum(most_S, asked.most_epochs * held_S)
+    natural_S = held_S ** (1 / asked.temperature)
+    pull_S = np.array([asked.weights.get(name, 0.0) for name in names]) if asked.weights else natural_S
+    free_S = ~fixed_S & (pull_S > 0)
+    left = max(0.0, (asked.tokens or float(held_S.sum())) - float(wanted_S.sum()))
+    while free_S.any():
+        given_S = np.where(free_S, pull_S / pull_S[free_S].sum() * left, 0)
+        full_S = free_S & (given_S >= most_S)
+        if not full_S.any():
+            return np.where(free_S, given_S, wanted_S)
+        wanted_S = np.where(full_S, most_S, wanted_S)  # what a source cannot give, the others give in proportion
+        left -= float(most_S[full_S].sum())
+        free_S &= ~full_S
+    return wanted_S
+
+
+def _copies(tokens_N: Ints, weight_N: Ints, wanted: float) -> Ints:
+    """Copies of a source's documents, in the order in which they are drawn."""
+    held = float((tokens_N * weight_N).sum())
+    if not held:
+        return np.zeros(len(tokens_N), np.int64)
+    whole = int(wanted / held + 1e-9)
+    middle_N = np.cumsum(tokens_N * weight_N) - tokens_N * weight_N / 2
+    return weight_N * (whole + (middle_N <= wanted - whole * held))
+
+
+def _refuse_unknown(names: Sequence[str], asked: Mix) -> None:
+    there = f"There are {', '.join(names)}."
+    for section in (asked.weights, asked.epochs, asked.most_tokens):
+        if strange := next((name for name in section if name not in names), None):
+            raise EtymonError(f"corpus.mix names the source {strange!r}, of which there is nothing to learn from.", there)
+    if asked.weights and (missing := next((n for n in names if n not in asked.weights and n not in asked.epochs), None)):
+        raise EtymonError(
+            f"corpus.mix gives weights, and none to the source {missing!r}.",
+            f"Give it a weight (0 leaves it out), or say in `epochs` how often it is read. {there}",
+        )
