@@ -4,6 +4,7 @@ A recipe is YAML. Every field below says what it does; ``etymon run RECIPE --set
 """
 
 import difflib
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,6 +27,41 @@ def _plain_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_plain_name)]
+PersonalDataBasis = Literal[
+    "none", "consent", "contract", "legal-obligation", "public-interest", "legitimate-interest", "public", "licensed"
+]
+"""The grounds of the GDPR's Article 6, and two that other laws know: what a person made public, what a licence covers."""
+
+
+class Evidence(_Part):
+    """What shows that a source may be used: a licence, a contract, a record of its collection."""
+
+    path: str | None = Field(None, min_length=1)
+    """A file, relative to the recipe; its digest is compared before anything is read."""
+    url: str | None = Field(None, min_length=1)
+    """Where it can be had; it is noted with its digest, and not fetched."""
+    sha256: str = Field(pattern="^[0-9a-fA-F]{64}$")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Evidence":
+        if (self.path is None) == (self.url is None):
+            raise ValueError("give `path` or `url`, one of them")
+        return self
+
+
+class Collected(_Part):
+    """From when to when a source was collected, both days included."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    begin: date = Field(alias="from")
+    end: date = Field(alias="to")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Collected":
+        if self.begin > self.end:
+            raise ValueError("`from` is later than `to`")
+        return self
 
 
 class Source(_Part):
@@ -43,6 +79,16 @@ class Source(_Part):
     """For ``files`` of jsonl, csv and parquet: the column that holds the text."""
     columns: dict[str, str] = {}
     """For ``chat`` and ``preference``: your names for the columns, such as ``{instruction: question, output: answer}``."""
+    origin: str | None = Field(None, min_length=1)
+    """Where you got it: a URL, or in words."""
+    evidence: Evidence | None = None
+    """What shows that you may use it."""
+    personal_data: PersonalDataBasis | None = None
+    """On what ground personal data in it is processed; ``none``: it holds none."""
+    collected: Collected | None = None
+    """When it was collected: ``{from: 2024-01-01, to: 2024-03-31}``."""
+    language: str | None = Field(None, pattern="^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$")
+    """Its main language, as a code: ``en``, ``zh-Hant``."""
 
     @model_validator(mode="after")
     def _path_where_needed(self) -> "Source":
@@ -88,12 +134,25 @@ class Mix(_Part):
         return self
 
 
+class Waiver(_Part):
+    """A breach of the data policy that someone answers for."""
+
+    rule: str
+    """The rule that is broken, by the name that the refusal gives."""
+    source: str | None = None
+    """The source that breaks it; without one, all that do."""
+    reason: str = Field(min_length=1)
+
+
 class Corpus(_Part):
     """The new data."""
 
     sources: tuple[Source, ...] = Field(min_length=1)
-    data_policy: Literal["default"] = "default"
-    """The threshold table that decides what is kept."""
+    data_policy: str = Field("default", min_length=1)
+    """Which sources may be used and what of them is kept: ``default``, ``permissive-only``, ``strict``, or a YAML file,
+    relative to the recipe."""
+    waivers: tuple[Waiver, ...] = ()
+    """Breaches of the data policy that are accepted all the same; each is recorded with the corpus."""
     mix: Mix | None = None
     """Without it every document is there once."""
     heldout: Heldout = Heldout()
@@ -309,10 +368,23 @@ class Recipe(_Part):
 
 def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     """Read a recipe and apply ``key=value`` overrides. Raises EtymonError that names file, key and remedy."""
+    remedy = "`etymon new FOLDER` writes one for your own documents."
+    content = read_mapping(path, "recipe", "`name`, `foundation`, `corpus`, `train`", remedy)
+    for override in overrides:
+        _apply(content, override)
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise explain_invalid(path, error, Recipe) from None
+
+
+def read_mapping(path: Path, what: str, keys: str, remedy: str) -> dict[str, Any]:
+    """The mapping in a YAML file that should be a ``what`` with these keys. Raises EtymonError; ``remedy`` is for a file
+    that is not there."""
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
-        raise EtymonError(f"There is no recipe {path}.", "`etymon new FOLDER` writes one for your own documents.") from None
+        raise EtymonError(f"There is no {what} {path}.", remedy) from None
     except (OSError, UnicodeDecodeError) as error:
         raise EtymonError(f"{path} cannot be read: {error}.") from None
     try:
@@ -320,15 +392,15 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     except yaml.YAMLError as error:
         raise EtymonError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
     except RecursionError:
-        raise EtymonError(f"{path} is nested too deeply to be a recipe.") from None
+        raise EtymonError(f"{path} is nested too deeply to be a {what}.") from None
     if not isinstance(content, dict):
-        raise EtymonError(f"{path} holds no recipe: a mapping with `name`, `foundation`, `corpus`, `train` is expected.")
-    for override in overrides:
-        _apply(content, override)
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        raise EtymonError("\n".join(_explain(path, each) for each in error.errors())) from None
+        raise EtymonError(f"{path} holds no {what}: a mapping with {keys} is expected.")
+    return content
+
+
+def explain_invalid(path: Path, error: ValidationError, model: type[BaseModel]) -> EtymonError:
+    """What is wrong with the content of a YAML file that should be a ``model``, key by key."""
+    return EtymonError("\n".join(_explain(path, each, model) for each in error.errors()))
 
 
 def read_evaluate(content: dict[str, Any]) -> Evaluate:
@@ -379,11 +451,11 @@ def _index(override: str, path: list[str], place: list[Any], name: str) -> int:
     )
 
 
-def _explain(path: Path, error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"]) or "the recipe"
+def _explain(path: Path, error: Any, whole: type[BaseModel]) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or ("the recipe" if whole is Recipe else "the file")
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        siblings = _keys_at(error["loc"][:-1])
+        siblings = _keys_at(error["loc"][:-1], whole)
         close = difflib.get_close_matches(str(error["loc"][-1]), siblings, n=1)
         hint = f"did you mean `{close[0]}`?" if close else f"known keys here: {', '.join(siblings)}."
         return f"{path}: unknown key `{key}`; {hint}"
@@ -392,9 +464,9 @@ def _explain(path: Path, error: Any) -> str:
     return f"{path}: `{key}`: {message} (found {error['input']!r})."
 
 
-def _keys_at(location: tuple[Any, ...]) -> list[str]:
-    """The keys a recipe may have at a place."""
-    model: Any = Recipe
+def _keys_at(location: tuple[Any, ...], whole: type[BaseModel]) -> list[str]:
+    """The keys that there may be at a place."""
+    model: Any = whole
     for part in location:
         if isinstance(part, int):
             continue
@@ -402,4 +474,4 @@ def _keys_at(location: tuple[Any, ...]) -> list[str]:
         while not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             annotation = next(a for a in annotation.__args__ if a is not Ellipsis)
         model = annotation
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]

@@ -1,7 +1,43 @@
-"""Data policies: threshold tables that decide which documents are kept, as expressions over stored signals."""
+"""A data policy, resolved to numbers and names: which sources may be used, and what of them is kept.
+
+A policy is part of a corpus's meaning as it stands here. ``load_policy`` reads one from YAML.
+"""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from etymon.corpus.engine import DataType, Expression, col, lit, when
+from etymon.corpus.policy.licenses import ANY, expand_classes
 from etymon.store import Config
+
+Kind = Literal["email", "phone", "ip", "card", "identity_number"]
+KINDS: tuple[Kind, ...] = ("email", "phone", "ip", "card", "identity_number")
+COUNTS: dict[Kind, str] = {
+    "email": "emails", "phone": "phones", "ip": "ips", "card": "cards", "identity_number": "identity_numbers",
+}  # fmt: skip
+"""The signal that counts what was found of each kind of personal data."""
+REFUSED_TERMS = "refused_terms"
+"""The signal that counts refused terms."""
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _regular(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+    return pattern
+
+
+Text = Annotated[str, Field(min_length=1)]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
+Regular = Annotated[Text, AfterValidator(_regular)]
+LicenseNames = Annotated[Texts, AfterValidator(expand_classes)]
 
 
 class Rule(Config):
@@ -14,6 +50,12 @@ class Rule(Config):
     from_words: int = 0
     rows_too: bool = False
     """Whether it holds for conversations and preferences: a short answer, or one that repeats its prompt, is a good one."""
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> "Rule":
+        if (self.below is None) == (self.above is None):
+            raise ValueError("a rule has one bound, `below` or `above`")
+        return self
 
     def broken(self) -> Expression:
         """True where a document breaks the rule; an expression over the columns of signals."""
@@ -28,54 +70,112 @@ class Rule(Config):
 class NearDuplicates(Config):
     """When two documents count as near duplicates, and how candidates for that are found."""
 
-    similarity: float
+    similarity: float = Field(gt=0, le=1)
     """Jaccard similarity of their n-grams, computed exactly for every candidate."""
-    ngram: int
-    bands: int
-    rows: int
+    ngram: int = Field(ge=1)
+    """Words of a shingle."""
+    bands: int = Field(ge=1)
+    rows: int = Field(ge=1)
+    """Bands of a MinHash signature, and hashes of a band."""
+    drop: bool = True
+    """Keep one of each cluster; otherwise they only stay on one side of the held-out split."""
+
+
+class Licenses(Config):
+    """Licences of sources: SPDX identifiers, patterns (``CC-BY-*``), classes (``permissive``), ``own``, ``any``."""
+
+    allow: LicenseNames = (ANY,)
+    refuse: LicenseNames = ()
+    """Refused though they are allowed."""
+
+
+class Origins(Config):
+    """Where sources, and documents that have an address, may come from: domains and patterns (``origins.is_from``)."""
+
+    allow: Texts = (ANY,)
+    """Of sources, by their declared ``origin``, or by their path where that is an address."""
+    refuse: Texts = ()
+    """Of sources; single documents from there are dropped."""
+
+
+class RefusedTerms(Config):
+    """Words and phrases that no document may hold."""
+
+    terms: tuple[Text, ...]
+    action: Literal["drop", "refuse-source"] = "drop"
+    """Drop the document, or stop the build for its source."""
+
+
+class IllegalContent(Config):
+    """A look into each source before it is used: the build stops where too much of a sample is illegal."""
+
+    sample: int = Field(gt=0)
+    """Documents that are drawn of each source."""
+    limit: float = Field(ge=0, lt=1)
+    """Largest share of the sample that may be illegal."""
+    terms: tuple[Text, ...] = ()
+    patterns: tuple[Regular, ...] = ()
+    """Regular expressions, searched for in any case. A document that holds a term or matches a pattern is illegal."""
+
+
+class PersonalData(Config):
+    """What is done about personal data that is recognised in documents; it is counted in any case."""
+
+    action: Literal["mask", "drop", "keep"] = "keep"
+    """Put a placeholder in its place, drop the document, or leave it."""
+    kinds: tuple[Kind, ...] = Field(KINDS, min_length=1)
+
+    @property
+    def masked(self) -> tuple[Kind, ...]:
+        """The kinds that are replaced by placeholders."""
+        return self.kinds if self.action == "mask" else ()
+
+
+Declared = Literal["origin", "evidence", "personal_data", "collected", "language"]
 
 
 class Policy(Config):
-    """A threshold table; it is part of a corpus's meaning as it stands here, number by number."""
+    """A data policy, with all that it names resolved."""
 
     name: str
+    description: str = ""
+    licenses: Licenses = Licenses()
+    origins: Origins = Origins()
+    required: tuple[Declared, ...] = ()
+    """What every source must declare."""
+    refused_terms: RefusedTerms | None = None
+    illegal_content: IllegalContent | None = None
+    personal_data: PersonalData = PersonalData()
     rules: tuple[Rule, ...]
     near_duplicates: NearDuplicates
+    evaluation_items: Literal["drop", "keep"] = "drop"
+    """What is done with documents that say 13 words in a row of an evaluation item."""
+
+    @property
+    def all_rules(self) -> tuple[Rule, ...]:
+        """The threshold table, and before it the rules that follow from refused terms and personal data."""
+        derived = []
+        if self.refused_terms and self.refused_terms.action == "drop":
+            derived.append(Rule(reason="refused-term", signal=REFUSED_TERMS, above=0, rows_too=True))
+        if self.personal_data.action == "drop":
+            counts = [COUNTS[kind] for kind in self.personal_data.kinds]
+            derived += [Rule(reason="personal-data", signal=count, above=0, rows_too=True) for count in counts]
+        return (*derived, *self.rules)
 
     def reason(self, *, of_rows: bool = False) -> Expression:
         """The first broken rule's reason, null for a document (or row) that is kept."""
         decided = lit(None).cast(DataType.string())
-        for rule in reversed([rule for rule in self.rules if rule.rows_too or not of_rows]):
+        for rule in reversed([rule for rule in self.all_rules if rule.rows_too or not of_rows]):
             decided = when(rule.broken(), lit(rule.reason)).otherwise(decided)
         return decided
 
 
-# The default suits documents that someone chose, not a crawl: manuals, articles, docstrings, poems. It starts from the rules
-# of Gopher (Rae et al. 2021, arXiv 2112.11446, section A1) and loosens each where it would drop such documents:
-#
-# Length: Gopher asks for 50 words, which would drop two thirds of the standard library's docstrings. Twelve keep all but 22
-# of the docstrings of 100 characters and more, and any poem of two couplets. No upper bound: a book is a document.
-# Symbols: Gopher wants a letter in 80% of the words; manuals have tables and examples, so half.
-# Word length: Gopher's upper bound of 10 is too low for dotted names; what 25 catches is encoded data.
-# Repetition: Gopher allows 30% repeated lines and 15% repeated five-word runs; at those bounds, and at its bound for word
-# pairs, the module documentation of `string` and `typing.overload` would go. Half is text said over and over. It is asked
-# from 50 words on, Gopher's own floor, for in a short text every share is large.
-#
-# Near duplicates: 5-grams and 112 hashes as FineWeb (Penedo et al. 2024, arXiv 2406.17557), but 28 bands of 4 instead of
-# 14 of 8. There a missed pair is a duplicate too many, here it is a leak into the held-out part: 14×8 finds 92.4% of the
-# pairs at similarity 0.8, 28×4 all but 4 in ten million, and 99.95% at 0.7. Candidates are verified, so no more are bound.
-_DEFAULT = Policy(
-    name="default",
-    rules=(
-        Rule(reason="empty", signal="characters", below=1, rows_too=True),
-        Rule(reason="too-few-words", signal="words", below=12),
-        Rule(reason="mostly-symbols", signal="words_with_a_letter", below=0.5),
-        Rule(reason="overlong-words", signal="mean_word_length", above=25),
-        Rule(reason="repeated-lines", signal="duplicate_lines", above=0.5, from_words=50),
-        Rule(reason="repeated-phrases", signal="duplicate_fivegrams", above=0.5, from_words=50),
-    ),
-    near_duplicates=NearDuplicates(similarity=0.7, ngram=5, bands=28, rows=4),
-)
+def __getattr__(name: str) -> Any:
+    """Until all have moved to ``load_policy``."""
+    if name == "POLICIES":
+        from pathlib import Path
 
-POLICIES = {_DEFAULT.name: _DEFAULT}
-"""Policies by the name that a recipe's ``data_policy`` gives."""
+        from etymon.corpus.policy.load import SHIPPED, load_policy
+
+        return {name: load_policy(name, Path()) for name in SHIPPED}
+    raise AttributeError(name)

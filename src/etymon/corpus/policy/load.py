@@ -1,0 +1,136 @@
+"""Reading a data policy: one of those that are shipped, or a YAML file of the user's."""
+
+import difflib
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from etymon.corpus.policy.policy import (
+    Declared,
+    IllegalContent,
+    Licenses,
+    NearDuplicates,
+    Origins,
+    PersonalData,
+    Policy,
+    RefusedTerms,
+    Regular,
+    Rule,
+    Text,
+)
+from etymon.errors import EtymonError
+from etymon.recipe import explain_invalid, read_mapping
+from etymon.store import Config
+
+SHIPPED = ("default", "permissive-only", "strict")
+_FOLDER = files("etymon.corpus.policy").joinpath("policies")
+
+
+class WrittenTerms(Config):
+    """Refused terms as they are written, some of them in files."""
+
+    terms: tuple[Text, ...] = ()
+    files: tuple[Text, ...] = ()
+    """Text files with one term a line, relative to the policy; a line that begins with ``#`` is a comment."""
+    action: Literal["drop", "refuse-source"] = "drop"
+
+
+class WrittenIllegal(Config):
+    """Illegal content as it is written, some of its terms in files."""
+
+    sample: int = Field(gt=0)
+    limit: float = Field(ge=0, lt=1)
+    terms: tuple[Text, ...] = ()
+    files: tuple[Text, ...] = ()
+    patterns: tuple[Regular, ...] = ()
+
+    @model_validator(mode="after")
+    def _something_to_find(self) -> "WrittenIllegal":
+        if not self.terms and not self.files and not self.patterns:
+            raise ValueError("without `terms`, `files` or `patterns` nothing illegal could be found")
+        return self
+
+
+class PolicyFile(Config):
+    """A data policy as it is written. A key that is left out is as in the policy that this one extends."""
+
+    name: Text
+    description: str = ""
+    extends: Text = "default"
+    """A shipped policy, or a file relative to this one."""
+    licenses: Licenses | None = None
+    origins: Origins | None = None
+    required: tuple[Declared, ...] = ()
+    refused_terms: WrittenTerms | None = None
+    illegal_content: WrittenIllegal | None = None
+    personal_data: PersonalData | None = None
+    rules: tuple[Rule, ...] = ()
+    near_duplicates: NearDuplicates | None = None
+    evaluation_items: Literal["drop", "keep"] = "drop"
+
+
+def load_policy(name_or_path: str, base: Path) -> Policy:
+    """The policy that a recipe's ``data_policy`` names: a shipped one, or a YAML file relative to ``base``.
+
+    Raises EtymonError that names file, key and remedy.
+    """
+    return _load(name_or_path, base, ())
+
+
+def _load(name_or_path: str, base: Path, extending: tuple[Path, ...]) -> Policy:
+    if name_or_path in SHIPPED:
+        with as_file(_FOLDER.joinpath(f"{name_or_path}.yaml")) as shipped:
+            return _read(shipped, extending, complete=name_or_path == "default")
+    path = base / Path(name_or_path).expanduser()
+    if path.suffix.lower() not in (".yaml", ".yml") and not path.exists():
+        close = difflib.get_close_matches(name_or_path, SHIPPED, n=1)
+        hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(SHIPPED)}; or name a YAML file."
+        raise EtymonError(f"There is no data policy {name_or_path!r}.", hint)
+    return _read(path.resolve(), extending)
+
+
+def _read(path: Path, extending: tuple[Path, ...], *, complete: bool = False) -> Policy:
+    """The policy in a file; one that is ``complete`` extends no other."""
+    if path in extending:
+        raise EtymonError(f"The data policy {path} extends itself.", "Let one of them extend a shipped policy.")
+    content = read_mapping(path, "data policy", "`name` and rules", "A data policy is named relative to the recipe.")
+    try:
+        written = PolicyFile.model_validate(content)
+        given: dict[str, Any] = {name: getattr(written, name) for name in written.model_fields_set if name != "extends"}
+        if written.refused_terms:
+            given["refused_terms"] = _refused(written.refused_terms, path)
+        if written.illegal_content:
+            given["illegal_content"] = _illegal(written.illegal_content, path)
+        extended = {} if complete else dict(_load(written.extends, path.parent, (*extending, path)))
+        return Policy.model_validate(extended | {"description": ""} | given)
+    except ValidationError as error:
+        raise explain_invalid(path, error, PolicyFile) from None
+
+
+def _refused(written: WrittenTerms, path: Path) -> RefusedTerms:
+    return RefusedTerms(terms=_terms("refused_terms", written, path), action=written.action)
+
+
+def _illegal(written: WrittenIllegal, path: Path) -> IllegalContent:
+    terms = _terms("illegal_content", written, path) if written.terms or written.files else ()
+    return IllegalContent(sample=written.sample, limit=written.limit, terms=terms, patterns=written.patterns)
+
+
+def _terms(key: str, written: WrittenTerms | WrittenIllegal, path: Path) -> tuple[str, ...]:
+    """All terms, each once, in order."""
+    found = list(written.terms)
+    for name in written.files:
+        lines = _lines(path.parent / Path(name).expanduser(), path)
+        found += [line for line in lines if line and not line.startswith("#")]
+    if not found:
+        raise EtymonError(f"{path}: `{key}` lists no terms.", "Give `terms`, or `files` with one term a line.")
+    return tuple(sorted(set(found)))
+
+
+def _lines(file: Path, path: Path) -> list[str]:
+    try:
+        return [line.strip() for line in file.read_text("utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise EtymonError(f"{path} names the list of terms {file}, which cannot be read: {error}.") from None

@@ -1,0 +1,78 @@
+"""Breaches of a data policy: refused with the rule's name, unless someone answers for them."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from etymon.errors import EtymonError
+from etymon.recipe import Waiver
+from etymon.store import Config
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A source breaks a rule of the policy."""
+
+    rule: str
+    source: str
+    found: str
+    """What was found, as a clause: ``its licence is CC-BY-NC-4.0``."""
+    remedy: str
+
+
+class Waived(Config):
+    """A breach that was accepted; it is recorded with the corpus for good."""
+
+    rule: str
+    source: str
+    found: str
+    reason: str
+
+
+def settle(breaches: Sequence[Breach], waivers: Iterable[Waiver], policy: str, rules: Sequence[str]) -> list[Waived]:
+    """The breaches that are waived. ``rules`` are those that were looked at; waivers of other rules are not considered.
+
+    Raises EtymonError for the breaches that are not waived, and for a waiver to which no breach corresponds.
+    """
+    considered = [waiver for waiver in waivers if waiver.rule in rules]
+    waived, open_breaches, used = [], [], set()
+    for breach in breaches:
+        if waiver := next((each for each in considered if _covers(each, breach)), None):
+            used.add(waiver)
+            waived.append(Waived(rule=breach.rule, source=breach.source, found=breach.found, reason=waiver.reason))
+        else:
+            open_breaches.append(breach)
+    if open_breaches:
+        raise _refused(open_breaches, policy)
+    if vain := next((waiver for waiver in considered if waiver not in used), None):
+        of_source = f" for the source {vain.source!r}" if vain.source else ""
+        raise EtymonError(
+            f"The waiver of {vain.rule}{of_source} is for nothing: no source breaks that rule of the data policy {policy}.",
+            "Take it out, so that it covers nothing that comes later.",
+        )
+    return waived
+
+
+def refuse_unknown(waivers: Iterable[Waiver], rules: Sequence[str], sources: Sequence[str]) -> None:
+    """Raise EtymonError for a waiver of a rule or for a source that there is not."""
+    for waiver in waivers:
+        for what, name, names in (("rule", waiver.rule, rules), ("source", waiver.source or sources[0], sources)):
+            if name not in names:
+                close = difflib.get_close_matches(name, names, n=1)
+                hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(names)}."
+                raise EtymonError(f"A waiver names the {what} {name!r}, which there is not.", hint)
+
+
+def _covers(waiver: Waiver, breach: Breach) -> bool:
+    return waiver.rule == breach.rule and waiver.source in (None, breach.source)
+
+
+def _refused(breaches: Sequence[Breach], policy: str) -> EtymonError:
+    lines = [
+        f"Source {breach.source!r} breaks the rule {breach.rule} of the data policy {policy}: {breach.found}."
+        for breach in breaches
+    ]
+    remedies = list(dict.fromkeys(breach.remedy for breach in breaches))
+    first = breaches[0]
+    waive = f"To go on all the same, and have it recorded: --waive {first.rule}:{first.source} --reason '...'"
+    return EtymonError("\n".join(lines), "\n".join([*remedies, waive]))
