@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from etymon.cli.common import DEFAULT_WORKSPACE, Overrides, Recipe, Workspace, console, progress
-from etymon.cli.make import start
+from etymon.cli.common import DEFAULT_WORKSPACE, Overrides, Reasons, Recipe, Waive, Workspace, console, progress
+from etymon.cli.make import read_waivers, start
 
 if TYPE_CHECKING:
     from etymon.check import Checked
@@ -23,12 +23,14 @@ def check_recipe(
     recipe: Recipe,
     overrides: Overrides = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
+    waive: Waive = None,
+    reasons: Reasons = None,
     probe: Annotated[bool, typer.Option("--probe", help="Also try whether packed rows notice each other.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
     """Find what would go wrong in a training before it begins. Exit code 2 if anything would."""
     with progress() as live:
-        job = start(recipe, overrides, workspace, live)
+        job = start(recipe, overrides, workspace, live, read_waivers(waive, reasons))
         if as_json:
             job.on_line = lambda line: None
         from etymon.check import check

@@ -18,6 +18,13 @@ Recipe = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", metavar
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override a key of the recipe, such as train.budget.tokens=80_000.")
 ]
+Waive = Annotated[
+    list[str] | None,
+    typer.Option("--waive", help="Accept a breach of the data policy: RULE, or RULE:SOURCE. It is recorded with the corpus."),
+]
+Reasons = Annotated[
+    list[str] | None, typer.Option("--reason", help="Why it is accepted: one for all, or one for each --waive.")
+]
 Workspace = Annotated[Path, typer.Option("--workspace", "-w", envvar="ETYMON_WORKSPACE", help="Where artifacts are kept.")]
 DEFAULT_WORKSPACE = Path(".etymon")
 

@@ -7,19 +7,36 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from etymon.cli.common import DEFAULT_WORKSPACE, Overrides, Recipe, Workspace, console, open_store, progress
+from etymon.cli.common import (
+    DEFAULT_WORKSPACE,
+    Overrides,
+    Reasons,
+    Recipe,
+    Waive,
+    Workspace,
+    console,
+    open_store,
+    progress,
+)
 from etymon.cli.progress import LiveProgress, duration
-from etymon.recipe import load_recipe
+from etymon.errors import EtymonError
+from etymon.recipe import Waiver, load_recipe
 
 if TYPE_CHECKING:
     from etymon.run import Job, StageLine
 
 
-def run_recipe(recipe: Recipe, overrides: Overrides = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
+def run_recipe(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    waive: Waive = None,
+    reasons: Reasons = None,
+) -> None:
     """The main job: foundation, corpus, training, evaluation, lineage, evidence, board."""
     begun = time.monotonic()
     with progress() as live:
-        job = start(recipe, overrides, workspace, live)
+        job = start(recipe, overrides, workspace, live, read_waivers(waive, reasons))
         from etymon.run import foundation_source, run
 
         outcome = run(job)
@@ -41,10 +58,16 @@ def run_recipe(recipe: Recipe, overrides: Overrides = None, workspace: Workspace
     console.print(f"[dim]Done in {duration(time.monotonic() - begun)}.[/]")
 
 
-def train_recipe(recipe: Recipe, overrides: Overrides = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
+def train_recipe(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    waive: Waive = None,
+    reasons: Reasons = None,
+) -> None:
     """Train alone: foundation, corpus, training."""
     with progress() as live:
-        job = start(recipe, overrides, workspace, live)
+        job = start(recipe, overrides, workspace, live, read_waivers(waive, reasons))
         from etymon.run import build_corpus, open_foundation, train_model
 
         foundation = open_foundation(job)
@@ -52,10 +75,16 @@ def train_recipe(recipe: Recipe, overrides: Overrides = None, workspace: Workspa
     console.print(f"\n[bold]Model[/]   {escape(shown_path(model.folder))}", soft_wrap=True)
 
 
-def build_recipe_corpus(recipe: Recipe, overrides: Overrides = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
+def build_recipe_corpus(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    waive: Waive = None,
+    reasons: Reasons = None,
+) -> None:
     """Build the corpus alone, and say what was dropped and why."""
     with progress() as live:
-        job = start(recipe, overrides, workspace, live)
+        job = start(recipe, overrides, workspace, live, read_waivers(waive, reasons))
         from etymon.run import build_corpus
 
         corpus = build_corpus(job)
@@ -64,15 +93,33 @@ def build_recipe_corpus(recipe: Recipe, overrides: Overrides = None, workspace: 
     console.print(f"\n[bold]Corpus[/]  {escape(shown_path(corpus.folder))}", soft_wrap=True)
 
 
-def start(recipe: Path, overrides: list[str] | None, workspace: Path, live: LiveProgress) -> "Job":
-    """Read the recipe first, so that a mistake in it shows at once; then load the libraries."""
+def start(
+    recipe: Path, overrides: list[str] | None, workspace: Path, live: LiveProgress, waivers: tuple[Waiver, ...] = ()
+) -> "Job":
+    """Read the recipe first, so that a mistake in it shows at once; then load the libraries. The waivers come to its own."""
     read = load_recipe(recipe, tuple(overrides or ()))
+    corpus = read.corpus.model_copy(update={"waivers": read.corpus.waivers + waivers})
+    read = read.model_copy(update={"corpus": corpus})
     from etymon.progress import Report
 
     live(Report("starting", "loading libraries"))
     from etymon.run import Job
 
     return Job(read, recipe.resolve().parent, open_store(workspace), live, lambda line: live.done(stage_line(line)))
+
+
+def read_waivers(waive: list[str] | None, reasons: list[str] | None) -> tuple[Waiver, ...]:
+    """The waivers of ``--waive RULE[:SOURCE] --reason TEXT``. Raises EtymonError where one lacks the other."""
+    named, given = waive or [], [reason.strip() for reason in reasons or []]
+    if len(given) == 1:
+        given *= len(named) or 1
+    if len(named) != len(given) or not all(given):
+        raise EtymonError(
+            f"--waive is there {len(named)} times and --reason {len(reasons or [])} times.",
+            "Every waiver has a reason: --waive RULE:SOURCE --reason TEXT, or one reason for all.",
+        )
+    pairs = [(*each.partition(":")[::2], reason) for each, reason in zip(named, given, strict=True)]
+    return tuple(Waiver(rule=rule, source=source or None, reason=reason) for rule, source, reason in pairs)
 
 
 def stage_line(line: "StageLine") -> str:

@@ -16,11 +16,12 @@ def foundation_line(model: Model) -> str:
 
 def corpus_line(corpus: Artifact) -> str:
     facts = corpus.facts
-    dropped = sum(facts["drops"].values())
-    return (
+    dropped, waived = sum(facts["drops"].values()), facts.get("waived", [])
+    line = (
         f"{counted(facts['documents_train'], 'document')} to learn from, {facts['documents_heldout']:,} held out "
         f"({facts['heldout_units']} of {counted(facts['units'], 'unit')}), {dropped:,} dropped"
     )
+    return f"{line}; waived: {', '.join(sorted({each['rule'] for each in waived}))}" if waived else line
 
 
 def training_line(trained: Artifact) -> str:
