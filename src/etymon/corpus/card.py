@@ -169,7 +169,7 @@ def _personal(sources: Iterable[Declaration], policy: Policy, personal: Mapping[
 
 def _limitations(composition: Composition, waived: Sequence[Waived]) -> list[str]:
     said = [
-        f"The data policy's rule {each.rule} was waived for {each.source}: {each.found}. {each.reason}" for each in waived
+        f"The rule {each.rule} was waived for {each.source}: {each.found}. Reason given: {each.reason}" for each in waived
     ]
     if composition.undated.documents:
         said.append(f"{counted(composition.undated.documents, 'document')} without a date.")
