@@ -1,6 +1,7 @@
 """Near duplicates are found, and the split never separates them."""
 
 import random
+from pathlib import Path
 
 import pytest
 from corpus_building import prose
@@ -9,13 +10,13 @@ from hypothesis import strategies as st
 
 from etymon.corpus.duplicates.near import exact_survivors, near_duplicate_clusters
 from etymon.corpus.engine import from_pydict
-from etymon.corpus.policy.policy import POLICIES
+from etymon.corpus.policy.load import load_policy
 from etymon.corpus.split import split_units
 from etymon.errors import EtymonError
 from etymon.text.ngrams import jaccard, shingles
 from etymon.text.normalise import comparable
 
-NEAR = POLICIES["default"].near_duplicates
+NEAR = load_policy("default", Path()).near_duplicates
 
 
 @given(

@@ -1,6 +1,7 @@
 """Signals are pure functions of the text; the policy decides over them."""
 
 import socket
+from pathlib import Path
 
 import pytest
 from corpus_building import prose
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etymon.corpus.engine import col, from_pydict
-from etymon.corpus.policy.policy import POLICIES
+from etymon.corpus.policy.load import load_policy
 from etymon.corpus.signals.measure import detect_language, document_id, measure, measured
 
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
@@ -53,7 +54,7 @@ def test_the_batch_function_gives_what_measuring_one_text_gives() -> None:
 
 
 def test_the_first_broken_rule_is_the_reason() -> None:
-    policy = POLICIES["default"]
+    policy = load_policy("default", Path())
     texts = ["", "too short", prose(1), "-- 1 :: " * 20, ("line of text\n" * 60).strip()]
     table = (
         from_pydict({"raw": texts, "row": [None] * len(texts)})
@@ -64,5 +65,5 @@ def test_the_first_broken_rule_is_the_reason() -> None:
 
 
 def test_rules_read_as_a_person_would_say_them() -> None:
-    assert "words below 12" in [str(rule) for rule in POLICIES["default"].rules]
-    assert "duplicate_lines above 0.5, from 50 words on" in [str(rule) for rule in POLICIES["default"].rules]
+    assert "words below 12" in [str(rule) for rule in load_policy("default", Path()).rules]
+    assert "duplicate_lines above 0.5, from 50 words on" in [str(rule) for rule in load_policy("default", Path()).rules]

@@ -168,14 +168,3 @@ class Policy(Config):
         for rule in reversed([rule for rule in self.all_rules if rule.rows_too or not of_rows]):
             decided = when(rule.broken(), lit(rule.reason)).otherwise(decided)
         return decided
-
-
-def __getattr__(name: str) -> Any:
-    """Until all have moved to ``load_policy``."""
-    if name == "POLICIES":
-        from pathlib import Path
-
-        from etymon.corpus.policy.load import SHIPPED, load_policy
-
-        return {name: load_policy(name, Path()) for name in SHIPPED}
-    raise AttributeError(name)
