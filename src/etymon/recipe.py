@@ -423,6 +423,14 @@ class UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _as_written(loader: UniqueKeyLoader, node: yaml.ScalarNode) -> str:
+    return str(loader.construct_scalar(node))
+
+
+UniqueKeyLoader.add_constructor("tag:yaml.org,2002:timestamp", _as_written)
+"""A date stays as it is written: a name may look like one, and the schema says where one is meant."""
+
+
 def _apply(content: dict[str, Any], override: str) -> None:
     """Set one ``key=value``; sections that are not there yet are made."""
     key, equals, value = override.partition("=")
