@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etymon.corpus.policy.policy import KINDS, Kind
-from etymon.corpus.signals.personal import PLACEHOLDERS, find_personal, mask, mask_row
+from etymon.corpus.signals.personal import PLACEHOLDERS, find_personal, mask, mask_document, mask_row
 from etymon.text.rows import Message, Row
 
 FOUND: list[tuple[str, Kind]] = [
@@ -76,6 +76,16 @@ def test_rows_are_masked_in_all_that_is_said() -> None:
     assert masked == Row((Message("system", "I am <EMAIL>."), Message("user", "Who?")), ("<EMAIL>", "<EMAIL>"), None)
     assert counts["email"] == 3
     assert mask_row(Row("Call +49 30 901820", ("No",), True), KINDS)[0] == Row("Call <PHONE>", ("No",), True)
+
+
+def test_a_row_is_written_anew_only_where_something_is_masked() -> None:
+    row = Row("Who?", ("a@firma.de",)).to_json()
+    text, masked, counts = mask_document("Who?\n\na@firma.de", row, ["email"])
+    assert (text, masked) == ("Who?\n\n<EMAIL>", Row("Who?", ("<EMAIL>",)).to_json())
+    assert counts == {"emails": 1, "phones": 0, "ips": 0, "cards": 0, "identity_numbers": 0}
+    odd = '{"answers": ["a@firma.de"], "prompt": "Who?"}'
+    assert mask_document("Who?\n\na@firma.de", odd, ["ip"])[1] == odd
+    assert mask_document("No one.", None, KINDS)[:2] == ("No one.", None)
 
 
 @given(st.text())

@@ -14,7 +14,7 @@ from datetime import date
 
 import phonenumbers
 
-from etymon.corpus.policy.policy import KINDS, Kind
+from etymon.corpus.policy.policy import COUNTS, KINDS, Kind
 from etymon.text.rows import Message, Row
 
 PLACEHOLDERS: dict[Kind, str] = {
@@ -124,6 +124,14 @@ def mask_row(row: Row, kinds: Collection[Kind]) -> tuple[Row, dict[Kind, int]]:
         else tuple(Message(message.role, masked(message.content)) for message in row.prompt)
     )
     return replace(row, prompt=prompt, answers=tuple(map(masked, row.answers))), counts
+
+
+def mask_document(text: str, row: str | None, kinds: Collection[Kind]) -> tuple[str, str | None, dict[str, int]]:
+    """A repaired text and the JSON of its row (None for a document) with placeholders, and the counts by their signals."""
+    masked, counts = mask(text, kinds)
+    if row is not None and masked is not text:
+        row = mask_row(Row.from_json(row), kinds)[0].to_json()
+    return masked, row, {COUNTS[kind]: count for kind, count in counts.items()}
 
 
 def _apart(found: list[tuple[Kind, int, int]]) -> list[tuple[Kind, int, int]]:
