@@ -4,11 +4,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from etymon.corpus.policy.check import check_sources
+from etymon.corpus.policy.load import load_policy
 from etymon.errors import EtymonError
 from etymon.foundation.model import Model
 from etymon.foundation.probe import Probe, probe_contamination
 from etymon.foundation.ranks import Ranks
+from etymon.job.items import items_of_tasks
 from etymon.progress import clocks
+from etymon.recipe import Evaluate
 from etymon.run import Job, Training, build_corpora, open_foundation, plan_tasks, train_config
 from etymon.store import Artifact
 from etymon.train.doctor import examine
@@ -46,11 +50,12 @@ def check(job: Job, *, probe: bool = False) -> Checked:
 
     ``probe``: also whether the parts of a packed row notice each other. Raises EtymonError where nothing can be trained on.
     """
-    foundation, (corpus, control) = open_foundation(job), build_corpora(job)
+    of_sources = _sources(job)
+    foundation, (corpus, control) = open_foundation(job), build_corpora(_with_tasks_that_load(job))
     of_tasks = _tasks(job, corpus)
     with TemporaryDirectory() as work:
         prepared, trainee, findings = _examined(job, foundation, corpus, Training(), Path(work))
-        findings.append(of_tasks)
+        findings += [of_sources, of_tasks]
         rows = tuple(render_example(prepared, example) for example in prepared.plan.steps[0][:_SHOWN])
         probed = None
         if probe:
@@ -62,6 +67,25 @@ def check(job: Job, *, probe: bool = False) -> Checked:
             of_control = _examined(job, foundation, control, Training("control"), Path(work), prepared.plan.tokens)[2]
             findings += [replace(finding, what=f"control: {finding.what}") for finding in of_control]
     return Checked(tuple(findings), rows, probed)
+
+
+def _with_tasks_that_load(job: Job) -> Job:
+    """The job, without its tasks where they have a fault: it is told as a finding, and the corpora are looked at anyhow."""
+    try:
+        items_of_tasks(job)
+    except EtymonError:
+        return replace(job, recipe=job.recipe.model_copy(update={"evaluate": Evaluate(tasks=())}))
+    return job
+
+
+def _sources(job: Job) -> Finding:
+    """Whether the sources may be used by the data policy. Raises EtymonError for a breach that is not waived."""
+    asked = job.recipe.corpus
+    policy = load_policy(asked.data_policy, job.folder)
+    if waived := check_sources(asked, policy, asked.waivers, job.folder):
+        breaches = "; ".join(f"{each.source}: {each.rule}, {each.found} ({each.reason})" for each in waived)
+        return Finding("sources", f"waived, and recorded with the corpus: {breaches}", "note")
+    return Finding("sources", f"what they declare breaks no rule of the data policy {policy.name}")
 
 
 def _tasks(job: Job, corpus: Artifact) -> Finding:

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 from etymon.board.stage import board_stage, read_standings
 from etymon.corpus.sources.find import corpus_inputs
 from etymon.corpus.stages.corpus import corpus_stage
+from etymon.corpus.stages.documents import documents_stage
+from etymon.corpus.stages.overlaps import overlaps_stage
+from etymon.corpus.stages.signals import signals_stage
 from etymon.errors import EtymonError
 from etymon.evaluate.contamination import familiarity_stage, overlap_stage
+from etymon.evaluate.items import items_stage
 from etymon.evaluate.question_task import QuestionTask
 from etymon.evaluate.recompute import Difference, recompute
 from etymon.evaluate.records import RECORDS, SUMMARY
@@ -39,6 +43,10 @@ if TYPE_CHECKING:
 _STAGES: dict[str, Stage[Any, Any]] = {
     stage.name: stage
     for stage in (
+        documents_stage,
+        signals_stage,
+        items_stage,
+        overlaps_stage,
         corpus_stage,
         train_stage,
         evaluate_stage,
@@ -99,7 +107,7 @@ class _Inputs:
                 yield HeldoutDocuments(each, record.digest)  # the stage itself sees whether they are the same
             if model_files(each) and model_digest(each) == record.digest:
                 yield trained_model(each, record.label, self._store)
-        if artifact.manifest.stage == corpus_stage.name:
+        if artifact.manifest.stage == documents_stage.name:
             yield from self._sources(artifact, role)
             return
         sources = [artifact.facts.get("model_source"), record.label, *self._foundations()]
@@ -107,11 +115,11 @@ class _Inputs:
             if model := _opened(source, self._listener):
                 yield replace(model, name=record.label)
 
-    def _sources(self, corpus: Artifact, role: str) -> Iterator[Input]:
-        """Files of a corpus's source, by the recipe of a run that built it."""
+    def _sources(self, documents: Artifact, role: str) -> Iterator[Input]:
+        """Files of a corpus's source, by the recipe of a run that read them."""
         for record in runs(self._store):
             asked = RunMeaning.model_validate(record.manifest.meaning).recipe.corpus
-            if record.facts["parts"].get("corpus") == corpus.name:
+            if record.facts["parts"].get("documents of the corpus") == documents.name:
                 inputs = corpus_inputs(asked, Path(), self._store.digests)
                 yield from [inputs[role]] if role in inputs else []
 

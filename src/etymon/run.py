@@ -3,6 +3,7 @@
 Every stage is made once and found again afterwards, so running twice does nothing, and running after a kill goes on.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,18 @@ from typing import Any
 from etymon.board.entries import BoardMeaning, Entry
 from etymon.board.stage import PAGE, BoardExecution, board_stage, read_standings
 from etymon.board.standings import Standings
+from etymon.corpus import build as corpus_build
 from etymon.corpus.sources.find import corpus_inputs
-from etymon.corpus.stages.corpus import CorpusExecution, corpus_meaning, corpus_stage
 from etymon.errors import EtymonError
 from etymon.evaluate.plan import Setting, TaskPlan, plan_evaluation
 from etymon.evaluate.stage import evaluate_stage
 from etymon.evidence.stage import EvidenceExecution, EvidenceMeaning, evidence_stage
 from etymon.foundation.facts import describe_model
-from etymon.foundation.model import Model
+from etymon.foundation.model import Model, tokenizer_of
 from etymon.foundation.sources import open_model
 from etymon.job.control import control_corpus, refuse_related
 from etymon.job.entries import board_entries
+from etymon.job.items import items_of_tasks
 from etymon.job.job import Job, StageLine
 from etymon.job.record import RunExecution, RunMeaning, run_stage
 from etymon.job.seen import look_for_items, with_seen
@@ -32,7 +34,7 @@ from etymon.lineage.stage import Meaning as LineageMeaning
 from etymon.lineage.stage import lineage_stage
 from etymon.lineage.verdict import Lineage
 from etymon.recipe import Corpus
-from etymon.store import Artifact, Input, Store
+from etymon.store import Artifact, Config, Input, Stage, Store
 from etymon.train.stage import train_stage
 
 __all__ = [
@@ -115,8 +117,24 @@ def build_corpus(job: Job) -> Artifact:
 
 
 def _corpus(job: Job, role: str, asked: Corpus) -> Artifact:
-    inputs = corpus_inputs(asked, job.folder, job.store.digests)
-    return job.obtain(role, corpus_stage, inputs, corpus_meaning(asked), CorpusExecution(), corpus_line)
+    sources = corpus_inputs(asked, job.folder, job.store.digests)
+
+    def obtain(
+        part: str, stage: Stage[Any, Any], inputs: Mapping[str, Input], meaning: Config, execution: Config
+    ) -> Artifact:
+        if part:
+            return job.obtain(f"{part} of the {role}", stage, inputs, meaning, execution)
+        return job.obtain(role, stage, inputs, meaning, execution, corpus_line)
+
+    return corpus_build.build_corpus(
+        asked,
+        sources,
+        obtain,
+        job.folder,
+        items=items_of_tasks(job),
+        tokenizer=tokenizer_of(open_model(foundation_source(job), listener=job.listener)) if asked.mix else None,
+        data_runner=job.recipe.execution.data_runner,
+    )
 
 
 def train_model(job: Job, foundation: Model, corpus: Artifact, training: Training | None = None) -> Model:

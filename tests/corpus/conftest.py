@@ -1,15 +1,17 @@
 """Small real corpora to build, and a way to build them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from corpus_building import Build, Built, prose
 
-from etymon.corpus.stages.corpus import CorpusExecution, corpus_inputs, corpus_meaning, corpus_stage
+from etymon.corpus.build import build_corpus
+from etymon.corpus.sources.find import corpus_inputs
 from etymon.progress import Listener, silent
 from etymon.recipe import Corpus
-from etymon.store import Store
+from etymon.store import Artifact, Config, Input, Stage, Store
 
 
 @pytest.fixture
@@ -20,8 +22,17 @@ def build(tmp_path: Path) -> Build:
         given = {"name": "docs", "kind": "files", "license": "own"}
         asked = Corpus.model_validate({"sources": [given | source for source in sources], **corpus})
         place = Store(tmp_path / store)
-        inputs = corpus_inputs(asked, tmp_path, place.digests)
-        return Built(*place.obtain(corpus_stage, inputs, corpus_meaning(asked), CorpusExecution(), listener))
+        reused, parts = [], {}
+
+        def obtain(
+            part: str, stage: Stage[Any, Any], inputs: Mapping[str, Input], meaning: Config, execution: Config
+        ) -> Artifact:
+            artifact, found = place.obtain(stage, inputs, meaning, execution, listener)
+            reused.append(found)
+            parts[part] = artifact
+            return artifact
+
+        return Built(build_corpus(asked, corpus_inputs(asked, tmp_path, place.digests), obtain, tmp_path), all(reused), parts)
 
     return build
 

@@ -28,17 +28,20 @@ def prose(seed: int, sentences: int = 12) -> str:
 
 @dataclass
 class Built:
-    """A corpus artifact and its tables."""
+    """A corpus artifact, what it was made from, and its tables."""
 
     artifact: Artifact
     reused: bool
+    parts: dict[str, Artifact]
+    """``documents``, ``signals`` and, with items, ``overlaps``."""
 
     @property
     def facts(self) -> dict[str, Any]:
         return self.artifact.facts
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(self.artifact.file(f"{name}.parquet")).to_pylist()
+        file = self.parts["signals"].file("documents.parquet") if name == "signals" else self.artifact.file(f"{name}.parquet")
+        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(file).to_pylist()
         return rows
 
     @property

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
+from etymon.corpus.build import build_corpus, obtain_in
 from etymon.corpus.sources.find import corpus_inputs
-from etymon.corpus.stages.corpus import CorpusExecution, corpus_meaning, corpus_stage
 from etymon.errors import EtymonError
 from etymon.evaluate.answers import answer_requests
 from etymon.evaluate.examinee import Examinee, open_examinee
@@ -46,7 +46,7 @@ def make_corpus(tmp_path: Path) -> MakeCorpus:
         asked = Corpus.model_validate({"sources": [source], "heldout": {"share": 0.5}})
         store = Store(tmp_path / "store")
         inputs = corpus_inputs(asked, tmp_path, store.digests)
-        return store.obtain(corpus_stage, inputs, corpus_meaning(asked), CorpusExecution())[0]
+        return build_corpus(asked, inputs, obtain_in(store), Path())
 
     return make
 

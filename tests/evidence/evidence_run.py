@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from etymon import recipe
-from etymon.corpus.stages.corpus import CorpusExecution, corpus_inputs, corpus_meaning, corpus_stage
+from etymon.corpus.build import build_corpus, obtain_in
+from etymon.corpus.sources.find import corpus_inputs
 from etymon.evaluate.plan import plan_task
 from etymon.evaluate.stage import evaluate_stage
 from etymon.evidence.stage import EvidenceExecution, EvidenceMeaning, evidence_stage
@@ -57,9 +58,7 @@ def make_run(folder: Path, texts: list[str], root: Path) -> Run:
         sources=(recipe.Source(name="texts", kind="files", license="PSF-2.0", path="texts"),),
         heldout=recipe.Heldout(share=0.4),
     )
-    corpus, _ = store.obtain(
-        corpus_stage, corpus_inputs(wanted, root, store.digests), corpus_meaning(wanted), CorpusExecution()
-    )
+    corpus = build_corpus(wanted, corpus_inputs(wanted, root, store.digests), obtain_in(store), root)
     settings = recipe.Train(budget=recipe.Budget(tokens=1500), tokens_per_step=500, sequence_length=128, dtype="float32")
     derivative, _ = store.obtain(
         train_stage,

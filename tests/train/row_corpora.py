@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from etymon.corpus.build import build_corpus, obtain_in
 from etymon.corpus.sources.find import corpus_inputs
-from etymon.corpus.stages.corpus import CorpusExecution, corpus_meaning, corpus_stage
 from etymon.recipe import Corpus
 from etymon.store import Artifact, Store
 
@@ -29,7 +29,7 @@ def _built(source: dict[str, Any], folder: Path, heldout: float) -> Artifact:
     corpus = Corpus.model_validate({"sources": [source], "heldout": {"share": heldout}})
     store = Store(folder / "corpora")
     inputs = corpus_inputs(corpus, folder, store.digests)
-    return store.obtain(corpus_stage, inputs, corpus_meaning(corpus), CorpusExecution())[0]
+    return build_corpus(corpus, inputs, obtain_in(store), Path())
 
 
 def turns(*contents: str, system: str | None = None) -> dict[str, Any]:

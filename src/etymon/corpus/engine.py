@@ -1,4 +1,4 @@
-"""Daft, the data engine, as every module here uses it: embedded, quiet, and without telemetry."""
+"""Daft, the data engine, as every module here uses it: quiet, without telemetry, embedded or on Ray."""
 
 import os
 
@@ -9,12 +9,18 @@ import daft
 from daft import DataFrame, DataType, Expression, col, lit
 from daft.functions import minhash, when
 
-daft.set_runner_native()
+RUNNER = "DAFT_RUNNER"
+"""Environment variable: ``native`` or ``ray``; fixed for the life of a process."""
+if os.environ.get(RUNNER) == "ray":
+    daft.set_runner_ray(address=os.environ.get("RAY_ADDRESS"))
+else:
+    daft.set_runner_native()
 
 batch_function = daft.func.batch
 read_parquet = daft.read_parquet
 from_pydict = daft.from_pydict
 
 __all__ = [
-    "DataFrame", "DataType", "Expression", "batch_function", "col", "from_pydict", "lit", "minhash", "read_parquet", "when",
+    "RUNNER", "DataFrame", "DataType", "Expression", "batch_function", "col", "from_pydict", "lit", "minhash",
+    "read_parquet", "when",
 ]  # fmt: skip

@@ -43,7 +43,7 @@ def mix_sources(
     for a source that is not there.
     """
     _refuse_unknown(names, asked)
-    held_S = np.bincount(source_N, tokens_N * weight_N, minlength=len(names))
+    held_S = np.bincount(source_N, tokens_N * weight_N, minlength=len(names)).astype(np.float64)
     wanted_S = _wanted(names, held_S, asked)
     copies_N = np.zeros(len(source_N), np.int64)
     for source in range(len(names)):
@@ -88,11 +88,11 @@ def _wanted(names: Sequence[str], held_S: Floats, asked: Mix) -> Floats:
         given_S = np.where(free_S, pull_S / pull_S[free_S].sum() * left, 0)
         full_S = free_S & (given_S >= most_S)
         if not full_S.any():
-            return np.where(free_S, given_S, wanted_S)
+            return np.asarray(np.where(free_S, given_S, wanted_S))
         wanted_S = np.where(full_S, most_S, wanted_S)  # what a source cannot give, the others give in proportion
         left -= float(most_S[full_S].sum())
         free_S &= ~full_S
-    return wanted_S
+    return np.asarray(wanted_S)
 
 
 def _copies(tokens_N: Ints, weight_N: Ints, wanted: float) -> Ints:

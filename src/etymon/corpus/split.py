@@ -1,8 +1,16 @@
-"""Which units are held out: whole units, and those that share near duplicates or a prompt always together."""
+"""Which units are held out: whole units, and those that share near duplicates or a prompt always together.
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+Shapes: N documents, U units.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from etymon.errors import EtymonError
 
@@ -14,54 +22,64 @@ Unit = tuple[str, str]
 class Split:
     """The units held out, and how many units are bound to others."""
 
-    heldout: frozenset[Unit]
+    heldout_U: NDArray[np.bool_]
     units: int
     linked: int
 
 
-def split_units(units: Mapping[int, Unit], links: Sequence[Mapping[int, Hashable]], share: float, seed: int) -> Split:
+def split_units(
+    names: Sequence[Unit], unit_N: NDArray[np.int64], links: Sequence[NDArray[np.int64]], share: float, seed: int
+) -> Split:
     """Hold out ``share`` of the units, at least one, by ``seed``.
 
-    ``units`` gives the unit of each document (by position). A link gives what documents may have in common, of those that
-    have it: their near-duplicate cluster, their prompt. Units with something in common form a group; a group goes to one side
-    whole. So no held-out document has a near duplicate in training, and nothing has to be dropped for that. A group that is
-    larger than what is still to be held out stays in training. Raises EtymonError where fewer than two groups leave nothing
-    to hold out.
+    ``names`` are the units', ``unit_N`` the unit of each document. A link numbers [N] what documents may have in common, -1
+    for those that have nothing: their near-duplicate component, their prompt. Units with something in common form a group; a
+    group goes to one side whole. So no held-out document has a near duplicate in training, and nothing has to be dropped for
+    that. A group that is larger than what is still to be held out stays in training. Raises EtymonError where fewer than two
+    groups leave nothing to hold out.
     """
-    groups = _groups(units, links)
-    total = sum(map(len, groups))
+    group_U = _groups(len(names), unit_N, links)
+    size_G = np.bincount(group_U)
+    total = len(names)
     wanted = max(1, round(share * total))
-    chosen: set[Unit] = set()
-    for group in sorted(groups, key=lambda group: _draw(group, seed)):
-        if len(chosen) + len(group) <= wanted:
-            chosen |= group
-    if not chosen and groups:  # every group is larger than the share: the smallest, if it leaves the greater part
-        smallest = min(groups, key=lambda group: (len(group), _draw(group, seed)))
-        chosen = set(smallest) if 2 * len(smallest) <= total else chosen
-    if not chosen or len(chosen) == total:
+    first: dict[int, Unit] = {}
+    for name, group in zip(names, group_U.tolist(), strict=True):
+        first[group] = min(name, first.get(group, name))
+    drawn = {group: _draw(name, seed) for group, name in first.items()}
+    chosen: list[int] = []
+    held = 0
+    for group in sorted(drawn, key=drawn.__getitem__):
+        if held + size_G[group] <= wanted:
+            chosen.append(group)
+            held += int(size_G[group])
+    if not chosen and drawn:  # every group is larger than the share: the smallest, if it leaves the greater part
+        smallest = min(drawn, key=lambda group: (size_G[group], drawn[group]))
+        if 2 * size_G[smallest] <= total:
+            chosen, held = [smallest], int(size_G[smallest])
+    if not chosen or held == total:
         why = f"its {total} units resemble each other too much to be divided" if total > 1 else "it is a single short unit"
         raise EtymonError(
             f"Nothing can be held out of this corpus: {why} (a unit is a file, row or module).",
             "At least 2 units that do not resemble each other are needed; add other documents.",
         )
-    return Split(frozenset(chosen), total, sum(len(group) for group in groups if len(group) > 1))
+    return Split(np.isin(group_U, chosen), total, int((size_G[group_U] > 1).sum()))
 
 
-def _groups(units: Mapping[int, Unit], links: Sequence[Mapping[int, Hashable]]) -> list[frozenset[Unit]]:
-    """Connected components of units under "has a document with something in common"."""
-    component: dict[Unit, set[Unit]] = {unit: {unit} for unit in units.values()}
+def _groups(units: int, unit_N: NDArray[np.int64], links: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """[U] connected component of each unit in the graph of units and what their documents have in common."""
+    ones: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+    others: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+    nodes = units
     for link in links:
-        first: dict[Hashable, Unit] = {}
-        for position, common in link.items():
-            one, other = component[units[position]], component[first.setdefault(common, units[position])]
-            if one is not other:
-                small, large = sorted((one, other), key=len)
-                large |= small
-                component.update(dict.fromkeys(small, large))
-    return list({id(members): frozenset(members) for members in component.values()}.values())
+        common, code = np.unique(link[link >= 0], return_inverse=True)
+        ones.append(unit_N[link >= 0])
+        others.append(nodes + code)
+        nodes += len(common)
+    one, other = np.concatenate(ones), np.concatenate(others)
+    graph = coo_array((np.ones(len(one), np.int8), (one, other)), shape=(nodes, nodes))
+    return np.asarray(connected_components(graph, directed=False)[1][:units], np.int64)
 
 
-def _draw(group: Iterable[Unit], seed: int) -> str:
+def _draw(unit: Unit, seed: int) -> str:
     """A group's place in the seeded order: by its first unit's name, so that it does not depend on the machine."""
-    source, unit = min(group)
-    return sha256(f"{seed}\0{source}\0{unit}".encode()).hexdigest()
+    return sha256(f"{seed}\0{unit[0]}\0{unit[1]}".encode()).hexdigest()

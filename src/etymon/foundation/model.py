@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from etymon.errors import EtymonError
 from etymon.store import value_digest
 
 
@@ -60,3 +61,22 @@ class Model:
     def weights(self) -> str:
         """Digest of the weight files alone: a model with another card beside it is the same model."""
         return value_digest(sorted(digest for file, digest in self.facts.files.items() if file.endswith(".safetensors")))
+
+
+@dataclass(frozen=True)
+class TokenizerFile:
+    """A model's ``tokenizer.json``, as an ``Input`` of stages that need nothing else of the model."""
+
+    name: str
+    folder: Path
+    digest: str
+
+
+def tokenizer_of(model: Model) -> TokenizerFile:
+    """Raises EtymonError where the model has no such file."""
+    digest = model.facts.files.get("tokenizer.json")
+    if digest is None:
+        raise EtymonError(
+            f"{model.name} has no tokenizer.json, by which a mixture counts tokens.", "Leave `corpus.mix` out, or convert it."
+        )
+    return TokenizerFile(f"tokenizer of {model.name}", model.folder, digest)

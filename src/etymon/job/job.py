@@ -43,11 +43,12 @@ class Job:
         inputs: Mapping[str, Input],
         meaning: M,
         execution: X,
-        summary: Callable[[Artifact], str],
+        summary: Callable[[Artifact], str] | None = None,
     ) -> Artifact:
-        """The stage's artifact, made or found, under its role in this run."""
+        """The stage's artifact, made or found, under its role in this run; told with its ``summary``, if it has one."""
         artifact, reused = self.store.obtain(stage, inputs, meaning, execution, self.listener)
         self.made[role] = artifact
         self.store.point(self.recipe.name, {role: made.name for role, made in self.made.items()})
-        self.on_line(StageLine(role, summary(artifact), artifact.manifest.seconds, reused))
+        if summary:
+            self.on_line(StageLine(role, summary(artifact), artifact.manifest.seconds, reused))
         return artifact

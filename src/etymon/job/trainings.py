@@ -64,7 +64,7 @@ def train_config(
         start="random" if training.baseline == "scratch" else "foundation",
         chat_template=_chat_template(job),
     )
-    return meaning, TrainExecution(device=device, **recipe.execution.model_dump(exclude={"device"}))
+    return meaning, TrainExecution(device=device, **recipe.execution.model_dump(exclude={"device", "data_runner"}))
 
 
 def _chat_template(job: Job) -> str | None:

@@ -52,7 +52,7 @@ def prepare(foundation: Model, corpus: Artifact, meaning: TrainMeaning, folder: 
     encoded = encode_corpus(corpus, tokenizer, settings, clock)
     trains = _trains(encoded, settings)
     lengths = np.where(trains, encoded.examples.lengths, 0)
-    used = np.flatnonzero(lengths)
+    used = np.repeat(np.arange(len(lengths)), np.where(lengths > 0, _copies(corpus)[encoded.examples.documents], 0))
     plan = plan_steps(
         lengths[used].tolist(),
         settings.tokens_per_step,
@@ -95,6 +95,12 @@ def _sample(corpus: Artifact, seed: int) -> list[str]:
     drawn = [texts[i] for i in np.random.default_rng([seed, 2]).permutation(len(texts))]
     before = np.cumsum([0, *map(len, drawn[:-1])])
     return [text for text, seen in zip(drawn, before.tolist(), strict=True) if seen < _LEARNED_FROM]
+
+
+def _copies(corpus: Artifact) -> NDArray[np.int64]:
+    """How often each document is learned in one pass, in the order of their ids."""
+    table = parquet.read_table(corpus.file("train.parquet"), columns=["id", "copies"])
+    return np.asarray(table.sort_by("id")["copies"].to_numpy(), np.int64)
 
 
 def _plain(corpus: Artifact) -> bool:

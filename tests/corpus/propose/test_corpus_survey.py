@@ -10,9 +10,10 @@ from corpus_building import prose
 from fpdf import FPDF
 
 from etymon.cli.new import new_recipe
+from etymon.corpus.build import build_corpus, obtain_in
 from etymon.corpus.propose.proposal import recipe_for, recipe_name
 from etymon.corpus.propose.survey import Survey, estimated_tokens, survey
-from etymon.corpus.stages.corpus import CorpusExecution, corpus_inputs, corpus_meaning, corpus_stage
+from etymon.corpus.sources.find import corpus_inputs
 from etymon.errors import EtymonError
 from etymon.recipe import Recipe, load_recipe
 from etymon.store import Artifact, Store
@@ -48,7 +49,7 @@ def recipe_of(found: Survey, name: str, beside: Path) -> Recipe:
 def build(recipe: Recipe, base: Path) -> Artifact:
     store = Store(base / ".etymon")
     inputs = corpus_inputs(recipe.corpus, base, store.digests)
-    return store.obtain(corpus_stage, inputs, corpus_meaning(recipe.corpus), CorpusExecution())[0]
+    return build_corpus(recipe.corpus, inputs, obtain_in(store), Path())
 
 
 def test_thirty_papers_become_a_recipe_that_builds(papers: Path, tmp_path: Path) -> None:

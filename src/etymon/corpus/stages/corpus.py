@@ -1,266 +1,251 @@
-"""The corpus stage: sources → raw documents → signals → decisions → duplicates → split → train and held-out tables.
+"""The corpus stage: decisions over stored signals → duplicates → held-out split → mixture → train and held-out tables.
 
-Files of the artifact: ``train.parquet`` and ``heldout.parquet`` (id, source, unit, license, text, row), ``drops.parquet``
-(id, source, unit, reason, characters, excerpt), ``cut.parquet`` (the same of what was left out of rows that were kept) and
-``signals.parquet`` (id and every signal, dropped documents included), each sorted by id. ``row`` is the JSON of a
-conversation or preference (``text.rows``), as it was read, and null for a document. A document's id is the digest of its
-repaired text, a row's that of its JSON, so an exact copy that was dropped has its survivor's id.
+Files: ``train.parquet`` and ``heldout.parquet`` (``tables.DOCUMENT``, sorted by id), ``decisions.parquet`` (what became of
+every document and why, in the order of positions), ``drops.parquet`` (what was dropped, unread files and rows included, with
+an excerpt), ``cut.parquet`` (what was left out of rows that were kept) and, where there is a mixture, ``mixture.json``.
+``row`` is the JSON of a conversation or preference (``text.rows``), as it was read, and null for a document.
 """
 
+import json
+import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
-import pyarrow
-import pyarrow.compute
-import pyarrow.parquet
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
+import pyarrow.parquet as parquet
+from numpy.typing import NDArray
 
-from etymon import recipe
-from etymon.corpus.duplicates.near import exact_survivors, near_duplicate_clusters
-from etymon.corpus.engine import col, from_pydict, lit, read_parquet, when
-from etymon.corpus.policy.policy import POLICIES, Policy
-from etymon.corpus.read.formats import EXCERPT
-from etymon.corpus.signals.measure import SIGNAL_NAMES, measured
-from etymon.corpus.sources.find import SourceFiles, corpus_inputs
+from etymon.corpus.decide import Decisions, broken_rules, exact_copies
+from etymon.corpus.mix import Share, mix_sources, seeded_draw
+from etymon.corpus.policy.policy import Policy
 from etymon.corpus.split import Split, split_units
-from etymon.corpus.stages.reading import DROPS, FEWEST_UNITS, SourceMeaning, cut_into_sections, read_sources
-from etymon.errors import EtymonError
-from etymon.store import Config, Draft, Stage
+from etymon.corpus.stages.apart import apart_if_large
+from etymon.corpus.stages.counts import counted_by, empty_corpus
+from etymon.corpus.stages.documents import CUT, DOCUMENTS, UNREAD
+from etymon.corpus.stages.interim import copies_by_cluster_size, near_duplicates
+from etymon.corpus.stages.overlaps import OVERLAPS
+from etymon.corpus.stages.signals import BANDS, SignalsExecution
+from etymon.corpus.tables import count_tokens, write_documents, write_drops
+from etymon.recipe import Mix
+from etymon.store import Artifact, Config, Draft, Stage
 from etymon.text.normalise import comparable
 from etymon.text.rows import Row
 
-__all__ = ["CorpusExecution", "CorpusMeaning", "SourceFiles", "corpus_inputs", "corpus_meaning", "corpus_stage"]
-
+DECISIONS = "decisions.parquet"
+MIXTURE = "mixture.json"
+_COLUMNS = ["id", "source", "unit", "license", "url", "date", "language", "characters", "words"]
 _FEW_ANSWERS, _FORM_SHARE = 8, 0.01
 """A prompt that more rows have, and more than this share of them, is a form."""
-_DOCUMENT = ["id", "source", "unit", "license", "text", "row"]
 
 
 class CorpusMeaning(Config):
-    """What decides a corpus besides its files."""
+    """What decides a corpus besides its documents and their signals."""
 
-    sources: tuple[SourceMeaning, ...]
     policy: Policy
     heldout_share: float
+    mix: Mix | None
     seed: int
 
 
-class CorpusExecution(Config):
-    """How a corpus is built; nothing can be chosen yet."""
+def _build(draft: Draft[CorpusMeaning, SignalsExecution]) -> None:
+    apart_if_large(_decide, draft, [draft.inputs["signals"].file(DOCUMENTS)])
 
 
-def corpus_meaning(corpus: recipe.Corpus) -> CorpusMeaning:
-    """The meaning of a recipe's corpus section, its policy resolved to numbers."""
-    return CorpusMeaning(
-        sources=tuple(
-            SourceMeaning(name=s.name, kind=s.kind, license=s.license, column=s.column, columns=s.columns)
-            for s in corpus.sources
-        ),
-        policy=POLICIES[corpus.data_policy],
-        heldout_share=corpus.heldout.share,
-        seed=corpus.seed,
-    )
-
-
-def _build(draft: Draft[CorpusMeaning, CorpusExecution]) -> None:
-    meaning = draft.meaning
-    with TemporaryDirectory(dir=draft.folder, prefix="work-") as work:
-        raw = Path(work) / "raw.parquet"
-        unread, cut_rows = read_sources(
-            meaning.sources, draft.inputs, raw, lambda doing, files: draft.clock(doing, total=files, unit="files")
-        )
-        if not pyarrow.parquet.read_metadata(raw).num_rows:
-            raise _empty(Counter(row["reason"] for row in unread))
-        documents = _decide(draft, raw, Path(work) / "documents.parquet")
-        few = max(FEWEST_UNITS, ceil(1 / meaning.heldout_share))
-        cut = Path(work) / "sections.parquet"
-        sectioned = documents.kept_units < few and cut_into_sections(raw, cut)
-        if sectioned:
-            documents = _decide(draft, cut, Path(work) / "section-documents.parquet")
-        drops = pyarrow.concat_tables([documents.drops(), pyarrow.Table.from_pylist(unread, DROPS)])
-        if not len(documents.kept):
-            raise _empty(Counter(drops["reason"].to_pylist()))
-        split, clusters = _split(draft, documents)
-        tick = draft.clock("writing")
-        sides = documents.sides(split)
-        for side, table in sides.items():
-            _write(table, draft.folder / f"{side}.parquet")
-        _write(drops, draft.folder / "drops.parquet")
-        _write(pyarrow.Table.from_pylist(cut_rows, DROPS), draft.folder / "cut.parquet")
-        _write(documents.signals(), draft.folder / "signals.parquet")
-        tick(sum(map(len, sides.values())))
-    draft.facts |= _facts(sides["train"], sides["heldout"], drops, documents) | {
+def _decide(draft: Draft[CorpusMeaning, SignalsExecution]) -> None:
+    meaning, read, signals = draft.meaning, draft.inputs["documents"], draft.inputs["signals"]
+    documents = signals.file(DOCUMENTS)
+    table = parquet.read_table(documents, columns=_COLUMNS)
+    tick = draft.clock("deciding", total=len(table), unit="documents")
+    decisions = Decisions(len(table))
+    _drop_broken(decisions, broken_rules(documents, meaning.policy))
+    if "overlaps" in draft.inputs:
+        _drop_overlapping(decisions, draft.inputs["overlaps"])
+    copies_N = exact_copies(documents, decisions.kept_N)
+    _drop_for(decisions, copies_N, "exact-duplicate")
+    tick(len(table))
+    tick = draft.clock("comparing", total=len(decisions.kept), unit="documents")
+    found = near_duplicates(documents, signals.file(BANDS), decisions.kept, meaning.policy.near_duplicates)
+    _drop_for(decisions, found.survivor_N, "near-duplicate")
+    tick(len(decisions.kept))
+    kept_N = decisions.kept_N
+    if not kept_N.any():
+        raise empty_corpus(counted_by(decisions.names().to_pylist()) | read.facts["unread"])
+    cluster_N = np.bincount(_roots(decisions), minlength=len(table))
+    heldout_N, split = _split(table, documents, kept_N, found.component_N, meaning)
+    train_N = kept_N & ~heldout_N
+    copies_N, shares = _mixed(draft, table, documents, train_N, cluster_N)
+    decisions.drop(train_N & (copies_N == 0), "not-in-mixture")
+    train_N &= copies_N > 0
+    tick = draft.clock("writing", total=3)
+    extra = {"copies": copies_N, "cluster_size": cluster_N}
+    write_documents(documents, draft.folder / "train.parquet", train_N, extra)
+    tick(1)
+    write_documents(documents, draft.folder / "heldout.parquet", heldout_N, extra)
+    tick(2)
+    _write_decisions(draft.folder / DECISIONS, table, decisions, cluster_N, train_N, heldout_N)
+    write_drops(documents, draft.folder / "drops.parquet", decisions.names(), read.file(UNREAD))
+    shutil.copyfile(read.file(CUT), draft.folder / "cut.parquet")
+    if shares:
+        (draft.folder / MIXTURE).write_text(json.dumps([each.model_dump() for each in shares], indent=1), "utf-8")
+    drops = Counter(each for each in decisions.names().to_pylist() if each)
+    kept = table.filter(pa.array(train_N | heldout_N))
+    draft.facts |= {
+        "documents_in": len(table) + sum(read.facts["unread"].values()),
+        "documents_train": int(train_N.sum()),
+        "documents_heldout": int(heldout_N.sum()),
+        "characters_train": _sum(table["characters"], train_N),
+        "characters_heldout": _sum(table["characters"], heldout_N),
+        "drops": dict((Counter(read.facts["unread"]) + drops).most_common()),
+        "languages": _counts(kept["language"]),
+        "licenses": sorted(set(kept["license"].to_pylist())),
+        "sources": _counts(kept["source"]),
+        "source_digests": {role: record.digest for role, record in read.manifest.inputs.items()},
+        "rows": _row_kinds(draft.folder / "train.parquet"),
         "units": split.units,
-        "heldout_units": len(split.heldout),
+        "heldout_units": int(split.heldout_U.sum()),
         "linked_units": split.linked,
-        "near_duplicate_clusters": len(set(clusters.values())),
-        "sectioned": sectioned,
-        "cut": _ordered(Counter(row["reason"] for row in cut_rows)),
-        "hidden": sum(given.hidden for given in draft.inputs.values()),
+        "near_duplicate_clusters": int((cluster_N[kept_N] > 1).sum()),
+        "sectioned": read.facts["sectioned"],
+        "cut": read.facts["cut"],
+        "hidden": read.facts["hidden"],
+        "mixture": [each.model_dump() for each in shares],
     }
 
 
-@dataclass(frozen=True)
-class _Documents:
-    """The measured table on disk and the decision about each of its documents, in the order of positions."""
-
-    path: Path
-    decisions: pyarrow.Table
-    """position, id, source, unit, language, reason (null where kept)."""
-
-    @property
-    def kept(self) -> pyarrow.Table:
-        return self.decisions.filter(pyarrow.compute.is_null(self.decisions["reason"]))
-
-    @property
-    def kept_units(self) -> int:
-        kept = self.kept
-        return len(set(zip(kept["source"].to_pylist(), kept["unit"].to_pylist(), strict=True)))
-
-    def drops(self) -> pyarrow.Table:
-        dropped = self.decisions.filter(pyarrow.compute.is_valid(self.decisions["reason"])).select(["position", "reason"])
-        texts = self._read(["position", "id", "source", "unit", "characters", "text"]).join(
-            dropped, keys="position", join_type="inner"
-        )
-        excerpts = pyarrow.compute.utf8_slice_codeunits(texts["text"], 0, EXCERPT)
-        return texts.append_column("excerpt", excerpts).select(DROPS.names).cast(DROPS)
-
-    def sides(self, split: Split) -> dict[str, pyarrow.Table]:
-        """Train and held-out documents."""
-        kept = self.kept
-        heldout = [unit in split.heldout for unit in zip(kept["source"].to_pylist(), kept["unit"].to_pylist(), strict=True)]
-        chosen = kept.select(["position"]).append_column("heldout", pyarrow.array(heldout, pyarrow.bool_()))
-        texts = self._read(["position", *_DOCUMENT]).join(chosen, keys="position", join_type="inner")
-        return {
-            "train": texts.filter(pyarrow.compute.invert(texts["heldout"])).select(_DOCUMENT),
-            "heldout": texts.filter(texts["heldout"]).select(_DOCUMENT),
-        }
-
-    def signals(self) -> pyarrow.Table:
-        """One row for each distinct text."""
-        table = self._read(["position", "id", *SIGNAL_NAMES])
-        first = table.group_by("id").aggregate([("position", "min")]).select(["position_min"])
-        return table.join(first, keys="position", right_keys="position_min", join_type="inner").select(["id", *SIGNAL_NAMES])
-
-    def _read(self, columns: list[str]) -> pyarrow.Table:
-        return pyarrow.parquet.read_table(self.path, columns=columns)
+def _drop_broken(decisions: Decisions, broken: pa.Array) -> None:
+    encoded = broken.dictionary_encode()
+    code_N = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    for code, reason in enumerate(encoded.dictionary.to_pylist()):
+        decisions.drop(code_N == code, reason)
 
 
-def _decide(draft: Draft[CorpusMeaning, CorpusExecution], raw: Path, path: Path) -> _Documents:
-    """Measure every raw document and row, apply the policy's rules, then drop exact duplicates of what they keep."""
-    count = pyarrow.parquet.read_metadata(raw).num_rows
-    tick = draft.clock("measuring", total=count, unit="documents")
-    columns = read_parquet(str(raw)).select("position", "source", "unit", "license", "row", measured(col("raw"), col("row")))
-    policy = draft.meaning.policy
-    reason = when(col("row").is_null(), policy.reason()).otherwise(policy.reason(of_rows=True))
-    _stream(columns.with_column("reason", reason).to_arrow_iter(), path, tick)
-    documents = read_parquet(str(path))
-    survivors = exact_survivors(documents.where(col("reason").is_null()).select("position", "content"))
-    decided = (
-        documents.select("position", "id", "source", "unit", "language", "content", "reason")
-        .join(survivors, on="content", how="left")
-        .with_column(
-            "reason",
-            when(col("reason").is_null() & (col("position") != col("survivor")), lit("exact-duplicate")).otherwise(
-                col("reason")
-            ),
-        )
-    )
-    return _Documents(
-        path, decided.select("position", "id", "source", "unit", "language", "reason").to_arrow().sort_by("position")
-    )
+def _drop_overlapping(decisions: Decisions, overlaps: Artifact) -> None:
+    found = parquet.read_table(overlaps.file(OVERLAPS), columns=["position", "item"])
+    positions = found["position"].to_numpy()
+    decisions.details |= dict(zip(positions.tolist(), found["item"].to_pylist(), strict=True))
+    decisions.drop(positions, "evaluation-item")
 
 
-def _stream(batches: Iterator[Any], path: Path, tick: Callable[[float], None]) -> None:
-    """Write batches as they come, so that memory holds a few of them and progress is seen."""
-    writer: pyarrow.parquet.ParquetWriter | None = None
-    done = 0
-    for batch in batches:
-        writer = writer or pyarrow.parquet.ParquetWriter(path, batch.schema, compression="zstd")
-        writer.write_batch(batch)
-        done += batch.num_rows
-        tick(done)
-    if writer:
-        writer.close()
+def _drop_for(decisions: Decisions, survivor_N: NDArray[np.int64], reason: str) -> None:
+    """Drop documents for the sake of others."""
+    gone = decisions.kept_N & (survivor_N != np.arange(decisions.count))
+    decisions.because_N[gone] = survivor_N[gone]
+    decisions.drop(gone, reason)
 
 
-def _split(draft: Draft[CorpusMeaning, CorpusExecution], documents: _Documents) -> tuple[Split, dict[int, int]]:
-    tick = draft.clock("comparing", unit="documents")
-    kept = documents.kept
-    positions = kept["position"].to_pylist()
-    texts = read_parquet(str(documents.path)).select("position", "comparable")
-    chosen = texts.join(from_pydict({"position": positions}), on="position", how="semi")
-    clusters = near_duplicate_clusters(chosen, draft.meaning.policy.near_duplicates)
-    tick(len(positions))
-    units = dict(zip(positions, zip(kept["source"].to_pylist(), kept["unit"].to_pylist(), strict=True), strict=True))
-    links = (clusters, _prompts(documents, positions))
-    return split_units(units, links, draft.meaning.heldout_share, draft.meaning.seed), clusters
+def _roots(decisions: Decisions) -> NDArray[np.int64]:
+    """[N] the kept document that each one stands behind: a copy's survivor may itself be a near duplicate of another."""
+    root_N = decisions.because_N
+    while True:
+        above_N = root_N[root_N]
+        if np.array_equal(above_N, root_N):
+            return above_N
+        root_N = above_N
 
 
-def _prompts(documents: _Documents, positions: list[int]) -> dict[int, str]:
-    """The prompt of each row that has one, for comparing: held-out answers are to questions that were not learned.
+def _split(
+    table: pa.Table, documents: Path, kept_N: NDArray[np.bool_], component_N: NDArray[np.int64], meaning: CorpusMeaning
+) -> tuple[NDArray[np.bool_], Split]:
+    """Which documents are held out."""
+    kept = np.flatnonzero(kept_N)
+    named = compute.binary_join_element_wise(table["source"], table["unit"], "\0").combine_chunks().take(pa.array(kept))
+    units = named.dictionary_encode()
+    names = [(source, unit) for source, _, unit in (name.partition("\0") for name in units.dictionary.to_pylist())]
+    unit_K = units.indices.to_numpy().astype(np.int64)
+    links = (component_N[kept], _prompts(documents, kept))
+    split = split_units(names, unit_K, links, meaning.heldout_share, meaning.seed)
+    heldout_N = np.zeros(len(kept_N), np.bool_)
+    heldout_N[kept] = split.heldout_U[unit_K]
+    return heldout_N, split
+
+
+def _prompts(documents: Path, kept: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number for the prompt of each kept row, -1 for documents: held-out answers are to questions that were not learned.
 
     A prompt of many rows is a form ("Write a poem.") and not a question.
     """
-    table = pyarrow.parquet.read_table(documents.path, columns=["position", "row"]).drop_null()
-    rows = dict(zip(table["position"].to_pylist(), table["row"].to_pylist(), strict=True))
-    prompts = {at: comparable(Row.from_json(rows[at]).prompt_text) for at in positions if at in rows}
-    counts = Counter(prompts.values())
-    most = max(_FEW_ANSWERS, len(prompts) * _FORM_SHARE)
-    return {at: prompt for at, prompt in prompts.items() if prompt and counts[prompt] <= most}
+    prompt_K = np.full(len(kept), -1, np.int64)
+    rows = parquet.read_table(documents, columns=["row"])["row"].combine_chunks().take(pa.array(kept))
+    known: dict[str, int] = {}
+    for at in np.flatnonzero(rows.is_valid().to_numpy(zero_copy_only=False)).tolist():
+        if prompt := comparable(Row.from_json(rows[at].as_py()).prompt_text):
+            prompt_K[at] = known.setdefault(prompt, len(known))
+    asked = prompt_K[prompt_K >= 0]
+    times = np.bincount(asked, minlength=1)
+    forms = np.flatnonzero(times > max(_FEW_ANSWERS, len(asked) * _FORM_SHARE))
+    prompt_K[np.isin(prompt_K, forms)] = -1
+    return prompt_K
 
 
-def _empty(drops: Counter[str]) -> EtymonError:
-    counted = ", ".join(f"{reason} {count}" for reason, count in _ordered(drops).items())
-    return EtymonError(
-        f"The corpus is empty: no document was kept ({counted or 'none was found'}).",
-        "Add longer or readable documents, or rows without these faults.",
+def _mixed(
+    draft: Draft[CorpusMeaning, SignalsExecution],
+    table: pa.Table,
+    documents: Path,
+    train_N: NDArray[np.bool_],
+    cluster_N: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], list[Share]]:
+    """Copies of every document: one, where no mixture is asked for."""
+    asked = draft.meaning.mix
+    copies_N = np.ones(len(table), np.int64)
+    if asked is None:
+        return copies_N, []
+    train = np.flatnonzero(train_N)
+    tick = draft.clock("counting tokens", total=len(train), unit="documents")
+    tokens_N = count_tokens(documents, train_N, draft.inputs["tokenizer"].folder / "tokenizer.json", tick)
+    sources = table["source"].combine_chunks().take(pa.array(train)).dictionary_encode()
+    weight_N = copies_by_cluster_size(cluster_N) if asked.rehydrate else copies_N
+    draw = seeded_draw(table["id"].combine_chunks().take(pa.array(train)).to_pylist(), draft.meaning.seed)
+    source_K = sources.indices.to_numpy().astype(np.int64)
+    copies_N[train], shares = mix_sources(
+        sources.dictionary.to_pylist(), source_K, tokens_N[train], weight_N[train], draw, asked
     )
+    return copies_N, shares
 
 
-def _facts(train: pyarrow.Table, heldout: pyarrow.Table, drops: pyarrow.Table, documents: _Documents) -> dict[str, Any]:
-    both = pyarrow.concat_tables([train, heldout])
-    return {
-        "documents_in": len(both) + len(drops),
-        "documents_train": len(train),
-        "documents_heldout": len(heldout),
-        "characters_train": _characters(train),
-        "characters_heldout": _characters(heldout),
-        "drops": _counts(drops["reason"]),
-        "languages": _counts(documents.kept["language"]),
-        "licenses": sorted(set(both["license"].to_pylist())),
-        "sources": _counts(both["source"]),
-        "rows": _row_kinds(train),
+def _write_decisions(
+    path: Path,
+    table: pa.Table,
+    decisions: Decisions,
+    cluster_N: NDArray[np.int64],
+    train_N: NDArray[np.bool_],
+    heldout_N: NDArray[np.bool_],
+) -> None:
+    own_N = np.arange(len(table))
+    ids = table["id"].combine_chunks()
+    details = ids.take(pa.array(decisions.because_N, mask=decisions.because_N == own_N)).to_pylist()
+    for position, detail in decisions.details.items():
+        details[position] = detail
+    sides = pa.array(["train", "heldout"]).take(pa.array(np.where(heldout_N, 1, 0), mask=~(train_N | heldout_N)))
+    columns = {"position": pa.array(own_N)} | {name: table[name] for name in _COLUMNS}
+    columns |= {
+        "reason": decisions.names(),
+        "detail": pa.array(details, pa.string()),
+        "cluster_size": pa.array(cluster_N),
+        "side": sides,
     }
+    parquet.write_table(pa.table(columns), path, compression="zstd")
 
 
-def _row_kinds(table: pyarrow.Table) -> dict[str, int]:
+def _row_kinds(train: Path) -> dict[str, int]:
     """How many conversations, pairs and judged answers there are."""
-    kinds = Counter(Row.from_json(row).kind for row in table["row"].to_pylist() if row is not None)
+    kinds: Counter[str] = Counter()
+    for batch in parquet.ParquetFile(train).iter_batches(columns=["row"]):
+        kinds.update(Row.from_json(row).kind for row in batch["row"].drop_null().to_pylist())
     return {kind: kinds[kind] for kind in ("conversation", "pair", "judged")}
 
 
-def _characters(table: pyarrow.Table) -> int:
-    return int(pyarrow.compute.sum(pyarrow.compute.utf8_length(table["text"])).as_py() or 0)
+def _sum(column: pa.ChunkedArray, chosen_N: NDArray[np.bool_]) -> int:
+    return int(compute.sum(column.filter(pa.array(chosen_N))).as_py() or 0)
 
 
-def _counts(column: pyarrow.ChunkedArray) -> dict[str, int]:
-    return _ordered(Counter(column.to_pylist()))
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    counts = column.value_counts()
+    found = {each["values"]: each["counts"] for each in counts.to_pylist()}
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _ordered(counts: Counter[str]) -> dict[str, int]:
-    """Most frequent first."""
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _write(table: pyarrow.Table, path: Path) -> None:
-    order = [(name, "ascending") for name in ("id", "source", "unit") if name in table.column_names]
-    pyarrow.parquet.write_table(table.sort_by(order).combine_chunks(), path, compression="zstd")
-
-
-corpus_stage: Stage[CorpusMeaning, CorpusExecution] = Stage("corpus", 4, _build, CorpusMeaning, CorpusExecution)
-"""Inputs: one ``SourceFiles`` for each source of the meaning, by its name (``corpus_inputs`` gives them)."""
+corpus_stage: Stage[CorpusMeaning, SignalsExecution] = Stage("corpus", 5, _build, CorpusMeaning, SignalsExecution)
+"""Inputs: ``documents`` and ``signals``, artifacts of these stages; ``overlaps``, one of the overlaps stage, where there are
+items to keep out; ``tokenizer``, a folder with ``tokenizer.json``, where there is a mixture."""

@@ -1,4 +1,4 @@
-"""All documents of all sources, in order, into one raw table on disk; and the same cut into sections where units are few."""
+"""All documents of all sources, in order, into one table on disk; and the same cut into sections where units are few."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +17,8 @@ from etymon.text.sections import sections
 _BATCH_CHARACTERS = 8_000_000  # of one row group: what reading holds in memory
 _SECTIONS_WANTED = 100
 _SECTION_CHARACTERS = (500, 4000)  # shortest worth a document; longest that fits 1,024 tokens of English
+_WORTH_THE_NAME = 12
+"""Characters without white space around them; a line of Chinese verse has as many."""
 FEWEST_UNITS = 20
 """Of fewer files a tenth is one or two, on which nothing can be measured: then they are cut into sections."""
 
@@ -26,6 +28,8 @@ RAW = pyarrow.schema(
         ("source", pyarrow.string()),
         ("unit", pyarrow.string()),
         ("license", pyarrow.string()),
+        ("url", pyarrow.string()),
+        ("date", pyarrow.string()),
         ("raw", pyarrow.large_string()),
         ("row", pyarrow.large_string()),  # JSON of a conversation or preference; null for a document
     ]
@@ -81,6 +85,8 @@ def read_sources(
                             "source": source.name,
                             "unit": each.unit,
                             "license": source.license,
+                            "url": each.url,
+                            "date": each.date,
                             "raw": _storable(each.text),
                             "row": row,
                         }
@@ -88,6 +94,18 @@ def read_sources(
 
     write_raw(rows(), raw)
     return drops, cut
+
+
+def count_units(raw: Path, enough: int) -> int:
+    """How many units hold text worth the name; counting stops at ``enough``."""
+    found: set[tuple[str, str]] = set()
+    for batch in pyarrow.parquet.ParquetFile(raw).iter_batches(batch_size=64, columns=["source", "unit", "raw"]):
+        for source, unit, text in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            if len(text.strip()) >= _WORTH_THE_NAME:
+                found.add((source, unit))
+        if len(found) >= enough:
+            break
+    return len(found)
 
 
 def cut_into_sections(raw: Path, cut: Path) -> bool:

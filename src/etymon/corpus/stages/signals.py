@@ -1,0 +1,117 @@
+"""The signals stage: every document measured once, whatever is decided about it afterwards.
+
+Files, one row for each document, in the order of positions: ``documents.parquet`` (position, id, source, unit, license, url,
+date, the text as it will be learned, row, content, and every signal) and ``bands.parquet`` (position and the MinHash band
+hashes by which near duplicates are found). A document's id is the digest of its repaired text, a row's that of its JSON, so
+an exact copy has its survivor's id.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+from etymon.corpus.engine import DataType, batch_function, col, read_parquet
+from etymon.corpus.stages.apart import apart_if_large
+from etymon.corpus.stages.documents import DOCUMENTS
+from etymon.corpus.stages.interim import SIGNAL_TYPES, band_hashes_of, measure_batch
+from etymon.store import Artifact, Config, Draft, Stage
+
+BANDS = "bands.parquet"
+_BATCH = 256  # documents
+_ALONE = 2_000
+"""Documents that one process measures sooner than several have started."""
+_MEASURED = {"id": pa.string(), "text": pa.large_string(), "content": pa.string()} | SIGNAL_TYPES
+_CARRIED = dict.fromkeys(("source", "unit", "license", "url", "date"), pa.string()) | {"row": pa.large_string()}
+_TEXTS = pa.schema({"position": pa.int64()} | _CARRIED | _MEASURED)
+_BANDS = pa.schema({"position": pa.int64(), "bands": pa.list_(pa.uint64())})
+
+
+class SignalsMeaning(Config):
+    """What decides the text and its signals besides the documents."""
+
+    ngram: int
+    bands: int
+    rows: int
+    """Of MinHash signatures: words of a shingle, bands, and hashes of a band."""
+
+
+class SignalsExecution(Config):
+    """How documents are measured."""
+
+    data_runner: str = "native"
+    """``ray``: by the workers of a Ray cluster, at RAY_ADDRESS or a new local one."""
+
+
+def _build(draft: Draft[SignalsMeaning, SignalsExecution]) -> None:
+    documents: Artifact = draft.inputs["documents"]
+    apart_if_large(_measure, draft, [documents.file(DOCUMENTS)])
+
+
+def _measure(draft: Draft[SignalsMeaning, SignalsExecution]) -> None:
+    path = draft.inputs["documents"].file(DOCUMENTS)
+    count = parquet.read_metadata(path).num_rows
+    tick = draft.clock("measuring", total=count, unit="documents")
+    measured = _measured(several=count > _ALONE)
+    frame = read_parquet(str(path)).select(
+        "position", *_CARRIED, measured(col("raw"), col("row"), draft.meaning.model_dump_json())
+    )
+    done = 0
+    with (
+        parquet.ParquetWriter(draft.folder / DOCUMENTS, _TEXTS, compression="zstd") as texts,
+        parquet.ParquetWriter(draft.folder / BANDS, _BANDS, compression="zstd") as bands,
+    ):
+        for table in in_order(frame.to_arrow_iter()):
+            texts.write_table(table.select(_TEXTS.names).cast(_TEXTS))
+            bands.write_table(table.select(_BANDS.names).cast(_BANDS))
+            done += len(table)
+            tick(done)
+    if done != count:
+        raise RuntimeError(f"{count} documents were to be measured, and {done} came back")
+    draft.facts |= {"documents": count}
+
+
+def _measured(several: bool) -> Any:
+    """Raw text, row and what is asked → the columns of a measured document, as a Daft function over batches."""
+    fields = _MEASURED | {"bands": pa.list_(pa.uint64())}
+    kinds = {name: DataType.from_arrow_type(kind) for name, kind in fields.items()}
+
+    def measured(raw: Any, row: Any, asked: str) -> pa.Array:
+        meaning = SignalsMeaning.model_validate_json(asked)
+        found = measure_batch(raw.to_pylist(), row.to_pylist())
+        found["bands"] = list(band_hashes_of(found.pop("comparable"), meaning.ngram, meaning.bands, meaning.rows))
+        return pa.StructArray.from_arrays([pa.array(found[name], kind) for name, kind in fields.items()], list(fields))
+
+    return batch_function(return_dtype=DataType.struct(kinds), unnest=True, batch_size=_BATCH, use_process=several)(measured)
+
+
+def in_order(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Batches in the order of positions, whatever the order in which the engine gives them: one that is early waits."""
+    waiting: list[tuple[int, int, pa.Table]] = []
+    expected = 0
+    for number, batch in enumerate(batches):
+        for table in _runs(pa.Table.from_batches([batch])):
+            heapq.heappush(waiting, (table["position"][0].as_py(), number, table))
+        while waiting and waiting[0][0] == expected:
+            _, _, table = heapq.heappop(waiting)
+            expected += len(table)
+            yield table
+    if waiting:
+        raise RuntimeError(f"document {expected} was not measured")
+
+
+def _runs(table: pa.Table) -> Iterator[pa.Table]:
+    """The table cut where its positions leap."""
+    positions = table["position"].to_numpy()
+    if not len(positions):
+        return
+    cuts = [0, *((positions[1:] != positions[:-1] + 1).nonzero()[0] + 1).tolist(), len(positions)]
+    for begin, end in pairwise(cuts):
+        yield table.slice(begin, end - begin)
+
+
+signals_stage: Stage[SignalsMeaning, SignalsExecution] = Stage("signals", 1, _build, SignalsMeaning, SignalsExecution)
+"""Inputs: ``documents``, an artifact of the documents stage."""
