@@ -2,7 +2,7 @@
 
 import typer
 
-from etymon.cli import board, check, evaluate, index, lineage, make, models, new, see
+from etymon.cli import board, check, corpus, evaluate, index, lineage, make, models, new, see
 
 app = typer.Typer(
     name="etymon",
@@ -11,15 +11,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-corpus = typer.Typer(help="Curate new data.", no_args_is_help=True)
 
 app.command("run")(make.run_recipe)
 app.command("new")(new.new_recipe)
 app.command("plan")(new.plan_recipe)
 app.command("check")(check.check_recipe)
 app.command("train")(make.train_recipe)
-app.add_typer(corpus, name="corpus")
-corpus.command("build")(make.build_recipe_corpus)
+app.add_typer(corpus.app, name="corpus")
 app.command("evaluate")(evaluate.evaluate_models)
 app.command("import-scores")(evaluate.import_scores)
 app.command("lineage")(lineage.lineage)

@@ -1,4 +1,4 @@
-"""Commands that make things: run, train, corpus build."""
+"""Commands that make things: run, train."""
 
 import shlex
 import time
@@ -73,24 +73,6 @@ def train_recipe(
         foundation = open_foundation(job)
         model = train_model(job, foundation, build_corpus(job))
     console.print(f"\n[bold]Model[/]   {escape(shown_path(model.folder))}", soft_wrap=True)
-
-
-def build_recipe_corpus(
-    recipe: Recipe,
-    overrides: Overrides = None,
-    workspace: Workspace = DEFAULT_WORKSPACE,
-    waive: Waive = None,
-    reasons: Reasons = None,
-) -> None:
-    """Build the corpus alone, and say what was dropped and why."""
-    with progress() as live:
-        job = start(recipe, overrides, workspace, live, read_waivers(waive, reasons))
-        from etymon.run import build_corpus
-
-        corpus = build_corpus(job)
-    for reason, count in sorted(corpus.facts["drops"].items(), key=lambda item: -item[1]):
-        console.print(f"  dropped {count:>7,}  {reason}", markup=False)
-    console.print(f"\n[bold]Corpus[/]  {escape(shown_path(corpus.folder))}", soft_wrap=True)
 
 
 def start(

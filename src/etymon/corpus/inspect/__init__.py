@@ -1,1 +1,1 @@
-"""What happened to every document, shown."""
+"""Looking at a corpus that is built: what became of every document, what is there, what another policy would change."""

@@ -1,0 +1,178 @@
+"""A corpus that is built, opened for looking at: its decisions, and the artifacts that they were made from.
+
+Shapes: N documents, in the order of positions. A position is a row's number in every table of documents.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
+import pyarrow.parquet as parquet
+from numpy.typing import NDArray
+
+from etymon.corpus.policy.policy import Policy
+from etymon.corpus.stages.corpus import DECISIONS, CorpusMeaning, corpus_stage
+from etymon.corpus.stages.documents import CUT, DOCUMENTS, UNREAD
+from etymon.corpus.stages.overlaps import OVERLAPS
+from etymon.errors import EtymonError
+from etymon.recipe import load_recipe
+from etymon.store import Artifact, Store
+
+EVALUATION_ITEM, EXACT, NEAR, NOT_MIXED = "evaluation-item", "exact-duplicate", "near-duplicate", "not-in-mixture"
+"""The reasons that are no rules of a policy."""
+_GROUPS = 64
+_SCATTER = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True)
+class OpenCorpus:
+    """A corpus with what it was made from."""
+
+    corpus: Artifact
+    documents: Artifact
+    signals: Artifact
+    overlaps: Artifact | None
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The policy that it was decided by."""
+        return CorpusMeaning.model_validate(self.corpus.manifest.meaning).policy
+
+    @property
+    def measured(self) -> Path:
+        """The table of signals."""
+        return self.signals.file(DOCUMENTS)
+
+    def decisions(self, *columns: str) -> pa.Table:
+        """[N] columns of what was decided."""
+        return parquet.read_table(self.corpus.file(DECISIONS), columns=list(columns))
+
+    def unread(self, *columns: str) -> pa.Table:
+        """What gave no document."""
+        return parquet.read_table(self.documents.file(UNREAD), columns=list(columns))
+
+    def cut(self, *columns: str) -> pa.Table:
+        """What was left out of rows that were read."""
+        return parquet.read_table(self.documents.file(CUT), columns=list(columns))
+
+    def shared(self) -> pa.Table:
+        """Documents that share words with evaluation items: position, item, shared, excerpt."""
+        if self.overlaps is None:
+            return pa.table({"position": pa.array([], pa.int64()), "item": [], "shared": [], "excerpt": []})
+        return parquet.read_table(self.overlaps.file(OVERLAPS))
+
+    def survivors(self) -> NDArray[np.int64]:
+        """[N] the document that is kept, or was then, in place of each duplicate; its own position for all others."""
+        table = self.decisions("id", "reason", "detail")
+        reason = table["reason"].combine_chunks().dictionary_encode()
+        names = reason.dictionary.to_pylist()
+        code_N = reason.indices.fill_null(-1).to_numpy()
+        gone_N = np.isin(code_N, [code for code, name in enumerate(names) if name in (EXACT, NEAR)])
+        # an id is that of a text, which documents that were dropped for another reason may have too
+        able_N = np.isin(code_N, [-1, *(code for code, name in enumerate(names) if name in (NEAR, NOT_MIXED))])
+        able, gone = np.flatnonzero(able_N), np.flatnonzero(gone_N)
+        ids, details = table["id"].combine_chunks(), table["detail"].combine_chunks()
+        place = compute.index_in(details.take(pa.array(gone)), value_set=ids.take(pa.array(able)))
+        survivor_N = np.arange(len(table))
+        here = place.is_valid().to_numpy(zero_copy_only=False)  # what stays may be in another corpus
+        survivor_N[gone[here]] = able[place.drop_null().to_numpy()]
+        return survivor_N
+
+    def rows(self, positions: Sequence[int], *columns: str) -> list[dict[str, Any]]:
+        """Columns of signals at some positions."""
+        return rows_at(self.measured, positions, columns)
+
+    def raw(self, positions: Sequence[int]) -> list[str]:
+        """Documents as they were read."""
+        return [row["raw"] for row in rows_at(self.documents.file(DOCUMENTS), positions, ["raw"])]
+
+
+def open_corpus(text: str, store: Store) -> OpenCorpus:
+    """The corpus of a recipe (a YAML file), of a run, or an artifact by its name or the beginning of it.
+
+    Raises EtymonError where it is not built, or what it was made from is gone.
+    """
+    corpora = {each.name: each for each in store.artifacts() if each.manifest.stage == corpus_stage.name}
+    path = Path(text)
+    if path.suffix.lower() in (".yaml", ".yml"):
+        name = load_recipe(path).name
+        pointed = store.pointers().get(name)
+        built = pointed.parts.get("corpus") if pointed else None
+        if built not in corpora:
+            raise EtymonError(
+                f"The corpus of {name} is not built in {store.root}.", f"Build it: `etymon corpus build {text}`."
+            )
+        return _opened(corpora[built], store)
+    pointed = store.pointers().get(text)
+    if pointed and pointed.parts.get("corpus") in corpora:
+        return _opened(corpora[pointed.parts["corpus"]], store)
+    found = [each for name, each in corpora.items() if name.startswith(text)]
+    if len(found) == 1:
+        return _opened(found[0], store)
+    if found:
+        raise EtymonError(f"{text} could be {', '.join(each.name for each in found[:5])}.", "Give more of the name.")
+    known = [name for name, pointer in store.pointers().items() if pointer.parts.get("corpus") in corpora]
+    hint = f"There are {', '.join([*known, *corpora][:8])}." if corpora else "`etymon corpus build RECIPE` builds one."
+    raise EtymonError(f"The workspace {store.root} has no corpus {text!r}.", hint)
+
+
+def newest_corpus(store: Store) -> OpenCorpus:
+    """The corpus that was built, or found again, last."""
+    for pointer in reversed(store.pointers().values()):
+        if name := pointer.parts.get("corpus"):
+            return open_corpus(name, store)
+    raise EtymonError(f"The workspace {store.root} has no corpus.", "`etymon corpus build RECIPE` builds one.")
+
+
+def rows_at(path: Path, positions: Sequence[int], columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of a table by their numbers, in the order asked for. Only the row groups that hold them are read."""
+    file = parquet.ParquetFile(path)
+    sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+    begins = np.cumsum([0, *sizes])
+    wanted = np.unique(np.asarray(positions, np.int64))
+    found: dict[int, dict[str, Any]] = {}
+    group_of = np.searchsorted(begins, wanted, "right") - 1
+    for group in np.unique(group_of).tolist():
+        mine = wanted[group_of == group]
+        table = file.read_row_group(group, list(columns)).take(pa.array(mine - begins[group]))
+        found |= zip(mine.tolist(), table.to_pylist(), strict=True)
+    return [found[position] for position in positions]
+
+
+def drawn(path: Path, able_N: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
+    """At most ``count`` positions out of a table's, scattered over it, that few enough row groups hold to be read quickly."""
+    file = parquet.ParquetFile(path)
+    begins = np.cumsum([0, *(file.metadata.row_group(number).num_rows for number in range(file.num_row_groups))])
+    order = np.flatnonzero(able_N)
+    order = order[np.argsort(scattered(len(able_N))[order])]
+    group_of = np.searchsorted(begins, order, "right") - 1
+    _, first = np.unique(group_of, return_index=True)
+    read = group_of[np.sort(first)[:_GROUPS]]
+    return np.sort(order[np.isin(group_of, read)][:count])
+
+
+def scattered(count: int) -> NDArray[np.uint64]:
+    """[N] a number for each position in no order that anyone would notice, the same every time: for drawing samples."""
+    mixed = np.arange(1, count + 1, dtype=np.uint64) * _SCATTER
+    return np.asarray((mixed ^ (mixed >> np.uint64(29))) * _SCATTER, np.uint64)
+
+
+def _opened(corpus: Artifact, store: Store) -> OpenCorpus:
+    if DECISIONS not in corpus.manifest.files:
+        raise EtymonError(f"{corpus.name} was built by an earlier version, which kept no decisions.", "Build it again.")
+    made = {each.name: each for each in store.artifacts()}
+    parts: dict[str, Artifact] = {}
+    for role in ("documents", "signals", "overlaps"):
+        record = corpus.manifest.inputs.get(role)
+        if record is None:
+            continue
+        part = made.get(record.label)
+        if part is None or part.digest != record.digest:
+            raise EtymonError(f"The {role} that {corpus.name} was made from ({record.label}) are gone.", "Build it again.")
+        parts[role] = part
+    return OpenCorpus(corpus, parts["documents"], parts["signals"], parts.get("overlaps"))

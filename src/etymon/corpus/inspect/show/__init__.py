@@ -1,0 +1,1 @@
+"""How a corpus is shown: on the terminal and as a page."""
