@@ -1,96 +1,105 @@
-"""Exact duplicates and clusters of near duplicates. Only positions and hashes go through groupings and joins."""
+"""Near duplicates: which documents are removed for which others, and which of those that stay belong together.
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any
+Documents that share a MinHash band are compared exactly, by the Jaccard similarity of their distinct runs of words. A document
+is removed where an earlier one that stays is similar enough to it, so each has a similar survivor: a chain of near duplicates
+does not remove what is unlike the one that stays. Conversations and preferences are neither removed nor do they remove
+documents. Hashes and shingles lie on disk; memory holds a few numbers a document and the groups found. The result does not
+depend on how the work was divided, and later documents change nothing for earlier ones.
+
+Shapes: N documents of the table, D documents compared: existing ones, then those that the rules kept.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import pyarrow.parquet as parquet
+from numpy.typing import NDArray
 
-from etymon.corpus.engine import DataFrame, DataType, Expression, batch_function, col, from_pydict, minhash
+from etymon.corpus.duplicates.candidates import Numbers, candidate_groups
+from etymon.corpus.duplicates.links import link_rows
+from etymon.corpus.duplicates.similarity import ShingleSets
+from etymon.corpus.duplicates.survivors import find_survivors
 from etymon.corpus.policy.policy import NearDuplicates
-from etymon.text.minhash import band_hashes
-from etymon.text.ngrams import jaccard, shingles
+
+Tables = tuple[Path, Path]
+"""Parquet files of documents (``text`` and ``row``) and of their bands (``position`` and ``bands``), in order of positions."""
 
 
-def exact_survivors(documents: DataFrame) -> DataFrame:
-    """Of documents with ``position`` and ``content`` (digest of the folded text), the first of each content.
+@dataclass(frozen=True)
+class NearDuplicatesFound:
+    """What was found; figures about documents that were not compared are those of documents without near duplicates."""
 
-    Returns ``content`` and ``survivor``, the lowest position that has it.
+    survivor_N: Numbers
+    """Position of the document that stays in this one's place: the first that is similar to it; its own where it stays."""
+    similarity_N: NDArray[np.float32]
+    """Of a removed document with its survivor, existing ones included; 1 where it stays."""
+    existing_N: Numbers
+    """Position of the existing document for which this one is removed, -1 where there is none. Its survivor is itself."""
+    component_N: Numbers
+    """First position of the documents that must be on one side of a split, -1 where there is but one."""
+    candidates: int
+    """Documents that share a band with another."""
+    compared: int
+    """Pairs compared exactly."""
+
+
+def near_duplicates(
+    documents: Path,
+    bands: Path,
+    kept: Numbers,
+    near: NearDuplicates,
+    *,
+    existing: Tables | None = None,
+    scratch: Path | None = None,
+    tick: Callable[[float], None] = lambda done: None,
+) -> NearDuplicatesFound:
+    """Near duplicates among the documents at the ``kept`` positions (ascending), and of ``existing`` documents.
+
+    ``scratch`` is a folder for temporary files (8 bytes a document and band, and 8 a shingle of documents that share a band);
+    ``tick`` is told how many documents are done.
     """
-    return documents.groupby("content").agg(col("position").min().alias("survivor"))
-
-
-def near_duplicate_clusters(documents: DataFrame, near: NearDuplicates) -> dict[int, int]:
-    """Cluster of each document that has a near duplicate: position → the lowest position in its cluster.
-
-    ``documents`` has ``position`` and ``comparable``. Candidates share a MinHash band; a pair is joined where the exact
-    Jaccard similarity of its n-grams reaches ``near.similarity``; clusters are the connected components of these pairs.
-    """
-    buckets = _buckets(documents, near)
-    members = sorted({position for bucket in buckets for position in bucket})
-    if not members:
-        return {}
-    wanted = documents.join(from_pydict({"position": members}), on="position", how="semi").select("position", "comparable")
-    content = wanted.to_pydict()
-    grams = {
-        position: shingles(text, near.ngram)
-        for position, text in zip(content["position"], content["comparable"], strict=True)
-    }
-    return _components(buckets, grams, near.similarity)
-
-
-def _buckets(documents: DataFrame, near: NearDuplicates) -> list[tuple[int, ...]]:
-    """Groups of two or more positions that share a band, each group once, in a fixed order."""
-    hashed = (
-        documents.with_column("signature", _signature(near))
-        .select("position", _bands(near)(col("signature")).alias("band"))
-        .explode("band")
-        .groupby("band")
-        .agg(col("position").list_agg().alias("positions"), col("position").count().alias("count"))
-        .where(col("count") > 1)
-        .select("positions")
+    count = parquet.read_metadata(documents).num_rows
+    before = parquet.read_metadata(existing[0]).num_rows if existing else 0
+    tables = [(existing, np.arange(before))] if existing else []
+    tables.append(((documents, bands), kept))
+    row_D = np.concatenate([_are_rows(table)[positions] for (table, _), positions in tables])
+    with TemporaryDirectory(dir=scratch, prefix="near-duplicates-") as folder:
+        groups = candidate_groups([(hashes, positions) for (_, hashes), positions in tables], near.rows, Path(folder))
+        alike_D = np.zeros(before + len(kept), np.bool_)
+        alike_D[groups.member_E] = True
+        tick(float(np.count_nonzero(~alike_D[before:])))
+        texts = [(table, positions) for (table, _), positions in tables]
+        sets = ShingleSets.read(texts, alike_D, near.ngram, Path(folder))
+        found = find_survivors(groups.of(~row_D), sets, near.similarity, before)
+        stays_D = found.survivor_D == np.arange(len(row_D))
+        stays_D[:before] = False
+        linked = link_rows(groups.of(stays_D), row_D, sets, near.similarity)
+        tick(float(len(kept)))
+        compared = sets.compared
+        del sets
+    number = np.arange(before, before + len(kept))
+    survivor_K = found.survivor_D[number]
+    removed_here = survivor_K >= before
+    survivor_N, existing_N = np.arange(count), np.full(count, -1)
+    survivor_N[kept[removed_here]] = kept[survivor_K[removed_here] - before]
+    existing_N[kept[~removed_here]] = survivor_K[~removed_here]
+    similarity_N = np.ones(count, np.float32)
+    similarity_N[kept] = found.similarity_D[number]
+    component_N = np.full(count, -1)
+    component_K = linked.of(np.where(removed_here, survivor_K, number)) - before
+    times_K = np.bincount(component_K, minlength=len(kept))
+    several = times_K[component_K] > 1
+    component_N[kept[several]] = kept[component_K[several]]
+    return NearDuplicatesFound(
+        survivor_N, similarity_N, existing_N, component_N, int(np.count_nonzero(alike_D[before:])), compared
     )
-    return sorted({tuple(sorted(positions)) for positions in hashed.to_pydict()["positions"]})
 
 
-def _signature(near: NearDuplicates) -> Expression:
-    # Daft splits on ASCII spaces only; the comparable form has just those.
-    return minhash(col("comparable"), num_hashes=near.bands * near.rows, ngram_size=near.ngram, seed=1)
-
-
-def _bands(near: NearDuplicates) -> Any:
-    def hashes_of(signatures: Any) -> list[Any]:
-        flat = signatures.to_arrow().flatten().to_numpy(zero_copy_only=False)
-        return list(band_hashes(flat.reshape(-1, near.bands * near.rows).astype(np.uint32), near.bands, near.rows))
-
-    return batch_function(return_dtype=DataType.list(DataType.uint64()))(hashes_of)
-
-
-def _components(buckets: Iterable[tuple[int, ...]], grams: Mapping[int, frozenset[str]], similarity: float) -> dict[int, int]:
-    """Connected components of the verified pairs within buckets; a component's name is its lowest position.
-
-    Within a bucket a document is compared with each component met so far until one of its members matches, so a family of a
-    thousand near-copies costs a thousand comparisons and not half a million.
-    """
-    parent: dict[int, int] = {}
-
-    def root(position: int) -> int:
-        while (above := parent.get(position, position)) != position:
-            parent[position] = position = parent.get(above, above)
-        return position
-
-    for bucket in buckets:
-        met: dict[int, list[int]] = defaultdict(list)
-        for position in bucket:
-            own = root(position)
-            for other in [component for component in met if component != own]:
-                if any(jaccard(grams[position], grams[member]) >= similarity for member in met[other]):
-                    low, high = sorted((own, other))
-                    parent[high] = own = low
-                    met[low] = met.pop(low, []) + met.pop(high, [])
-            met[own].append(position)
-    found = {position: root(position) for position in sorted({*parent, *parent.values()})}
-    sizes: dict[int, int] = defaultdict(int)
-    for component in found.values():
-        sizes[component] += 1
-    return {position: component for position, component in found.items() if sizes[component] > 1}
+def _are_rows(documents: Path) -> NDArray[np.bool_]:
+    """[N] which documents are conversations or preferences."""
+    batches = parquet.ParquetFile(documents).iter_batches(columns=["row"])
+    parts = [batch["row"].is_valid().to_numpy(zero_copy_only=False) for batch in batches]
+    return np.concatenate([np.zeros(0, np.bool_), *parts])

@@ -1,0 +1,95 @@
+"""Exact Jaccard similarity of many pairs of documents, whose shingles are kept on disk.
+
+Shapes: D documents, P pairs.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from etymon.corpus.duplicates.candidates import Numbers
+from etymon.corpus.duplicates.signatures import compared_text
+from etymon.text.normalise import comparable
+from etymon.text.shingles import offsets, ranges, shingle_hashes
+
+_BATCH = 1024  # documents whose texts are in memory at a time
+_ELEMENTS = 1 << 20
+"""Shingles compared at a time."""
+
+
+class ShingleSets:
+    """The distinct shingles of documents, as ascending 64-bit hashes in a file."""
+
+    def __init__(self, path: Path, size_D: Numbers) -> None:
+        self.size_D = size_D
+        self._begin_D = offsets(size_D)
+        self._file = np.memmap(path, np.uint64, "r") if self._begin_D[-1] else np.zeros(0, np.uint64)
+        self.compared = 0
+        """Pairs of which the shingles were compared."""
+
+    @classmethod
+    def read(cls, tables: Iterable[tuple[Path, Numbers]], chosen_D: NDArray[np.bool_], ngram: int, scratch: Path) -> Self:
+        """Those of the chosen documents; others are taken for empty.
+
+        ``tables`` are parquet files of ``text`` and ``row`` in the order of positions, each with the positions to be taken
+        from it; documents are numbered in that order. Texts are read once, a batch at a time.
+        """
+        size_D = np.zeros(len(chosen_D), np.int64)
+        path = scratch / "shingles"
+        first = 0
+        with path.open("wb") as file:
+            for table, positions in tables:
+                chosen = np.flatnonzero(chosen_D[first : first + len(positions)])
+                at = 0
+                for texts in _texts(table, positions[chosen]):
+                    hashes, begins = shingle_hashes(texts, ngram)
+                    size_D[first + chosen[at : at + len(texts)]] = np.diff(begins)
+                    hashes.tofile(file)
+                    at += len(texts)
+                first += len(positions)
+        return cls(path, size_D)
+
+    def similarity(self, one_P: Numbers, other_P: Numbers, least: float) -> NDArray[np.float64]:
+        """[P] shared shingles as a share of all; 0 where the numbers of shingles alone say that it is below ``least``."""
+        similarity_P = np.zeros(len(one_P))
+        size_P, size_of_other_P = self.size_D[one_P], self.size_D[other_P]
+        possible = np.flatnonzero(np.minimum(size_P, size_of_other_P) >= least * np.maximum(size_P, size_of_other_P))
+        self.compared += len(possible)
+        elements = np.cumsum(size_P[possible] + size_of_other_P[possible])
+        cuts = np.searchsorted(elements, np.arange(_ELEMENTS, elements[-1] + _ELEMENTS, _ELEMENTS)) if len(possible) else []
+        for part in np.split(possible, cuts):
+            if len(part):
+                shared = np.diff(self._sets(one_P[part]).multiply(self._sets(other_P[part])).indptr)
+                similarity_P[part] = shared / (size_P[part] + size_of_other_P[part] - shared)
+        return similarity_P
+
+    def _sets(self, numbers: Numbers) -> csr_array:
+        """One row a document, with a one in the column of each of its shingles."""
+        sizes = self.size_D[numbers]
+        hashes = self._file[ranges(self._begin_D[numbers], sizes)]
+        columns = (hashes >> np.uint64(1)).astype(np.int64)
+        sets = csr_array((np.ones(len(columns), np.int8), columns, offsets(sizes)), shape=(len(numbers), 2**63 - 1))
+        sets.has_canonical_format = True  # sorted and distinct already
+        return sets
+
+
+def _texts(table: Path, positions: Numbers) -> Iterable[list[str]]:
+    """The comparable texts of documents at ascending positions, a batch at a time; row groups without any are not read."""
+    file = parquet.ParquetFile(table)
+    begin = 0
+    for number in range(file.num_row_groups):
+        end = begin + file.metadata.row_group(number).num_rows
+        if np.searchsorted(positions, end) > np.searchsorted(positions, begin):
+            for batch in file.iter_batches(batch_size=_BATCH, row_groups=[number], columns=["text", "row"]):
+                mine = positions[np.searchsorted(positions, begin) : np.searchsorted(positions, begin + batch.num_rows)]
+                taken = batch.take(pa.array(mine - begin))
+                pairs = zip(taken["text"].to_pylist(), taken["row"].to_pylist(), strict=True)
+                yield [comparable(compared_text(text, row)) for text, row in pairs]
+                begin += batch.num_rows
+        begin = end
