@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from etymon import recipe
+from etymon.corpus.policy.check import check_sources, declarations
 from etymon.corpus.policy.load import load_policy
+from etymon.corpus.policy.policy import Policy
+from etymon.corpus.policy.terms import refuse_sources_with_terms
 from etymon.corpus.stages.corpus import CorpusMeaning, corpus_stage
-from etymon.corpus.stages.documents import DocumentsExecution, DocumentsMeaning, documents_stage
+from etymon.corpus.stages.documents import DOCUMENTS, DocumentsExecution, DocumentsMeaning, documents_stage
 from etymon.corpus.stages.overlaps import OverlapsMeaning, overlaps_stage
 from etymon.corpus.stages.reading import FEWEST_UNITS, SourceMeaning
+from etymon.corpus.stages.sampled import SampledExecution, SampledMeaning, refuse_illegal, sampled_stage
 from etymon.corpus.stages.signals import SignalsExecution, SignalsMeaning, signals_stage
 from etymon.progress import Listener, silent
 from etymon.store import Artifact, Config, Input, Stage, Store
@@ -31,28 +35,34 @@ def build_corpus(
 ) -> Artifact:
     """The corpus of a recipe's section.
 
-    ``sources`` are its files (``corpus_inputs``); ``folder`` is the recipe's; ``items`` evaluation items to keep out, each a folder with
-    ``items.parquet``; ``tokenizer`` a folder with ``tokenizer.json``, which a mixture counts with. What is not wanted for
-    the corpus is no part of its address.
+    ``sources`` are its files (``corpus_inputs``); ``folder`` is the recipe's; ``items`` evaluation items to keep out, each a
+    folder with ``items.parquet``; ``tokenizer`` a folder with ``tokenizer.json``, which a mixture counts with. What is not
+    wanted for the corpus is no part of its address. Raises EtymonError where the data policy is broken and not waived.
     """
     policy = load_policy(asked.data_policy, folder)
-    near = policy.near_duplicates
+    waived = check_sources(asked, policy, asked.waivers, folder)
     execution = SignalsExecution(data_runner=data_runner)
     documents = obtain("documents", documents_stage, sources, documents_meaning(asked), DocumentsExecution())
-    signals = obtain(
-        "signals",
-        signals_stage,
-        {"documents": documents},
-        SignalsMeaning(ngram=near.ngram, bands=near.bands, rows=near.rows),
-        execution,
-    )
+    if policy.illegal_content:
+        looked_for = SampledMeaning(illegal_content=policy.illegal_content, seed=asked.seed)
+        sampled = obtain("sampled", sampled_stage, {"documents": documents}, looked_for, SampledExecution())
+        waived += refuse_illegal(sampled, policy, asked.waivers)
+    signals = obtain("signals", signals_stage, {"documents": documents}, signals_meaning(policy), execution)
+    waived += refuse_sources_with_terms(signals.file(DOCUMENTS), policy, asked.waivers)
     inputs: dict[str, Input] = {"documents": documents, "signals": signals}
     if items and policy.evaluation_items == "drop":
         looked_in = {"signals": signals} | {f"items/{name}": each for name, each in items.items()}
         inputs["overlaps"] = obtain("overlaps", overlaps_stage, looked_in, OverlapsMeaning(), execution)
     if tokenizer is not None and asked.mix:
         inputs["tokenizer"] = tokenizer
-    meaning = CorpusMeaning(policy=policy, heldout_share=asked.heldout.share, mix=asked.mix, seed=asked.seed)
+    meaning = CorpusMeaning(
+        sources=declarations(asked),
+        policy=policy,
+        waived=tuple(waived),
+        heldout_share=asked.heldout.share,
+        mix=asked.mix,
+        seed=asked.seed,
+    )
     return obtain("", corpus_stage, inputs, meaning, execution)
 
 
@@ -62,6 +72,18 @@ def documents_meaning(asked: recipe.Corpus) -> DocumentsMeaning:
         SourceMeaning(name=s.name, kind=s.kind, license=s.license, column=s.column, columns=s.columns) for s in asked.sources
     )
     return DocumentsMeaning(sources=sources, fewest_units=max(FEWEST_UNITS, ceil(1 / asked.heldout.share)))
+
+
+def signals_meaning(policy: Policy) -> SignalsMeaning:
+    """What a policy decides about texts and signals, besides what is kept."""
+    near, terms = policy.near_duplicates, policy.refused_terms
+    return SignalsMeaning(
+        mask=policy.personal_data.masked,
+        terms=terms.terms if terms else (),
+        ngram=near.ngram,
+        bands=near.bands,
+        rows=near.rows,
+    )
 
 
 def obtain_in(store: Store, listener: Listener = silent) -> Obtain:

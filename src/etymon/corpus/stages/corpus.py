@@ -2,7 +2,8 @@
 
 Files: ``train.parquet`` and ``heldout.parquet`` (``tables.DOCUMENT``, sorted by id), ``decisions.parquet`` (what became of
 every document and why, in the order of positions), ``drops.parquet`` (what was dropped, unread files and rows included, with
-an excerpt), ``cut.parquet`` (what was left out of rows that were kept) and, where there is a mixture, ``mixture.json``.
+an excerpt), ``cut.parquet`` (what was left out of rows that were kept), ``croissant.json`` (the card) and, where there is a
+mixture, ``mixture.json``.
 ``row`` is the JSON of a conversation or preference (``text.rows``), as it was read, and null for a document.
 """
 
@@ -17,9 +18,14 @@ import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
+from etymon.corpus.card import write_croissant
+from etymon.corpus.composition import compose, count_personal
 from etymon.corpus.decide import Decisions, broken_rules, exact_copies
 from etymon.corpus.mix import Share, mix_sources, seeded_draw
+from etymon.corpus.policy.check import Declaration
+from etymon.corpus.policy.origins import urls_from
 from etymon.corpus.policy.policy import Policy
+from etymon.corpus.policy.waivers import Waived
 from etymon.corpus.split import Split, split_units
 from etymon.corpus.stages.apart import apart_if_large
 from etymon.corpus.stages.counts import counted_by, empty_corpus
@@ -43,7 +49,9 @@ _FEW_ANSWERS, _FORM_SHARE = 8, 0.01
 class CorpusMeaning(Config):
     """What decides a corpus besides its documents and their signals."""
 
+    sources: tuple[Declaration, ...]
     policy: Policy
+    waived: tuple[Waived, ...]
     heldout_share: float
     mix: Mix | None
     seed: int
@@ -59,15 +67,19 @@ def _decide(draft: Draft[CorpusMeaning, SignalsExecution]) -> None:
     table = parquet.read_table(documents, columns=_COLUMNS)
     tick = draft.clock("deciding", total=len(table), unit="documents")
     decisions = Decisions(len(table))
-    _drop_broken(decisions, broken_rules(documents, meaning.policy))
+    policy = meaning.policy
+    if policy.origins.refuse:
+        decisions.drop(urls_from(table["url"].to_pylist(), policy.origins.refuse), "origin-refused")
+    _drop_broken(decisions, broken_rules(documents, policy))
     if "overlaps" in draft.inputs:
         _drop_overlapping(decisions, draft.inputs["overlaps"])
     copies_N = exact_copies(documents, decisions.kept_N)
     _drop_for(decisions, copies_N, "exact-duplicate")
     tick(len(table))
     tick = draft.clock("comparing", total=len(decisions.kept), unit="documents")
-    found = near_duplicates(documents, signals.file(BANDS), decisions.kept, meaning.policy.near_duplicates)
-    _drop_for(decisions, found.survivor_N, "near-duplicate")
+    found = near_duplicates(documents, signals.file(BANDS), decisions.kept, policy.near_duplicates)
+    if policy.near_duplicates.drop:
+        _drop_for(decisions, found.survivor_N, "near-duplicate")
     tick(len(decisions.kept))
     kept_N = decisions.kept_N
     if not kept_N.any():
@@ -91,13 +103,24 @@ def _decide(draft: Draft[CorpusMeaning, SignalsExecution]) -> None:
         (draft.folder / MIXTURE).write_text(json.dumps([each.model_dump() for each in shares], indent=1), "utf-8")
     drops = Counter(each for each in decisions.names().to_pylist() if each)
     kept = table.filter(pa.array(train_N | heldout_N))
+    drop_counts = dict((Counter(read.facts["unread"]) + drops).most_common())
+    composition = compose(draft.folder / DECISIONS)
+    write_croissant(
+        draft.folder,
+        sources=meaning.sources,
+        policy=policy,
+        waived=meaning.waived,
+        composition=composition,
+        drops=drop_counts,
+        personal=count_personal(documents, train_N | heldout_N),
+    )
     draft.facts |= {
         "documents_in": len(table) + sum(read.facts["unread"].values()),
         "documents_train": int(train_N.sum()),
         "documents_heldout": int(heldout_N.sum()),
         "characters_train": _sum(table["characters"], train_N),
         "characters_heldout": _sum(table["characters"], heldout_N),
-        "drops": dict((Counter(read.facts["unread"]) + drops).most_common()),
+        "drops": drop_counts,
         "languages": _counts(kept["language"]),
         "licenses": sorted(set(kept["license"].to_pylist())),
         "sources": _counts(kept["source"]),
@@ -110,6 +133,9 @@ def _decide(draft: Draft[CorpusMeaning, SignalsExecution]) -> None:
         "sectioned": read.facts["sectioned"],
         "cut": read.facts["cut"],
         "hidden": read.facts["hidden"],
+        "sources_declared": [each.model_dump(mode="json") for each in meaning.sources],
+        "waived": [each.model_dump(mode="json") for each in meaning.waived],
+        "composition": composition.model_dump(mode="json"),
         "mixture": [each.model_dump() for each in shares],
     }
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from etymon.corpus.engine import DataType, batch_function, col, read_parquet
+from etymon.corpus.policy.policy import Kind
 from etymon.corpus.stages.apart import apart_if_large
 from etymon.corpus.stages.documents import DOCUMENTS
 from etymon.corpus.stages.interim import SIGNAL_TYPES, band_hashes_of, measure_batch
@@ -24,8 +25,8 @@ BANDS = "bands.parquet"
 _BATCH = 256  # documents
 _ALONE = 2_000
 """Documents that one process measures sooner than several have started."""
-_MEASURED = {"id": pa.string(), "text": pa.large_string(), "content": pa.string()} | SIGNAL_TYPES
-_CARRIED = dict.fromkeys(("source", "unit", "license", "url", "date"), pa.string()) | {"row": pa.large_string()}
+_CARRIED = dict.fromkeys(("source", "unit", "license", "url", "date"), pa.string())
+_MEASURED = {"id": pa.string(), "text": pa.large_string(), "row": pa.large_string(), "content": pa.string()} | SIGNAL_TYPES
 _TEXTS = pa.schema({"position": pa.int64()} | _CARRIED | _MEASURED)
 _BANDS = pa.schema({"position": pa.int64(), "bands": pa.list_(pa.uint64())})
 
@@ -33,6 +34,10 @@ _BANDS = pa.schema({"position": pa.int64(), "bands": pa.list_(pa.uint64())})
 class SignalsMeaning(Config):
     """What decides the text and its signals besides the documents."""
 
+    mask: tuple[Kind, ...]
+    """Kinds of personal data in whose place a placeholder is put."""
+    terms: tuple[str, ...]
+    """Refused terms, which are counted."""
     ngram: int
     bands: int
     rows: int
@@ -81,7 +86,7 @@ def _measured(several: bool) -> Any:
 
     def measured(raw: Any, row: Any, asked: str) -> pa.Array:
         meaning = SignalsMeaning.model_validate_json(asked)
-        found = measure_batch(raw.to_pylist(), row.to_pylist())
+        found = measure_batch(raw.to_pylist(), row.to_pylist(), meaning.mask, meaning.terms)
         found["bands"] = list(band_hashes_of(found.pop("comparable"), meaning.ngram, meaning.bands, meaning.rows))
         return pa.StructArray.from_arrays([pa.array(found[name], kind) for name, kind in fields.items()], list(fields))
 
