@@ -9,7 +9,7 @@ import sys
 import unicodedata
 
 # Scripts written without spaces between words, by code point (Unicode 15, Blocks.txt).
-_UNSPACED_RANGES = (
+UNSPACED_RANGES = (
     (0x0E00, 0x0E7F),  # Thai
     (0x0E80, 0x0EFF),  # Lao
     (0x0F00, 0x0FFF),  # Tibetan
@@ -29,8 +29,8 @@ def _class(ranges: tuple[tuple[int, int], ...]) -> str:
     return "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)
 
 
-def _marks() -> str:
-    """Combining marks, joiners included, as ranges for a character class."""
+def _marks() -> tuple[tuple[int, int], ...]:
+    """Combining marks, joiners included."""
     ranges: list[tuple[int, int]] = [(0x200C, 0x200D)]
     for code in range(0x300, min(0x1F000, sys.maxunicode)):
         if unicodedata.category(chr(code))[0] == "M":
@@ -38,14 +38,15 @@ def _marks() -> str:
                 ranges[-1] = (ranges[-1][0], code)
             else:
                 ranges.append((code, code))
-    return _class(tuple(ranges))
+    return tuple(ranges)
 
 
-_MARKS = _marks()
+MARK_RANGES = _marks()
+_MARKS = _class(MARK_RANGES)
 # Three kinds, tried in this order: a character of an unspaced script with its marks (a mark alone stays with nothing);
 # otherwise a run of letters, digits, underscores and marks, with apostrophes inside it.
-_LETTERS = rf"(?:(?![{_class(_UNSPACED_RANGES)}])\w[{_MARKS}]*)+"
-_WORD = re.compile(rf"(?:(?=\w)[{_class(_UNSPACED_RANGES)}])[{_MARKS}]*|{_LETTERS}(?:['’]{_LETTERS})*")
+_LETTERS = rf"(?:(?![{_class(UNSPACED_RANGES)}])\w[{_MARKS}]*)+"
+_WORD = re.compile(rf"(?:(?=\w)[{_class(UNSPACED_RANGES)}])[{_MARKS}]*|{_LETTERS}(?:['’]{_LETTERS})*")
 _ASCII_WORD = re.compile(r"\w+(?:'\w+)*", re.ASCII)
 
 
