@@ -12,7 +12,7 @@ import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
-from etymon.corpus.engine import col, read_parquet, when
+from etymon.corpus.engine import Expression, col, read_parquet, when
 from etymon.corpus.policy.policy import Policy
 
 KEPT = -1
@@ -55,10 +55,14 @@ class Decisions:
         return pa.array(self.reasons, pa.string()).take(pa.array(self.reason_N, mask=self.kept_N))
 
 
+def first_broken(policy: Policy) -> Expression:
+    """The reason of the first rule that a document or row breaks, over its stored signals."""
+    return when(col("row").is_null(), policy.reason()).otherwise(policy.reason(of_rows=True))
+
+
 def broken_rules(documents: Path, policy: Policy) -> pa.Array:
     """[N] the first rule that each document breaks by its stored signals, null where it breaks none."""
-    reason = when(col("row").is_null(), policy.reason()).otherwise(policy.reason(of_rows=True))
-    found = read_parquet(str(documents)).select(col("position"), reason.alias("reason")).to_arrow()
+    found = read_parquet(str(documents)).select(col("position"), first_broken(policy).alias("reason")).to_arrow()
     return found.sort_by("position")["reason"].combine_chunks()
 
 

@@ -19,8 +19,9 @@ else:
 batch_function = daft.func.batch
 read_parquet = daft.read_parquet
 from_pydict = daft.from_pydict
+from_arrow = daft.from_arrow
 
 __all__ = [
-    "RUNNER", "DataFrame", "DataType", "Expression", "batch_function", "col", "from_pydict", "lit", "minhash",
-    "read_parquet", "when",
+    "RUNNER", "DataFrame", "DataType", "Expression", "batch_function", "col", "from_arrow", "from_pydict", "lit",
+    "minhash", "read_parquet", "when",
 ]  # fmt: skip

@@ -5,23 +5,21 @@ Shapes: N documents, R rules, B bins.
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
-from etymon.corpus.engine import col, read_parquet
 from etymon.corpus.inspect.opened import OpenCorpus
-from etymon.corpus.policy.policy import Policy, Rule
-from etymon.errors import EtymonError
+from etymon.corpus.inspect.signals import broken_by_rule, numeric_signals, read_signals
+from etymon.corpus.policy.policy import Rule
 from etymon.store import Config
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 _BINS = 40
 _FAR = 10
 """Where the largest value is so many times the median, bins are even on a logarithmic scale."""
-_NO_SIGNAL = "position"
 
 
 class Threshold(Config):
@@ -55,11 +53,9 @@ class Distribution(Config):
 
 def distributions(opened: OpenCorpus) -> tuple[Distribution, ...]:
     """Every numeric signal: those that the policy bounds first."""
-    schema = parquet.read_schema(opened.measured)
-    names = [each.name for each in schema if each.name != _NO_SIGNAL and _numeric(each.type)]
-    rules = [rule for rule in opened.policy.all_rules if rule.signal in names]
-    broken_RN = broken_by_rule(opened, opened.policy)
-    of_rule = {rule: broken_RN[at] for at, rule in enumerate(opened.policy.all_rules)}
+    rules, names = opened.policy.all_rules, numeric_signals(opened)
+    broken_RN = broken_by_rule(read_signals(opened, [opened.policy]), rules)
+    table = parquet.read_table(opened.measured, columns=names)
     alone_N = broken_RN.sum(axis=0) == 1
     bounded = list(dict.fromkeys(rule.signal for rule in rules))
     found = []
@@ -70,14 +66,14 @@ def distributions(opened: OpenCorpus) -> tuple[Distribution, ...]:
                 reason=rule.reason,
                 bound=_bound(rule),
                 below=rule.below is not None,
-                beyond=int(of_rule[rule].sum()),
-                alone=int((of_rule[rule] & alone_N).sum()),
+                beyond=int(broken_N.sum()),
+                alone=int((broken_N & alone_N).sum()),
             )
-            for rule in rules
+            for rule, broken_N in zip(rules, broken_RN, strict=True)
             if rule.signal == name
         ]
-        values = parquet.read_table(opened.measured, columns=[name])[name].drop_null().to_numpy()
-        found.append(_distribution(name, values, thresholds))
+        values = table[name].drop_null().to_numpy()
+        found.append(distribution_of(name, values, thresholds))
     return tuple(found)
 
 
@@ -87,39 +83,9 @@ def _bound(rule: Rule) -> float:
     return bound
 
 
-def broken_by_rule(opened: OpenCorpus, policy: Policy) -> NDArray[np.bool_]:
-    """[R, N] which documents break each rule, whatever else they break.
-
-    Raises EtymonError where a rule is about a signal that was not measured.
-    """
-    check_signals(opened, policy)
-    rules = policy.all_rules
-    is_row = col("row").not_null()
-    broken = [(rule.broken() if rule.rows_too else rule.broken() & ~is_row) for rule in rules]
-    named = [each.fill_null(False).alias(f"rule {at}") for at, each in enumerate(broken)]
-    table = read_parquet(str(opened.measured)).select("position", *named).to_arrow().sort_by("position")
-    columns = [table[f"rule {at}"].to_numpy() for at in range(len(rules))]
-    return np.array(columns, np.bool_).reshape(len(rules), len(table))
-
-
-def check_signals(opened: OpenCorpus, policy: Policy) -> None:
-    """Raises EtymonError where a rule is about a signal that was not measured."""
-    known = parquet.read_schema(opened.measured)
-    numeric = [each.name for each in known if each.name != _NO_SIGNAL and _numeric(each.type)]
-    if strange := next((rule for rule in policy.all_rules if rule.signal not in numeric), None):
-        raise EtymonError(
-            f"The rule {strange.reason!r} of the policy {policy.name} is about {strange.signal!r}, which was not measured.",
-            f"There are {', '.join(numeric)}.",
-        )
-
-
-def _numeric(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
-
-
-def _distribution(name: str, values: NDArray[np.float64], thresholds: Sequence[Threshold]) -> Distribution:
+def distribution_of(name: str, values: NDArray[Any], thresholds: Sequence[Threshold]) -> Distribution:
+    """How values, integers or floats, are distributed between these bounds."""
     if not len(values):
-        values = np.zeros(0)
         return Distribution(
             signal=name, documents=0, quantiles=(), logarithmic=False, edges=(), counts=(), thresholds=tuple(thresholds)
         )
@@ -136,7 +102,7 @@ def _distribution(name: str, values: NDArray[np.float64], thresholds: Sequence[T
     )
 
 
-def _edges(values: NDArray[np.float64], thresholds: Sequence[Threshold]) -> tuple[bool, NDArray[np.float64]]:
+def _edges(values: NDArray[Any], thresholds: Sequence[Threshold]) -> tuple[bool, NDArray[np.float64]]:
     """Edges of bins, with those nearest to the bounds moved there: no bin holds documents of both sides."""
     low, high = float(values.min()), float(values.max())
     logarithmic = low >= 0 and high > _FAR * max(float(np.median(values)), 1)

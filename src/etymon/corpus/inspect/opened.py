@@ -16,7 +16,7 @@ import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
 from etymon.corpus.policy.policy import Policy
-from etymon.corpus.stages.corpus import DECISIONS, CorpusMeaning, corpus_stage
+from etymon.corpus.stages.corpus import DECISIONS, corpus_stage
 from etymon.corpus.stages.documents import CUT, DOCUMENTS, UNREAD
 from etymon.corpus.stages.overlaps import OVERLAPS
 from etymon.errors import EtymonError
@@ -41,7 +41,7 @@ class OpenCorpus:
     @cached_property
     def policy(self) -> Policy:
         """The policy that it was decided by."""
-        return CorpusMeaning.model_validate(self.corpus.manifest.meaning).policy
+        return Policy.model_validate(self.corpus.manifest.meaning["policy"])
 
     @property
     def measured(self) -> Path:

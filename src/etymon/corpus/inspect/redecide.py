@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as compute
 from numpy.typing import NDArray
 
-from etymon.corpus.decide import broken_rules, exact_copies
-from etymon.corpus.inspect.distributions import check_signals
+from etymon.corpus.decide import exact_copies
 from etymon.corpus.inspect.duplicates import roots
 from etymon.corpus.inspect.funnel import Count, Sample, samples_of
 from etymon.corpus.inspect.opened import NEAR, NOT_MIXED, OpenCorpus, drawn
+from etymon.corpus.inspect.signals import first_reasons, read_signals
 from etymon.corpus.policy.policy import Policy
 from etymon.store import Config
 
@@ -62,10 +62,10 @@ class Redecision(Config):
 
 def redecide(opened: OpenCorpus, policy: Policy) -> Redecision:
     """What changes under another policy. Raises EtymonError where it is about a signal that was not measured."""
-    check_signals(opened, policy)
+    signals = read_signals(opened, [opened.policy, policy])
     table = opened.decisions("characters", "reason")
     weight_N = table["characters"].to_numpy()
-    names, (before_N, after_N) = _coded(*(broken_rules(opened.measured, each) for each in (opened.policy, policy)))
+    names, (before_N, after_N) = _coded(*(first_reasons(opened, signals, each) for each in (opened.policy, policy)))
     changes = []
     for code, name in enumerate(names):
         gained_N, lost_N = (before_N == code) & (after_N == _NONE), (after_N == code) & (before_N == _NONE)
@@ -148,7 +148,12 @@ def _notes(built_by: Policy, policy: Policy) -> Iterator[str]:
         built_by.refused_terms is None or policy.refused_terms.terms != built_by.refused_terms.terms
     ):
         yield "Other terms are refused: only a build counts them."
-    if (policy.licenses, policy.origins, policy.required) != (built_by.licenses, built_by.origins, built_by.required):
-        yield "Other licences, origins or declarations are asked of sources: `etymon corpus build` checks that."
+    if _of_sources(policy) != _of_sources(built_by):
+        yield "Other licences, origins, declarations or contents are asked of sources: `etymon corpus build` checks that."
     if policy.evaluation_items == "drop" and built_by.evaluation_items == "keep":
         yield "Evaluation items are kept out: only a build looks for them."
+
+
+def _of_sources(policy: Policy) -> tuple[object, ...]:
+    """What a policy says of whole sources."""
+    return policy.licenses, policy.origins.allow, policy.required, policy.illegal_content
