@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etymon.text.ngrams import duplicate_ngram_share, jaccard, ngrams, shingles, top_ngram_share
+from etymon.text.ngrams import duplicate_ngram_characters, jaccard, ngrams, shingles, top_ngram_characters
 from etymon.text.normalise import comparable, folded, repair
 from etymon.text.sections import sections
 from etymon.text.words import words
@@ -77,16 +77,21 @@ def test_ngrams_are_the_windows(items: list[str], n: int) -> None:
 
 
 @given(st.lists(st.sampled_from(["ab", "cd", "e"]), max_size=40), st.integers(2, 5))
-def test_repetition_shares_lie_between_none_and_all(items: list[str], n: int) -> None:
-    assert 0 <= top_ngram_share(items, n) <= 1
-    assert 0 <= duplicate_ngram_share(items, n) < 1
+def test_repeated_characters_lie_between_none_and_all(items: list[str], n: int) -> None:
+    assert 0 <= duplicate_ngram_characters(items, n) <= len("".join(items))
     if len(set(ngrams(items, n))) == len(ngrams(items, n)):
-        assert top_ngram_share(items, n) == duplicate_ngram_share(items, n) == 0
+        assert top_ngram_characters(items, n) == duplicate_ngram_characters(items, n) == 0
 
 
 def test_a_sentence_said_ten_times_is_nine_tenths_duplicate() -> None:
     sentence = ["the", "cat", "sat", "on", "a", "mat", "and", "purred", "loudly", "today"]
-    assert duplicate_ngram_share(sentence * 10, 5) == pytest.approx(0.9)
+    assert duplicate_ngram_characters(sentence * 10, 5) == 9 * len("".join(sentence))
+
+
+def test_the_top_ngram_is_the_one_seen_most_often_and_of_several_the_first() -> None:
+    assert top_ngram_characters(["a", "b", "long", "words", "a", "b", "long", "words", "a", "b"], 2) == 3 * len("a b")
+    assert top_ngram_characters(["x", "y", "long", "words", "x", "y", "long", "words"], 2) == 2 * len("x y")
+    assert top_ngram_characters(["said", "once", "and", "never", "again"], 2) == 0
 
 
 @given(st.frozensets(st.text(max_size=3)), st.frozensets(st.text(max_size=3)))

@@ -5,13 +5,17 @@ Shapes: C characters of a block, T texts, W words.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from etymon.text.characters import APOSTROPHE, MARK, UNSPACED, WORD, kinds
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -22,6 +26,8 @@ BLOCK = 1 << 18
 LONGEST = 1 << 20
 """Characters of a text that are handled together. A longer text is cut at line ends; a longer line at a space, and a word
 that is longer still, there: the pieces of a line count as lines."""
+
+Table = TypeVar("Table", bound="DataclassInstance")
 
 _random = np.random.default_rng(16)
 _VALUES = _random.integers(0, 1 << 64, 0x110000, dtype=np.uint64)
@@ -51,21 +57,22 @@ class Block:
 
 
 def blocks(texts: Sequence[str]) -> Iterator[Block]:
-    """The texts in blocks, in order."""
+    """The texts in blocks, in order; there is one block at least."""
     pieces: list[tuple[int, str]] = []
     size = 0
     for number, text in enumerate(texts):
-        for piece in _pieces(text):
+        for piece in pieces_of(text):
             if size + len(piece) > BLOCK and pieces:
                 yield _block(pieces)
                 pieces, size = [], 0
             pieces.append((number, piece))
             size += len(piece)
-    if pieces:
+    if pieces or not texts:
         yield _block(pieces)
 
 
-def _pieces(text: str) -> Iterator[str]:
+def pieces_of(text: str) -> Iterator[str]:
+    """A text as it is handled: whole, or cut as ``LONGEST`` says."""
     at = 0
     while len(text) - at > LONGEST:
         places = (text.rfind(separator, at + 1, at + LONGEST) for separator in "\n ")
@@ -172,3 +179,9 @@ def spaced_words(texts: Sequence[str]) -> list[str]:
             if end > begin:
                 parts[number].append(joined[begin : end - 1])
     return [" ".join(part) for part in parts]
+
+
+def together(tables: Sequence[Table]) -> Table:
+    """Dataclasses whose fields are arrays, such as those of the blocks, as one: array after array."""
+    kind = type(tables[0])
+    return kind(*(np.concatenate([getattr(table, field.name) for table in tables]) for field in fields(kind)))

@@ -8,9 +8,12 @@ from corpus_building import prose
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etymon.corpus.engine import col, from_pydict
+from etymon.corpus.engine import from_pydict
 from etymon.corpus.policy.load import load_policy
-from etymon.corpus.signals.measure import detect_language, document_id, measure, measured
+from etymon.corpus.signals.measure import SIGNAL_NAMES, detect_language, document_id, measure, measure_batch
+from etymon.text.normalise import comparable
+from etymon.text.rows import Message, Row
+from etymon.text.words import words
 
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 
@@ -33,34 +36,58 @@ def test_languages_are_told_offline(text: str, language: str, monkeypatch: pytes
     assert detect_language(text)[0] == language
 
 
+@given(st.lists(_texts, max_size=5))
+@settings(max_examples=50, deadline=None)
+def test_a_batch_has_the_signals_of_each_text_alone(texts: list[str]) -> None:
+    found = measure_batch(texts, [None] * len(texts))
+    assert set(found) == {"id", "text", "row", "content", "comparable", *SIGNAL_NAMES}
+    for at, text in enumerate(found["text"]):
+        signals = measure(text)
+        assert {name: found[name][at] for name in vars(signals)} == vars(signals)
+        assert found["id"][at] == document_id(text)
+        assert found["comparable"][at] == comparable(text)
+
+
 @given(_texts)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_signals_are_pure_and_within_bounds(text: str) -> None:
     signals = measure(text)
     assert signals == measure(text)
     assert signals.characters == len(text)
-    for name in ("words_with_a_letter", "letters", "duplicate_lines", "duplicate_line_characters", "top_bigram"):
-        assert 0 <= getattr(signals, name) <= 1
+    assert signals.words == len(words(text))
+    shares = {"duplicate", "top", "bullet", "short", "letters", "unfinished", "brief"}
+    for name, value in vars(signals).items():
+        assert isinstance(value, int | float | str)
+        if name.split("_")[0] in shares or name.startswith(("words_with", "lines_ending", "ellipsis_", "c4_removed")):
+            assert 0 <= value <= 1
 
 
-def test_the_batch_function_gives_what_measuring_one_text_gives() -> None:
-    texts = [prose(1), "a\r\nb schÃ¶n", "", "x" * 5000]
-    rows = from_pydict({"raw": texts, "row": [None] * len(texts)}).select(measured(col("raw"), col("row"))).to_pylist()
-    for row in rows:
-        assert row["id"] == document_id(row["text"])
-        assert row["words"] == measure(row["text"]).words
-        assert row["duplicate_fivegrams"] == measure(row["text"]).duplicate_fivegrams
-    assert rows[1]["text"] == "a\nb schön"
+def test_what_is_measured_is_repaired_and_masked() -> None:
+    found = measure_batch(["a\r\nb schÃ¶n ann@corp.io", "nothing to do"], [None, None], ("email",), ("NOTHING",))
+    assert found["text"] == ["a\nb schön <EMAIL>", "nothing to do"]
+    assert (found["emails"], found["refused_terms"]) == ([1, 0], [0, 1])
+    assert found["comparable"] == ["a b schön email", "nothing to do"]
+
+
+def test_a_row_is_known_by_all_of_it_and_compared_without_its_system_message() -> None:
+    rows = [
+        Row((Message("system", system), Message("user", "How far is it?")), ("Two miles.",)).to_json()
+        for system in ("Be brief.", "Be kind.")
+    ]
+    found = measure_batch([Row.from_json(row).text for row in rows], rows)
+    assert len(set(found["id"])) == len(set(found["content"])) == 2
+    assert found["comparable"] == ["how far is it two miles"] * 2
+    assert found["row"] == rows
+
+
+def test_a_batch_of_nothing_is_nothing() -> None:
+    assert all(len(column) == 0 for column in measure_batch([], []).values())
 
 
 def test_the_first_broken_rule_is_the_reason() -> None:
     policy = load_policy("default", Path())
     texts = ["", "too short", prose(1), "-- 1 :: " * 20, ("line of text\n" * 60).strip()]
-    table = (
-        from_pydict({"raw": texts, "row": [None] * len(texts)})
-        .select(measured(col("raw"), col("row")))
-        .with_column("reason", policy.reason())
-    )
+    table = from_pydict(measure_batch(texts, [None] * len(texts))).with_column("reason", policy.reason())
     assert table.to_pydict()["reason"] == ["empty", "too-few-words", None, "mostly-symbols", "repeated-lines"]
 
 

