@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,18 @@ from texts.families import likeness, shingles
 from texts.outcomes import ALONE, Outcome
 
 SIMILAR = 0.7
+NOT_EXPLAINED = "not explained"
+Bands = Sequence[AbstractSet[int]]
 _EXPLAIN = Path(__file__).parent.parent / "peers" / "datatrove_explain.py"
 
 
 def causes(
-    texts: Sequence[str], ours: Sequence[Outcome], theirs: Sequence[Outcome], peer: Path, language: str
+    texts: Sequence[str], ours: Sequence[Outcome], theirs: Sequence[Outcome], bands: Bands, peer: Path, language: str
 ) -> dict[int, tuple[str, str]]:
-    """For each place where one keeps and the other does not: who keeps it (``ours``, ``theirs``), and the cause."""
+    """For each place where one keeps and the other does not: who keeps it (``ours``, ``theirs``), and the cause.
+
+    ``bands`` are our MinHash bands of each document.
+    """
     different = [place for place in range(len(texts)) if ours[place].kept != theirs[place].kept]
     by_rules = [place for place in different if (ours[place].rule is None) != (theirs[place].rule is None)]
     by_copies = sorted(set(different) - set(by_rules))
@@ -39,9 +45,16 @@ def causes(
         place: f"{_rules(ours[place], theirs[place])}: {cause}"
         for place, cause in zip(by_rules, answer["causes"], strict=True)
     }
-    their_likeness = iter(answer["likeness"])
+    by_them = iter(answer["pairs"])
     for place, pair in pairs.items():
-        found[place] = _duplicates(place, pair, texts, ours, theirs, None if pair is None else next(their_likeness))
+        if pair is None:
+            found[place] = NOT_EXPLAINED
+            continue
+        seen = next(by_them)
+        shared = bool(bands[place] & bands[pair])
+        alike = likeness(shingles(texts[place]), shingles(texts[pair])) >= SIMILAR
+        find = _only_ours if ours[place].removed else _only_theirs
+        found[place] = "duplicates: " + find(place, pair, ours, theirs, alike, shared, seen)
     return {place: ("ours" if ours[place].kept else "theirs", cause) for place, cause in sorted(found.items())}
 
 
@@ -73,29 +86,42 @@ def _pair(
     return max(others, key=lambda each: likeness(own, shingles(texts[each])), default=None)
 
 
-def _duplicates(
+def _only_ours(
     place: int,
-    pair: int | None,
-    texts: Sequence[str],
+    survivor: int,
     ours: Sequence[Outcome],
     theirs: Sequence[Outcome],
-    by_them: float | None,
+    alike: bool,
+    shared: bool,
+    seen: dict[str, Any],
 ) -> str:
-    if pair is None or by_them is None:
-        return "duplicates: not explained"
-    similar = likeness(shingles(texts[place]), shingles(texts[pair])) >= SIMILAR
-    if ours[place].removed:
-        if theirs[pair].rule is not None:
-            return "duplicates: the survivor is dropped by their rules"
-        if theirs[place].cluster != ALONE and theirs[place].cluster == theirs[pair].cluster:
-            return "duplicates: another of the same cluster stays"
-        if by_them < SIMILAR:
-            return "duplicates: less alike by their words"
-        return "duplicates: a pair of 0.7 or more that shares no band with them" if similar else "duplicates: not explained"
-    if not similar:
-        return "duplicates: " + ("alike only by their words" if by_them >= SIMILAR else "a pair under 0.7, not verified")
-    if ours[pair].rule is not None:
-        return "duplicates: the survivor is dropped by our rules"
-    if ours[place].cluster != ALONE and ours[place].cluster == ours[pair].cluster:
-        return "duplicates: another of the same cluster stays"
-    return "duplicates: alike, and not found by us"
+    """Why we remove a document for its survivor and datatrove does not."""
+    if theirs[survivor].rule is not None:
+        return "the survivor is dropped by their rules"
+    if theirs[place].cluster != ALONE and theirs[place].cluster == theirs[survivor].cluster:
+        return "another of the same cluster stays"
+    if alike and not seen["meet"]:
+        return "0.7 or more alike, no bucket shared with datatrove"
+    return NOT_EXPLAINED
+
+
+def _only_theirs(
+    place: int,
+    likest: int,
+    ours: Sequence[Outcome],
+    theirs: Sequence[Outcome],
+    alike: bool,
+    shared: bool,
+    seen: dict[str, Any],
+) -> str:
+    """Why datatrove removes a document, of whose cluster another is the likest, and we do not."""
+    if ours[likest].rule is not None:
+        return "the likest of its cluster is dropped by our rules"
+    if ours[place].cluster != ALONE and ours[place].cluster == ours[likest].cluster:
+        return "another of the same cluster stays"
+    if not alike:
+        by_their_words = ", though 0.7 by their words" if seen["likeness"] >= SIMILAR else ""
+        return f"less than 0.7 alike, not verified by datatrove{by_their_words}"
+    if ours[likest].removed:
+        return "the likest of its cluster is removed for another, which it is less alike"
+    return NOT_EXPLAINED if shared else "0.7 or more alike, no band shared with us"

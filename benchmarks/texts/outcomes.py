@@ -48,6 +48,12 @@ def ours(corpus: Path, count: int) -> list[Outcome]:
     return _clustered(found)
 
 
+def our_bands(workspace: Path) -> list[frozenset[int]]:
+    """The MinHash bands of each document."""
+    (file,) = workspace.rglob("bands.parquet")
+    return [frozenset(bands) for bands in parquet.read_table(file, columns=["bands"])["bands"].to_pylist()]
+
+
 def _clustered(outcomes: list[Outcome]) -> list[Outcome]:
     """With the place of the last survivor as the cluster's number: a survivor of copies may itself be a near duplicate."""
     roots = list(range(len(outcomes)))

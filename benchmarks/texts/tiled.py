@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
-_NAMED = ("id", "detail")
+_NAMED = ("id", "detail", "content")
 _ROWS = 100_000  # of a row group, about
 
 
