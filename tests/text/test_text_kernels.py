@@ -1,11 +1,16 @@
 """Laws of the text kernels: nothing is lost, forms are stable, any script counts."""
 
+import itertools
+import re
 import unicodedata
 
+import ftfy
 import pytest
-from hypothesis import given
+from ftfy.badness import BADNESS_RE, MOJIBAKE_CATEGORIES
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from etymon.text import normalise
 from etymon.text.ngrams import duplicate_ngram_characters, jaccard, ngrams, shingles, top_ngram_characters
 from etymon.text.normalise import comparable, folded, repair
 from etymon.text.sections import sections
@@ -42,6 +47,27 @@ def test_repair_gives_storable_text_without_control_characters(text: str) -> Non
 @given(st.text(st.sampled_from("ab \t\n&amp;<>'\"0~"), max_size=60))
 def test_plain_ascii_takes_a_short_way_to_the_same_result(text: str) -> None:
     assert repair(text + "x é") == repair(text + "x") + " é"
+
+
+_mojibake = [chr(code) for code in range(0x3000) if re.match(f"[{''.join(MOJIBAKE_CATEGORIES.values())}]", chr(code))]
+_letters = st.sampled_from([*_mojibake, *"aZ .?\n\t\x1b[0m日ﬁ\u2028\u0301\ud83d"])
+
+
+def _repaired_at_length(text: str) -> str:
+    return repair(ftfy.fix_text(text.replace("\r", "\n").replace("\f", "\n"), normalise._REPAIRS))
+
+
+@given(st.text(_letters, max_size=8))
+@settings(max_examples=500)
+def test_a_text_that_is_not_given_to_the_repairer_would_not_be_changed(text: str) -> None:
+    assert repair(text) == _repaired_at_length(text)
+
+
+def test_every_neighbourhood_that_looks_like_mojibake_is_looked_at() -> None:
+    for before, after in itertools.product([*_mojibake, *"aZ ."], repeat=2):
+        for text in (before + after, f"a {before}{after}", f"{before}{after}a", f"{before}{after} "):
+            if BADNESS_RE.search(text):
+                assert normalise._may_change(text), text
 
 
 @given(_texts)
