@@ -57,10 +57,9 @@ POLICIES = Path(__file__).parent / "texts"
 class Collection:
     """Documents on disk, in a folder of their own."""
 
-    def __init__(
-        self, name: str, count: int, shape: Shape, prose: Sequence[str], poems: Sequence[list[str]], seed: int
-    ) -> None:
-        self.documents: list[Document] = compose(count, shape, prose, poems, seed)
+    def __init__(self, name: str, documents: list[Document], policy: str) -> None:
+        self.documents = documents
+        self.policy = POLICIES / f"{policy}.yaml"
         self.folder = ROOM / name
         shutil.rmtree(self.folder, ignore_errors=True)
         write_jsonl(self.documents, self.folder / "documents")
