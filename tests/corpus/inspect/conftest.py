@@ -19,7 +19,7 @@ from etymon.corpus.sources.find import corpus_inputs
 from etymon.recipe import Corpus
 from etymon.store import Config, Input, Stage, Store
 
-HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script> \u202egnp.exe\u202c \x1b[31m red"
+HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script> \u202egnp.exe \x1b[31mred"
 ITEM = "Which of the seven lamps of the northern lighthouse was lit first when the old keeper came back from the sea?"
 CORPUS: dict[str, Any] = {
     "sources": [
@@ -57,7 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTok
     (notes / "letter.txt").write_text(f"{prose(51)} Write to jane.doe@harbour-office.org about it.", "utf-8")
     (notes / "leak.txt").write_text(f"{prose(52)} {ITEM} {prose(53)}", "utf-8")
     (notes / "hostile.txt").write_text(f"{HOSTILE} {prose(54)}", "utf-8")
-    (notes / "hostile short.txt").write_text(HOSTILE.replace("=", " "), "utf-8")
+    (notes / "hostile short.txt").write_text("<script>owned()</script> \u202egnp.exe", "utf-8")
     pages = [{"text": prose(100 + number), "url": f"https://www.site{number % 3}.org/{number}"} for number in range(30)]
     (folder / "pages.jsonl").write_text("\n".join(map(json.dumps, pages)) + "\nno json\n", "utf-8")
     draw = random.Random(0)

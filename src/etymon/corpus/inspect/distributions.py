@@ -46,9 +46,14 @@ class Distribution(Config):
     logarithmic: bool
     """Bins are even in log10(1 + value)."""
     edges: tuple[float, ...]
-    """B + 1; a bin holds its left edge, and the last one its right edge too."""
+    """B + 1; a bin holds its left edge and not its right one."""
     counts: tuple[int, ...]
     thresholds: tuple[Threshold, ...]
+
+    @property
+    def constant(self) -> bool:
+        """Whether all documents have the same value."""
+        return not self.documents or self.quantiles[0] == self.quantiles[-1]
 
 
 def distributions(opened: OpenCorpus) -> tuple[Distribution, ...]:
@@ -105,24 +110,21 @@ def distribution_of(name: str, values: NDArray[Any], thresholds: Sequence[Thresh
 def _edges(values: NDArray[Any], thresholds: Sequence[Threshold]) -> tuple[bool, NDArray[np.float64]]:
     """Edges of bins, with those nearest to the bounds moved there: no bin holds documents of both sides."""
     low, high = float(values.min()), float(values.max())
-    logarithmic = low >= 0 and high > _FAR * max(float(np.median(values)), 1)
     whole = np.issubdtype(values.dtype, np.integer)
     if low >= 0 and high <= 1 and not whole:
         low, high = 0.0, 1.0
+    top = high + 1 if whole else float(np.nextafter(high, np.inf))
+    logarithmic = low >= 0 and high > _FAR * max(float(np.median(values)), 1)
     if logarithmic:
-        edges = 10 ** np.linspace(np.log10(1 + low), np.log10(1 + high), _BINS + 1) - 1
+        edges = 10 ** np.linspace(np.log10(1 + low), np.log10(1 + top), _BINS + 1) - 1
     else:
-        edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
-    edges[0], edges[-1] = low, max(high, low + 1e-9)
-    if whole:
-        edges = np.append(np.unique(np.round(edges[:-1])), high + 1)
-    for each in thresholds:
-        bound = each.bound if each.below else float(np.nextafter(each.bound, np.inf))
-        if edges[0] < bound < edges[-1]:
-            place = int(np.argmin(np.abs(edges[1:-1] - bound))) + 1 if len(edges) > 2 else 0
-            edges = np.insert(edges, 1, bound) if place == 0 else edges
-            edges[max(place, 1)] = bound
-    return logarithmic, np.unique(edges)
+        edges = np.linspace(low, top, _BINS + 1)
+    inner = np.round(edges[1:-1]) if whole else edges[1:-1]
+    bounds = [each.bound if each.below else float(np.nextafter(each.bound, np.inf)) for each in thresholds]
+    bounds = [bound for bound in bounds if low < bound < top]
+    for bound in bounds:
+        inner = np.delete(inner, np.argmin(np.abs(inner - bound))) if len(inner) else inner
+    return logarithmic, np.unique([low, *inner[(inner > low) & (inner < top)], *bounds, top])
 
 
 def bins(distribution: Distribution) -> list[tuple[float, float, int]]:

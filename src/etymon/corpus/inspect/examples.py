@@ -1,6 +1,5 @@
 """What was done to texts: examples of repairs and of masked personal data, before and after."""
 
-from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import Literal
 
@@ -107,14 +106,18 @@ def pieces(before: str, after: str) -> tuple[tuple[Kind, str], ...]:
     begin = max(0, _common(before, after) - _BEFORE)
     end = begin + _BEFORE + _AFTER
     one, other = before[begin:end], after[begin:end]
-    found: list[tuple[Kind, str]] = [("same", "…")] if begin else []
-    for kind, left, right, low, high in _words_matched(one, other):
+    found: list[tuple[Kind, str]] = []
+    for kind, left, right, low, high in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
         if kind == "equal":
             found.append(("same", one[left:right]))
-            continue
-        found += [("gone", one[left:right])] if right > left else []
-        found += [("new", other[low:high])] if high > low else []
-    return tuple(found)
+        else:
+            found += [("gone", one[left:right])] if right > left else []
+            found += [("new", other[low:high])] if high > low else []
+    cut = len(before) > end or len(after) > end
+    if cut and any(kind == "same" for kind, _ in found):  # what is last may only lie beyond the other's end
+        while found[-1][0] != "same" and sum(kind != "same" for kind, _ in found) > 1:
+            found.pop()
+    return ((("same", "…"),) if begin else ()) + tuple(found)
 
 
 def _common(before: str, after: str) -> int:
@@ -124,7 +127,3 @@ def _common(before: str, after: str) -> int:
         while before[at : at + step] == after[at : at + step] and at < min(len(before), len(after)):
             at += step
     return min(at, len(before), len(after))
-
-
-def _words_matched(one: str, other: str) -> Sequence[tuple[str, int, int, int, int]]:
-    return SequenceMatcher(None, one, other, autojunk=False).get_opcodes()

@@ -12,6 +12,8 @@ STEP_WORDS = {
     "near duplicates": "say nearly what an earlier one says",
     "mixture": "are not in the mixture",
 }
+STEP_HEADS = dict(zip(STEP_WORDS, ("not read", "rules", "items", "exact", "near", "mixture"), strict=True))
+"""Of narrow columns."""
 _MANY = 4
 
 
@@ -56,8 +58,7 @@ def path_notes(funnel: Funnel) -> list[str]:
     if funnel.passes != funnel.total.train.documents:
         notes.append(f"One pass over the training part reads {counted(funnel.passes, 'document')}, copies counted.")
     for reason, count in funnel.cut.items():
-        rows = counted(count.documents, "row")
-        notes.append(f"Of {rows} {count.characters:,} characters were left out: {reason}.")
+        notes.append(f"{counted(count.characters, 'character')} of {counted(count.documents, 'row')} left out: {reason}.")
     if funnel.hidden:
         notes.append(f"{counted(funnel.hidden, 'hidden file was', 'hidden files were')} not looked at.")
     return notes

@@ -18,7 +18,7 @@ def histogram(found: Distribution) -> Picture | None:
     if not found.documents:
         return None
     filled = [(left, right, count) for left, right, count in bins(found) if count]
-    x = Axis(_place(found, found.edges[0]), _place(found, found.edges[-1]))
+    x = _axis(found)
     most = max(count for _, _, count in filled)
     logarithmic = most > _FEW
     y = Axis(-0.3, math.log10(most) + 0.1, flipped=True) if logarithmic else Axis(0, 1.05 * most, flipped=True)
@@ -44,7 +44,7 @@ def histogram(found: Distribution) -> Picture | None:
         key=tuple(_key(found, each) for each in found.thresholds),
         heads=("From", "Below", "Documents"),
         table=tuple((figure(left), figure(right), f"{count:,}") for left, right, count in filled),
-        left_out="Bins without documents are left out; the last one holds its upper end too.",
+        left_out="Bins without documents are left out.",
     )
 
 
@@ -59,6 +59,13 @@ def _key(found: Distribution, each: Threshold) -> Key:
     alone = f", {each.alone:,} for no other rule" if each.beyond else ""
     text = f"{words_of(each.reason)}, {bound}: {beyond} ({share(each.beyond, found.documents)}{alone})"
     return Key("line", "threshold", text)
+
+
+def _axis(found: Distribution) -> Axis:
+    """Over all bins, and never so narrow that ticks fall together."""
+    low, high = _place(found, found.edges[0]), _place(found, found.edges[-1])
+    room = 0.5 if high - low < 1e-6 * max(1, abs(high)) else 0
+    return Axis(low - room, high + room)
 
 
 def _place(found: Distribution, value: float) -> float:

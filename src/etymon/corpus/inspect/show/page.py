@@ -28,6 +28,7 @@ _LEAST = 0.25
 def corpus_page(found: Inspection) -> str:
     """One self-contained page; texts of the corpus are shown as text, whatever they hold."""
     histograms = [(each, histogram(each)) for each in found.distributions]
+    varied = [(each, picture) for each, picture in histograms if not each.constant]
     return TEMPLATES.render(
         "corpus.html.j2",
         found=found,
@@ -37,8 +38,10 @@ def corpus_page(found: Inspection) -> str:
         reasons=[_reason(found.funnel, loss) for loss in found.funnel.total.losses],
         steps=[step for step in STEPS if found.funnel.total.lost(step).documents],
         bounded=[picture for each, picture in histograms if picture and each.thresholds],
-        unbounded=[picture for each, picture in histograms if picture and not each.thresholds],
+        unbounded=[picture for each, picture in varied if picture and not each.thresholds],
+        same=[words_of(each.signal) for each in found.distributions if each.constant and not each.thresholds],
         shares=[_shares(each) for each in found.diversity.shares],
+        personal=[each for each in found.changes.personal if each.found],
         figure=figure,
         share=share,
         words_of=words_of,

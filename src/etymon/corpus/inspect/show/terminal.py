@@ -1,6 +1,6 @@
 """A corpus on the terminal: its funnel, signals, duplicates and diversity; what a policy changes; one document's story."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -15,6 +15,7 @@ from etymon.corpus.inspect.funnel import STEPS, Count, Funnel, Sample
 from etymon.corpus.inspect.inspection import Inspection
 from etymon.corpus.inspect.redecide import Redecision
 from etymon.corpus.inspect.show.figures import (
+    STEP_HEADS,
     STEP_WORDS,
     count_words,
     effective_words,
@@ -42,7 +43,7 @@ def terminal_inspection(found: Inspection) -> RenderableType:
     if len(found.funnel.sources) > 1:
         parts += _section("By source", [_by_source(found.funnel)])
     parts += _section("A sample of each reason", _samples_of_reasons(found.funnel))
-    parts += _section("Signals of all documents", [_signals(found.distributions)])
+    parts += _section("Signals of all documents", _signals(found.distributions))
     parts += _section("Duplicates", _duplicates(found.duplicates))
     parts += _section("Diversity of what is kept", _diversity(found.diversity))
     parts += _section("What was done to texts", _changes(found.changes))
@@ -91,7 +92,7 @@ def _section(head: str, lines: Iterable[RenderableType]) -> list[RenderableType]
 
 def _table(first: str, *others: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column(first, overflow="fold")
+    table.add_column(first, overflow="fold", min_width=10)
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
     return table
@@ -121,7 +122,7 @@ def _funnel(funnel: Funnel) -> Iterator[RenderableType]:
 
 def _by_source(funnel: Funnel) -> Table:
     steps = [step for step in STEPS if funnel.total.lost(step).documents]
-    table = _table("source", "found", *steps, "training", "held out")
+    table = _table("source", "found", *(STEP_HEADS[step] for step in steps), "training", "held out")
     for path in (*funnel.sources, funnel.total):
         counts = [path.found, *(path.lost(step) for step in steps), path.train, path.heldout]
         if path is funnel.total:
@@ -143,16 +144,19 @@ def _samples(reason: str, samples: Iterable[Sample]) -> Iterator[RenderableType]
         yield Text(f"  {_short(sample.excerpt)}", style="dim", no_wrap=True, overflow="ellipsis")
 
 
-def _signals(found: Iterable[Distribution]) -> Table:
+def _signals(found: Sequence[Distribution]) -> Iterator[RenderableType]:
+    """Those that are bounded; the page has the others too."""
+    bounded = [each for each in found if each.thresholds]
     table = _table("signal", *(f"{quantile:.0%}" if quantile != 0.5 else "median" for quantile in _SHOWN_QUANTILES))
     table.add_column("dropped", overflow="fold")
     table.add_column("beyond", justify="right")
-    for each in found:
+    for each in bounded:
         shown = [figure(each.quantiles[QUANTILES.index(at)]) for at in _SHOWN_QUANTILES] if each.documents else ["—"] * 5
         bounds = [each.rule.removeprefix(f"{each.rule.split()[0]} ") for each in each.thresholds]
         beyond = "\n".join(f"{each.beyond:,}" for each in each.thresholds)
         table.add_row(words_of(each.signal), *shown, "\n".join(bounds), beyond)
-    return table
+    yield table
+    yield Text(f"{counted(len(found) - len(bounded), 'more signal')} without bounds: the page shows them.", style="dim")
 
 
 def _duplicates(found: Duplicates) -> Iterator[RenderableType]:
@@ -184,7 +188,11 @@ def _diversity(found: Diversity) -> Iterator[RenderableType]:
 
 def _changes(found: Changes) -> Iterator[RenderableType]:
     yield Text(f"Of {counted(found.looked_at, 'document')} looked at, {found.repaired:,} had broken characters mended.")
-    held = [f"{words_of(each.kind)} in {each.documents:,} ({each.found:,} times)" for each in found.personal if each.found]
+    held = [
+        f"{words_of(each.kind)} {counted(each.found, 'time')} in {counted(each.documents, 'document')}"
+        for each in found.personal
+        if each.found
+    ]
     if found.personal:
         yield Text(f"Personal data: {', '.join(held) or 'none was recognised'}.")
 
