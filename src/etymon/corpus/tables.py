@@ -33,7 +33,8 @@ def write_documents(
     documents: Path, path: Path, chosen_N: NDArray[np.bool_], extra_N: Mapping[str, NDArray[np.int64]]
 ) -> None:
     """Write the chosen documents sorted by id. Ids are digests, so a part is what begins with one range of digits."""
-    total = sum(parquet.ParquetFile(documents).metadata.row_group(n).total_byte_size for n in range(_groups(documents)))
+    metadata = parquet.read_metadata(documents)
+    total = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
     parts = max(1, round(total / _PART_BYTES))
     columns = [name for name in DOCUMENT.names if name not in extra_N]
     with parquet.ParquetWriter(path, DOCUMENT, compression="zstd") as writer:
@@ -87,7 +88,3 @@ def _chosen(
         if len(mine):
             yield batch.take(pa.array(mine)), begin + mine
         begin += batch.num_rows
-
-
-def _groups(documents: Path) -> int:
-    return int(parquet.ParquetFile(documents).num_row_groups)

@@ -24,6 +24,8 @@ from etymon.store import Artifact, Config, Draft, Stage
 
 BANDS = "bands.parquet"
 _BATCH = 256  # documents
+_GROUP, _GROUP_CHARACTERS = 4_096, 32_000_000
+"""Documents of a row group, and characters after which one ends: small groups slow every reader, large ones need memory."""
 _ALONE = 2_000
 """Documents that one process measures sooner than several have started."""
 _CARRIED = dict.fromkeys(("source", "unit", "license", "url", "date"), pa.string())
@@ -70,7 +72,7 @@ def _measure(draft: Draft[SignalsMeaning, SignalsExecution]) -> None:
         parquet.ParquetWriter(draft.folder / DOCUMENTS, _TEXTS, compression="zstd") as texts,
         parquet.ParquetWriter(draft.folder / BANDS, _BANDS, compression="zstd") as bands,
     ):
-        for table in in_order(frame.to_arrow_iter()):
+        for table in in_groups(in_order(frame.to_arrow_iter())):
             texts.write_table(table.select(_TEXTS.names).cast(_TEXTS))
             bands.write_table(table.select(_BANDS.names).cast(_BANDS))
             done += len(table)
@@ -107,6 +109,23 @@ def in_order(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
             yield table
     if waiting:
         raise RuntimeError(f"document {expected} was not measured")
+
+
+def in_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in the row groups of a file, which do not depend on how the engine cuts its batches."""
+    waiting: list[pa.Table] = []
+    rows = characters = 0
+    for table in tables:
+        begin = 0
+        for place, size in enumerate(table["characters"].to_pylist(), start=1):
+            rows, characters = rows + 1, characters + size
+            if rows == _GROUP or characters >= _GROUP_CHARACTERS:
+                yield pa.concat_tables([*waiting, table.slice(begin, place - begin)]).combine_chunks()
+                waiting, begin, rows, characters = [], place, 0, 0
+        if begin < len(table):
+            waiting.append(table.slice(begin))
+    if waiting:
+        yield pa.concat_tables(waiting).combine_chunks()
 
 
 def _runs(table: pa.Table) -> Iterator[pa.Table]:
