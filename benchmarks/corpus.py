@@ -161,13 +161,9 @@ def _like_its_survivor(documents: Sequence[Document], place: int, survivor: int 
 
 
 def redecide(notes: Collection) -> dict[str, Any]:
-    """Other thresholds over a corpus of a million documents, made of the notes many times over."""
-    workspace, policy = ROOM / "tiled", ROOM / "other.yaml"
+    """All rules of Gopher and FineWeb over a corpus of a million documents, made of the notes many times over."""
+    workspace, policy = ROOM / "tiled", POLICIES / "gopher_fineweb.yaml"
     tile(notes.folder / "workspace", workspace, MILLION // len(notes))
-    other = yaml.safe_load(notes.policy.read_text("utf-8"))
-    for rule in other["rules"]:
-        rule |= {bound: 0.8 * rule[bound] for bound in ("above", "below") if bound in rule}
-    policy.write_text(yaml.safe_dump(other | {"name": "other"}), "utf-8")
     found = run_json(THIS, Path(__file__).parent / "peers" / "etymon_redecide.py", str(workspace), str(policy))
     shutil.rmtree(workspace)
     assert found["documents"] == MILLION
