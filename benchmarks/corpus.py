@@ -82,29 +82,29 @@ class Collection:
         (decisions,) = workspace.rglob("decisions.parquet")
         return done, decisions.parent
 
-    def curate_by_peer(self, language: str) -> tuple[Watched, Path]:
+    def curate_by_peer(self) -> tuple[Watched, Path]:
         """By datatrove; also the folder of what it wrote."""
         out = self.folder / "datatrove"
         script = Path(__file__).parent / "peers" / "datatrove_corpus.py"
-        return watch([peer_python(*PEER), script, self.folder / "documents", out, language]), out
+        return watch([peer_python(*PEER), script, self.folder / "documents", out]), out
 
 
 def articles(count: int, repeats: int, prose: Sequence[str], seed: int) -> tuple[dict[str, Any], list[tuple[str, ...]]]:
     """Both sides over the same articles, in turn, and why their results differ."""
     few = Collection("few", compose(40, ARTICLES, prose, [], seed), "gopher_fineweb")
     many = Collection("articles", compose(count, ARTICLES, prose, [], seed), "gopher_fineweb")
-    start = few.curate()[0].seconds, few.curate_by_peer("en")[0].seconds
+    start = few.curate()[0].seconds, few.curate_by_peer()[0].seconds
     runs, theirs = [], []
     for _ in range(repeats):
         ours, corpus = many.curate()
         runs.append(ours)
-        peer, written = many.curate_by_peer("en")
+        peer, written = many.curate_by_peer()
         theirs.append(peer)
         print(f"{count:,} articles: etymon {ours.seconds:.1f} s, datatrove {peer.seconds:.1f} s", flush=True)
     pairs = list(zip(runs, theirs, strict=True))
     texts = [document.text for document in many.documents]
     sides = outcomes.ours(corpus, count), outcomes.theirs(written, count)
-    found = causes(texts, *sides, outcomes.our_bands(many.folder / "workspace"), peer_python(*PEER), "en")
+    found = causes(texts, *sides, outcomes.our_bands(many.folder / "workspace"), peer_python(*PEER))
     differences = Counter(f"kept by {side} alone: {cause}" for side, cause in found.values())
     for cause, times in differences.most_common():
         print(f"{times:6,}  {cause}")

@@ -44,8 +44,9 @@ def watch(command: Sequence[str | Path], folder: Path | None = None) -> Watched:
     try:
         output, said = started.communicate(timeout=_LONGEST)
     except subprocess.TimeoutExpired:
-        for each in (*psutil.Process(started.pid).children(recursive=True), started):
+        for each in psutil.Process(started.pid).children(recursive=True):
             each.kill()
+        started.kill()
         raise SystemExit(f"{command[0]} did not end in {_LONGEST} seconds") from None
     seconds = time.perf_counter() - begin
     looking.join()

@@ -1,6 +1,6 @@
 """datatrove's filters and its four steps of MinHash over jsonl documents, in two processes. Run in the peer's environment.
 
-Arguments: folder of documents, folder for what it writes (emptied first), language (``en`` or ``zh``). As in its own examples
+Arguments: folder of documents, folder for what it writes (emptied first). As in its own examples
 (``fineweb.py``, ``minhash_deduplication.py``): dropped documents are written with their reason, clusters keep their number.
 """
 
@@ -28,19 +28,19 @@ def run(name: str, pipeline: list[Any], tasks: int, out: Path) -> None:
     LocalPipelineExecutor(pipeline=pipeline, tasks=tasks, workers=workers, logging_dir=str(out / "logs" / name)).run()
 
 
-def curate(documents: Path, out: Path, language: str) -> dict[str, float]:
+def curate(documents: Path, out: Path) -> dict[str, float]:
     config = MinhashConfig()
     steps: dict[str, tuple[list[Any], int]] = {
         "filters": (
             [
                 JsonlReader(str(documents)),
-                *filters(language, lambda name: JsonlWriter(str(out / "dropped" / name), compression=None)),
+                *filters(lambda name: JsonlWriter(str(out / "dropped" / name), compression=None)),
                 JsonlWriter(str(out / "filtered"), compression=None),
             ],
             WORKERS,
         ),
         "signatures": (
-            [JsonlReader(str(out / "filtered")), MinhashDedupSignature(str(out / "signatures"), config, language=language)],
+            [JsonlReader(str(out / "filtered")), MinhashDedupSignature(str(out / "signatures"), config)],
             WORKERS,
         ),
         "buckets": ([MinhashDedupBuckets(str(out / "signatures"), str(out / "buckets"), config=config)], config.num_buckets),
@@ -65,8 +65,8 @@ def curate(documents: Path, out: Path, language: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    folder, written, spoken = sys.argv[1:4]
+    folder, written = sys.argv[1:3]
     logger.remove()
     multiprocessing.freeze_support()
     shutil.rmtree(written, ignore_errors=True)
-    print(json.dumps(curate(Path(folder), Path(written), spoken)))
+    print(json.dumps(curate(Path(folder), Path(written))))

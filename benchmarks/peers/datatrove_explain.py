@@ -1,6 +1,6 @@
 """Decides documents again by datatrove's own filters with parts of them swapped, to tell why both sides differ.
 
-Argument: a JSON file with ``language``, ``documents`` (``text``, ``repaired``, ``words``, ``kept``: what the other side read,
+Argument: a JSON file with ``documents`` (``text``, ``repaired``, ``words``, ``kept``: what the other side read,
 counted and decided) and ``pairs`` of texts. Prints the causes, one a document: the smallest set of swaps that leads to the
 other side's decision; and of each pair datatrove's own likeness, and whether both share a bucket.
 """
@@ -100,8 +100,8 @@ def compare(signature: MinhashDedupSignature, one: str, other: str) -> dict[str,
 
 
 asked = json.loads(Path(sys.argv[1]).read_text("utf-8"))
-rules = filters(asked["language"], lambda name: None)
-signing = MinhashDedupSignature("/dev/null", language=asked["language"])
+rules = filters(lambda name: None)
+signing = MinhashDedupSignature("/dev/null")
 found = {
     "causes": [cause(rules, each) for each in asked["documents"]],
     "pairs": [compare(signing, *pair) for pair in asked["pairs"]],

@@ -1,4 +1,4 @@
-"""datatrove's filters with the thresholds of their papers, or of FineWeb2 for Chinese."""
+"""datatrove's filters as they are by default, for English."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,10 +8,10 @@ from datatrove.pipeline.filters import FineWebQualityFilter, GopherQualityFilter
 QUALITY, REPETITION, FINEWEB = "gopher-quality", "gopher-repetition", "fineweb"
 
 
-def filters(language: str, writer: Callable[[str], Any]) -> list[Any]:
-    """The three filters in the order of FineWeb's pipeline, with their defaults."""
+def filters(writer: Callable[[str], Any]) -> list[Any]:
+    """The three filters in the order of FineWeb's pipeline; each is given a writer of what it drops."""
     return [
-        GopherRepetitionFilter(exclusion_writer=writer(REPETITION), language=language),
-        GopherQualityFilter(exclusion_writer=writer(QUALITY), language=language),
-        FineWebQualityFilter(exclusion_writer=writer(FINEWEB), language=language),
+        GopherRepetitionFilter(exclusion_writer=writer(REPETITION)),
+        GopherQualityFilter(exclusion_writer=writer(QUALITY)),
+        FineWebQualityFilter(exclusion_writer=writer(FINEWEB)),
     ]

@@ -21,7 +21,7 @@ _EXPLAIN = Path(__file__).parent.parent / "peers" / "datatrove_explain.py"
 
 
 def causes(
-    texts: Sequence[str], ours: Sequence[Outcome], theirs: Sequence[Outcome], bands: Bands, peer: Path, language: str
+    texts: Sequence[str], ours: Sequence[Outcome], theirs: Sequence[Outcome], bands: Bands, peer: Path
 ) -> dict[int, tuple[str, str]]:
     """For each place where one keeps and the other does not: who keeps it (``ours``, ``theirs``), and the cause.
 
@@ -33,7 +33,6 @@ def causes(
     members = _clusters(theirs)
     pairs = {place: _pair(place, texts, ours, theirs, members) for place in by_copies}
     asked = {
-        "language": language,
         "documents": [_document(texts[place], ours[place]) for place in by_rules],
         "pairs": [(texts[place], texts[pair]) for place, pair in pairs.items() if pair is not None],
     }

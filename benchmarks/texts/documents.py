@@ -47,8 +47,6 @@ ARTICLES = Shape(median_words=260, spread=0.8, shortest=50, longest=1500, bad=0.
 """As a crawl of articles may be."""
 NOTES = Shape(median_words=75, spread=0.3, shortest=55, longest=200, bad=0.02, related=0.3, poems=0.3)
 """Short ones, for counting duplicates in large numbers."""
-VERSES = Shape(median_words=260, spread=0.5, shortest=60, longest=900, bad=0.0, related=0.3, poems=1.0)
-"""Poems alone, several in a document."""
 
 
 def read_poems(folder: Path) -> list[list[str]]:

@@ -46,7 +46,7 @@ def _distinct(texts: Iterator[str]) -> list[str]:
     for text in texts:
         for block in re.split(r"\n\s*\n", text):
             line = " ".join(block.split())
-            if _is_prose(block, line) and line[:50].casefold() not in seen:
+            if line and _is_prose(block, line) and line[:50].casefold() not in seen:
                 seen.add(line[:50].casefold())
                 found[line] = None
         if len(found) >= PARAGRAPHS:
@@ -87,6 +87,5 @@ def _docstrings(source: Path) -> Iterator[str]:
     except (SyntaxError, ValueError, OSError):  # test files of broken sources
         return
     for node in ast.walk(tree):
-        documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-        if documented and (text := ast.get_docstring(node)):
-            yield text
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield ast.get_docstring(node) or ""
