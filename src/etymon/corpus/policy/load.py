@@ -17,9 +17,9 @@ from etymon.corpus.policy.policy import (
     Policy,
     RefusedTerms,
     Regular,
-    Rule,
     Text,
 )
+from etymon.corpus.policy.rules import Rule, load_rules
 from etymon.errors import EtymonError
 from etymon.recipe import explain_invalid, read_mapping
 from etymon.store import Config
@@ -67,6 +67,8 @@ class PolicyFile(Config):
     illegal_content: WrittenIllegal | None = None
     personal_data: PersonalData | None = None
     rules: tuple[Rule, ...] = ()
+    rule_sets: tuple[Text, ...] = ()
+    """Published sets (``rules.RULE_SETS``), whose rules come after ``rules``, or after those of the extended policy."""
     near_duplicates: NearDuplicates | None = None
     evaluation_items: Literal["drop", "keep"] = "drop"
 
@@ -104,6 +106,9 @@ def _read(path: Path, extending: tuple[Path, ...], *, complete: bool = False) ->
         if written.illegal_content:
             given["illegal_content"] = _illegal(written.illegal_content, path)
         extended = {} if complete else dict(_load(written.extends, path.parent, (*extending, path)))
+        if sets := given.pop("rule_sets", ()):
+            named = [rule for name in sets for rule in load_rules(name)]
+            given["rules"] = (*given.get("rules", extended.get("rules", ())), *named)
         return Policy.model_validate(extended | {"description": ""} | given)
     except ValidationError as error:
         raise explain_invalid(path, error, PolicyFile) from None

@@ -6,10 +6,11 @@ A policy is part of a corpus's meaning as it stands here. ``load_policy`` reads 
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from etymon.corpus.engine import DataType, Expression, col, lit, when
+from etymon.corpus.engine import DataType, Expression, lit, when
 from etymon.corpus.policy.licenses import ANY, expand_classes
+from etymon.corpus.policy.rules import Rule
 from etymon.store import Config
 
 Kind = Literal["email", "phone", "ip", "card", "identity_number"]
@@ -38,33 +39,6 @@ Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
 Regular = Annotated[Text, AfterValidator(_regular)]
 LicenseNames = Annotated[Texts, AfterValidator(expand_classes)]
-
-
-class Rule(Config):
-    """A document is dropped for ``reason`` where its signal lies below or above the bound and it has enough words to tell."""
-
-    reason: str
-    signal: str
-    below: float | None = None
-    above: float | None = None
-    from_words: int = 0
-    rows_too: bool = False
-    """Whether it holds for conversations and preferences: a short answer, or one that repeats its prompt, is a good one."""
-
-    @model_validator(mode="after")
-    def _one_bound(self) -> "Rule":
-        if (self.below is None) == (self.above is None):
-            raise ValueError("a rule has one bound, `below` or `above`")
-        return self
-
-    def broken(self) -> Expression:
-        """True where a document breaks the rule; an expression over the columns of signals."""
-        bound = col(self.signal) < self.below if self.below is not None else col(self.signal) > self.above
-        return bound & (col("words") >= self.from_words)
-
-    def __str__(self) -> str:
-        bound = f"below {self.below:g}" if self.below is not None else f"above {self.above:g}"
-        return f"{self.signal} {bound}" + (f", from {self.from_words} words on" if self.from_words else "")
 
 
 class NearDuplicates(Config):

@@ -1,0 +1,103 @@
+"""Rules: bounds on signals, which decide over stored columns what is dropped; and the sets of them that papers published.
+
+A set is a file in ``rule_sets/``. A policy names those it wants beside rules of its own.
+"""
+
+import difflib
+from functools import reduce
+from importlib.resources import as_file, files
+from operator import or_
+
+from pydantic import Field, ValidationError, model_validator
+
+from etymon.corpus.engine import Expression, col
+from etymon.errors import EtymonError
+from etymon.recipe import explain_invalid, read_mapping
+from etymon.store import Config
+from etymon.text.counted import counted
+
+RULE_SETS = ("gopher-quality", "gopher-repetition", "c4", "c4-any-ending", "fineweb", "fineweb2", "language-score")
+_FOLDER = files("etymon.corpus.policy").joinpath("rule_sets")
+
+
+class Rule(Config):
+    """A document is dropped for ``reason`` where its signal lies below or above the bound and it has enough words to tell."""
+
+    reason: str
+    signal: str
+    below: float | None = None
+    above: float | None = None
+    languages: dict[str, float | None] = Field(default_factory=dict)
+    """Bounds of documents in these languages, in place of the other; null where the rule does not hold."""
+    from_words: int = 0
+    rows_too: bool = False
+    """Whether it holds for conversations and preferences: a short answer, or one that repeats its prompt, is a good one."""
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> "Rule":
+        if (self.below is None) == (self.above is None):
+            raise ValueError("a rule has one bound, `below` or `above`")
+        return self
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The stored columns that it takes to decide."""
+        return frozenset({self.signal, "words"} | ({"language"} if self.languages else set()))
+
+    @property
+    def default_bound(self) -> float:
+        """The bound for documents in languages without one of their own."""
+        bound = self.below if self.below is not None else self.above
+        assert bound is not None
+        return bound
+
+    def bound(self, language: str) -> float | None:
+        """The bound for documents in a language, None where the rule does not hold."""
+        return self.languages.get(language, self.default_bound)
+
+    def broken(self) -> Expression:
+        """True where a document breaks the rule; an expression over the columns of signals."""
+        beyond = self._beyond(self.default_bound)
+        if self.languages:
+            # Daft 0.7.26 panics over tables in memory where it can simplify a boolean expression: each bound comes up once
+            own = {bound: self._in(bound) for bound in dict.fromkeys(self.languages.values())}
+            beyond = beyond & ~reduce(or_, own.values())
+            for bound, theirs in own.items():
+                if bound is not None:
+                    beyond = beyond | (theirs & self._beyond(bound))
+        return beyond & (col("words") >= self.from_words)
+
+    def _in(self, bound: float | None) -> Expression:
+        """True for documents in languages of this bound."""
+        return reduce(or_, (col("language") == language for language, own in self.languages.items() if own == bound))
+
+    def _beyond(self, bound: float) -> Expression:
+        return col(self.signal) < bound if self.below is not None else col(self.signal) > bound
+
+    def __str__(self) -> str:
+        said = f"{self.signal} {'below' if self.below is not None else 'above'} {self.default_bound:g}"
+        if self.languages:
+            said += f", otherwise in {counted(len(self.languages), 'language')}"
+        return said + (f", from {self.from_words} words on" if self.from_words else "")
+
+
+class RuleSet(Config):
+    """A set of rules as it is written."""
+
+    name: str
+    description: str
+    rules: tuple[Rule, ...]
+
+
+def load_rules(name: str) -> tuple[Rule, ...]:
+    """The rules of a published set. Raises EtymonError for a name that there is not."""
+    if name not in RULE_SETS:
+        close = difflib.get_close_matches(name, RULE_SETS, n=1)
+        hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(RULE_SETS)}."
+        raise EtymonError(f"There is no set of rules {name!r}.", hint)
+    with as_file(_FOLDER.joinpath(f"{name}.yaml")) as path:
+        content = read_mapping(path, "set of rules", "`name`, `description` and `rules`", "")
+        try:
+            return RuleSet.model_validate(content).rules
+        except ValidationError as error:
+            raise explain_invalid(path, error, RuleSet) from None
