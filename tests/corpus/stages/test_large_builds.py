@@ -1,0 +1,86 @@
+"""Work that is done apart: in a child process, in several, or by the workers of a Ray cluster; the corpus is the same."""
+
+import importlib.util
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from corpus_building import prose
+
+from etymon.corpus.build import build_corpus, obtain_in
+from etymon.corpus.sources.find import corpus_inputs
+from etymon.corpus.stages import apart, signals
+from etymon.errors import EtymonError
+from etymon.progress import Report, silent
+from etymon.recipe import Corpus
+from etymon.store import Artifact, Store
+
+
+def corpus(folder: Path, store: str, listener: Any = silent, data_runner: str = "native") -> Artifact:
+    asked = Corpus.model_validate({"sources": [{"name": "docs", "kind": "files", "license": "own", "path": "docs"}]})
+    place = Store(folder / store)
+    inputs = corpus_inputs(asked, folder, place.digests)
+    return build_corpus(asked, inputs, obtain_in(place, listener), folder, data_runner=data_runner)
+
+
+@pytest.fixture
+def always_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "LARGE_BYTES", 0)
+
+
+@pytest.mark.slow
+def test_a_child_process_makes_the_same_corpus_and_tells_its_progress(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = corpus(tmp_path, "here")
+    monkeypatch.setattr(apart, "LARGE_BYTES", 0)
+    reports: list[Report] = []
+    there = corpus(tmp_path, "apart", reports.append)
+    assert there.digest == here.digest
+    assert there.facts == here.facts
+    assert {"measuring", "deciding", "comparing", "writing"} <= {report.doing for report in reports}
+
+
+@pytest.mark.slow
+def test_several_processes_measure_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "docs").mkdir()
+    rows = "".join(f'{{"text": "{" ".join(prose(number, 3).split())}"}}\n' for number in range(700))
+    (tmp_path / "docs" / "rows.jsonl").write_text(rows, "utf-8")
+    alone = corpus(tmp_path, "alone")
+    monkeypatch.setattr(signals, "_ALONE", 100)
+    assert corpus(tmp_path, "several").digest == alone.digest
+
+
+@pytest.mark.slow
+def test_what_the_user_can_mend_is_told_by_the_child_too(tmp_path: Path, always_apart: None) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "short.txt").write_text("Too short.", "utf-8")
+    with pytest.raises(EtymonError, match="no document was kept"):
+        corpus(tmp_path, "store")
+
+
+@pytest.mark.slow
+def test_a_child_that_is_killed_is_told_and_the_next_attempt_goes_on(
+    folder: Path, tmp_path: Path, always_apart: None
+) -> None:
+    def kill(report: Report) -> None:
+        if report.doing == "comparing":
+            for child in psutil.Process().children():
+                if "etymon.corpus.stages.apart" in " ".join(child.cmdline()):
+                    os.kill(child.pid, signal.SIGKILL)
+
+    with pytest.raises(EtymonError, match="ended before its work was done"):
+        corpus(tmp_path, "store", kill)
+    reports: list[Report] = []
+    finished = corpus(tmp_path, "store", reports.append)
+    assert "measuring" not in {report.doing for report in reports}, "signals were finished and are found"
+    assert finished.digest == corpus(tmp_path, "undisturbed").digest
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra `cluster`")
+def test_ray_makes_the_same_corpus(folder: Path, tmp_path: Path) -> None:
+    assert corpus(tmp_path, "ray", data_runner="ray").digest == corpus(tmp_path, "native").digest
