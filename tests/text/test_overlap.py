@@ -1,5 +1,7 @@
 """Runs of 13 words are found wherever they are, in any script, and nothing else is."""
 
+import pickle
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from etymon.text.ngrams import ngrams
 from etymon.text.normalise import folded
-from etymon.text.overlap import GRAM, find_overlaps
+from etymon.text.overlap import GRAM, ItemGrams, find_overlaps
 from etymon.text.words import words
 
 PASSAGE = "The quick brown fox, having jumped over the lazy dog, went home and slept until the next morning."
@@ -62,3 +64,32 @@ def test_a_corpus_is_read_a_document_at_a_time(tmp_path):
 
     assert find_overlaps([PASSAGE], documents())[0].document == "y"
     assert max(alive) == 10
+
+
+def test_documents_are_looked_at_in_batches():
+    items = ["short", PASSAGE, CHINESE, "quite another thing " + PASSAGE]
+    grams = pickle.loads(pickle.dumps(ItemGrams(items)))
+    assert grams.too_short == 1
+    found = grams.found_in(["", "nothing of the kind " * 9, "Or: " + PASSAGE.upper() + CHINESE, CHINESE, "short"])
+    assert found == [
+        (2, 1, 6, "the quick brown fox having jumped over the lazy dog went home and"),
+        (2, 2, 13, " ".join(CHINESE[:13])),
+        (3, 2, 13, " ".join(CHINESE[:13])),
+    ]
+    assert ItemGrams([]).found_in([PASSAGE]) == ItemGrams(items).found_in([]) == []
+
+
+@given(st.lists(st.text("ab ", max_size=60), max_size=4), st.lists(st.text("ab ", max_size=80), max_size=4))
+def test_batches_find_what_comparing_runs_finds(texts, documents):
+    first = {}
+    for item, text in enumerate(texts):
+        for gram in ngrams(words(folded(text)), GRAM):
+            first.setdefault(gram, item)
+    expected = {}
+    for at, document in enumerate(documents):
+        for gram in ngrams(words(folded(document)), GRAM):
+            if gram in first:
+                expected.setdefault((at, first[gram]), []).append(gram)
+    assert {(at, item): (shared, excerpt) for at, item, shared, excerpt in ItemGrams(texts).found_in(documents)} == {
+        pair: (len(set(grams)), " ".join(grams[0])) for pair, grams in expected.items()
+    }

@@ -4,23 +4,24 @@ arXiv 2005.14165, appendix C, with hashes of all runs in place of a filter).
 Words are those of ``text.words`` in folded form, so a character of a script without spaces is one; case, width, layout and
 punctuation do not count. Runs are compared by 64-bit hashes: among 10⁹ runs of a corpus and 10⁵ of the texts a false match
 has a probability of about 10⁻⁵.
+
+Shapes: R distinct runs of the texts that are looked for, S runs of documents, one after another.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from etymon.text.flat import spaced_words
 from etymon.text.normalise import folded
-from etymon.text.words import words
+from etymon.text.shingles import Hashes, run_hashes
 
 GRAM = 13
-_REMEMBERED = 500_000
-"""Words whose hashes are kept; natural text has fewer in use at a time."""
-_FACTORS = np.random.default_rng(13).integers(0, 1 << 63, GRAM, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-"""One odd factor a place: Σ factorₖ·hash(wordₖ) mod 2⁶⁴ differs wherever one word does."""
+_BATCH_CHARACTERS = 1 << 18
+"""Of documents that are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -38,64 +39,116 @@ class Overlap:
     """The first run that is shared, in folded form."""
 
 
+class ItemOverlap(NamedTuple):
+    """What a document shares with an item."""
+
+    document: int
+    """Its place in the batch."""
+    item: int
+    shared: int
+    """Distinct runs of the item that it has; a run of several items counts for the first."""
+    excerpt: str
+    """The first of them, in folded form."""
+
+
+class ItemGrams:
+    """The runs of items, to be looked for in many documents; it may be pickled."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        runs, begins = run_hashes(spaced_words([folded(text) for text in texts]), GRAM)
+        self.too_short = int(np.count_nonzero(np.diff(begins) == 0))
+        """Items of fewer than 13 words, which cannot be looked for."""
+        item_S = np.repeat(np.arange(len(texts)), np.diff(begins))
+        known_R, first = np.unique(runs, return_index=True)
+        self._runs, self._item_R = _Runs(known_R), item_S[first]
+
+    def found_in(self, texts: Sequence[str]) -> list[ItemOverlap]:
+        """What each document of a batch shares with items, by documents and items."""
+        compared = spaced_words([folded(text) for text in texts])
+        runs, begins = run_hashes(compared, GRAM)
+        at, place = self._runs.found(runs)
+        document_F = np.searchsorted(begins, at, "right") - 1
+        item_F = self._item_R[place]
+        order = np.lexsort((at, item_F, document_F))
+        found: list[ItemOverlap] = []
+        pairs = np.stack([document_F[order], item_F[order]])
+        cuts = np.flatnonzero((pairs[:, 1:] != pairs[:, :-1]).any(axis=0)) + 1
+        for part in np.split(order, cuts) if len(order) else []:
+            document, first = int(document_F[part[0]]), int(at[part[0]] - begins[document_F[part[0]]])
+            shared = len(np.unique(place[part]))
+            found.append(ItemOverlap(document, int(item_F[part[0]]), shared, _excerpt(compared[document], first)))
+        return found
+
+
 def find_overlaps(texts: Sequence[str], documents: Iterable[tuple[str, str]]) -> list[Overlap]:
     """The overlap of every text with documents, given as name and text and read one at a time.
 
-    Memory holds a hash for each run of the texts, and one document.
+    Memory holds a hash for each run of the texts, and a few documents.
     """
-    split = [words(folded(text)) for text in texts]
-    hashing = _Hashing()
-    hashes = [hashing.grams(each) for each in split]
-    known_G = np.unique(np.concatenate([np.zeros(0, np.uint64), *hashes]))
-    first_G = np.full(len(known_G), -1, np.int64)
+    compared = spaced_words([folded(text) for text in texts])
+    hashes, begins = run_hashes(compared, GRAM)
+    known = _Runs(np.unique(hashes))
+    first_R = np.full(len(known), -1, np.int64)
     names: list[str] = []
-    if len(known_G):
-        for name, text in documents:
-            found = hashing.grams(words(folded(text)))
-            place = np.minimum(np.searchsorted(known_G, found), len(known_G) - 1)
-            hit = np.unique(place[known_G[place] == found])
-            new = hit[first_G[hit] < 0]
-            if len(new):
-                first_G[new] = len(names)
-                names.append(name)
-    return [_overlap(each, of_text, known_G, first_G, names) for each, of_text in zip(split, hashes, strict=True)]
+    for batch in _batches(documents) if len(known) else []:
+        runs, document_begins = run_hashes(spaced_words([folded(text) for _, text in batch]), GRAM)
+        at, place = known.found(runs)
+        new = first_R[place] < 0
+        place, earliest = np.unique(place[new], return_index=True)
+        document = np.searchsorted(document_begins, at[new][earliest], "right") - 1
+        named, number = np.unique(document, return_inverse=True)
+        first_R[place] = len(names) + number
+        names += [batch[each][0] for each in named.tolist()]
+    return [
+        _overlap(text, hashes[begin:end], known, first_R, names)
+        for text, begin, end in zip(compared, begins[:-1], begins[1:], strict=True)
+    ]
 
 
-def _overlap(
-    split: list[str],
-    hashes: NDArray[np.uint64],
-    known_G: NDArray[np.uint64],
-    first_G: NDArray[np.int64],
-    names: list[str],
-) -> Overlap:
-    seen = first_G[np.searchsorted(known_G, hashes)] if len(hashes) else np.zeros(0, np.int64)
-    if not (seen >= 0).any():
-        return Overlap(len(split), len(np.unique(hashes)), 0)
-    at = int(np.argmax(seen >= 0))
-    shared = len(np.unique(hashes[seen >= 0]))
-    earliest = names[int(seen[seen >= 0].min())]
-    return Overlap(len(split), len(np.unique(hashes)), shared, earliest, " ".join(split[at : at + GRAM]))
+class _Runs:
+    """A set of runs, by ascending hashes."""
+
+    def __init__(self, known_R: Hashes) -> None:
+        self._known_R = known_R
+        self._bits = np.uint64(64 - max(3, len(known_R).bit_length() + 3))
+        self._may_be = np.zeros(1 << (64 - int(self._bits)), np.bool_)
+        """By a run's upper bits, whether it may be one of them: of the others, seven in eight and more need no search."""
+        self._may_be[known_R >> self._bits] = True
+
+    def __len__(self) -> int:
+        return len(self._known_R)
+
+    def found(self, run_S: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of runs that are known: which they are among those given, and which among those known."""
+        at = np.flatnonzero(self._may_be[run_S >> self._bits])
+        place = np.minimum(np.searchsorted(self._known_R, run_S[at]), len(self) - 1)
+        known = self._known_R[place] == run_S[at]
+        return at[known], place[known]
 
 
-class _Hashing:
-    """Hashes of runs of words; those of single words are remembered."""
+def _batches(documents: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    batch: list[tuple[str, str]] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document[1])
+        if characters > _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
-    def __init__(self) -> None:
-        self._known: dict[str, int] = {}
 
-    def grams(self, split: Sequence[str]) -> NDArray[np.uint64]:
-        """One hash for each run, in order."""
-        count = len(split) - GRAM + 1
-        if count < 1:
-            return np.zeros(0, np.uint64)
-        if len(self._known) > _REMEMBERED:
-            self._known.clear()
-        known = self._known
-        for word in split:
-            if word not in known:
-                known[word] = int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
-        word_W = np.fromiter((known[word] for word in split), np.uint64, len(split))
-        gram_G = np.zeros(count, np.uint64)
-        for place in range(GRAM):
-            gram_G += word_W[place : place + count] * _FACTORS[place]
-        return gram_G
+def _overlap(compared: str, hashes: Hashes, known: _Runs, first_R: NDArray[np.int64], names: list[str]) -> Overlap:
+    words, grams = len(compared.split()), len(np.unique(hashes))
+    at, place = known.found(hashes)
+    seen = first_R[place] >= 0
+    if not seen.any():
+        return Overlap(words, grams, 0)
+    earliest = names[int(first_R[place[seen]].min())]
+    return Overlap(words, grams, len(np.unique(place[seen])), earliest, _excerpt(compared, int(at[seen][0])))
+
+
+def _excerpt(compared: str, first: int) -> str:
+    """The run that begins at a word."""
+    return " ".join(compared.split()[first : first + GRAM])

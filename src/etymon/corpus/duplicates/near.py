@@ -1,7 +1,7 @@
 """Near duplicates: which documents are removed for which others, and which of those that stay belong together.
 
-Documents that share a MinHash band are compared exactly, by the Jaccard similarity of their distinct runs of words. A document
-is removed where an earlier one that stays is similar enough to it, so each has a similar survivor: a chain of near duplicates
+Documents that share a MinHash band are compared exactly, by the Jaccard similarity of their distinct runs of words. One is
+removed where an earlier one that stays is similar enough to it, so each has a similar survivor: a chain of near duplicates
 does not remove what is unlike the one that stays. Conversations and preferences are neither removed nor do they remove
 documents. Hashes and shingles lie on disk; memory holds a few numbers a document and the groups found. The result does not
 depend on how the work was divided, and later documents change nothing for earlier ones.
@@ -25,7 +25,7 @@ from etymon.corpus.duplicates.survivors import find_survivors
 from etymon.corpus.policy.policy import NearDuplicates
 
 Tables = tuple[Path, Path]
-"""Parquet files of documents (``text`` and ``row``) and of their bands (``position`` and ``bands``), in order of positions."""
+"""Parquet files of documents (``text``, ``row``) and of their bands (``position``, ``bands``), in the order of positions."""
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
-"""The form in which documents are compared, and the MinHash bands by which those that may be alike are found."""
+"""The forms in which documents are compared, and the MinHash bands by which those that may be alike are found."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
 
 from etymon.text.minhash import NOTHING, band_hashes, signatures
-from etymon.text.normalise import repair
+from etymon.text.normalise import folded, repair
 from etymon.text.rows import Row
 from etymon.text.shingles import run_hashes
 
@@ -25,6 +26,14 @@ def compared_text(text: str, row: str | None) -> str:
     return repair(read.text)
 
 
+def content_digest(text: str, row: str | None) -> str:
+    """By which exact copies are known, 32 hex digits: of a text whatever its case, widths and layout; of a row its JSON.
+
+    Two rows may read alike and differ in who says what, or in how they are judged: only the whole row tells.
+    """
+    return sha256((folded(text) if row is None else row).encode()).hexdigest()[:32]
+
+
 def band_hashes_of(comparable_texts: Sequence[str], ngram: int, bands: int, rows: int) -> NDArray[np.uint64]:
     """[N, bands] band hashes of texts in their comparable form, by their distinct runs of ``ngram`` words.
 
@@ -35,4 +44,5 @@ def band_hashes_of(comparable_texts: Sequence[str], ngram: int, bands: int, rows
 
 def no_bands(bands: int, rows: int) -> NDArray[np.uint64]:
     """[bands] hashes that stand for an empty text."""
-    return band_hashes(np.full((1, bands * rows), NOTHING), bands, rows)[0]
+    hashes: NDArray[np.uint64] = band_hashes(np.full((1, bands * rows), NOTHING), bands, rows)[0]
+    return hashes

@@ -15,7 +15,8 @@ from scipy.sparse import csr_array
 
 from etymon.corpus.duplicates.candidates import Numbers
 from etymon.corpus.duplicates.signatures import compared_text
-from etymon.text.normalise import comparable
+from etymon.text.flat import spaced_words
+from etymon.text.normalise import folded
 from etymon.text.shingles import offsets, ranges, shingle_hashes
 
 _BATCH = 1024  # documents whose texts are in memory at a time
@@ -62,7 +63,7 @@ class ShingleSets:
         possible = np.flatnonzero(np.minimum(size_P, size_of_other_P) >= least * np.maximum(size_P, size_of_other_P))
         self.compared += len(possible)
         elements = np.cumsum(size_P[possible] + size_of_other_P[possible])
-        cuts = np.searchsorted(elements, np.arange(_ELEMENTS, elements[-1] + _ELEMENTS, _ELEMENTS)) if len(possible) else []
+        cuts = np.searchsorted(elements, np.arange(_ELEMENTS, elements[-1], _ELEMENTS)) if len(possible) else elements
         for part in np.split(possible, cuts):
             if len(part):
                 shared = np.diff(self._sets(one_P[part]).multiply(self._sets(other_P[part])).indptr)
@@ -90,6 +91,6 @@ def _texts(table: Path, positions: Numbers) -> Iterable[list[str]]:
                 mine = positions[np.searchsorted(positions, begin) : np.searchsorted(positions, begin + batch.num_rows)]
                 taken = batch.take(pa.array(mine - begin))
                 pairs = zip(taken["text"].to_pylist(), taken["row"].to_pylist(), strict=True)
-                yield [comparable(compared_text(text, row)) for text, row in pairs]
+                yield spaced_words([folded(compared_text(text, row)) for text, row in pairs])
                 begin += batch.num_rows
         begin = end

@@ -24,7 +24,7 @@ _PAIRS = 1 << 21
 
 @dataclass(frozen=True)
 class Survivors:
-    """[D] the first document that stays and is a near duplicate of this one, and how similar they are; itself where it stays."""
+    """[D] the first document that stays and is a near duplicate of this one, and how similar they are; itself if it stays."""
 
     survivor_D: Numbers
     similarity_D: NDArray[np.float32]
