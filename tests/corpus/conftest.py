@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 from corpus_building import Build, Built, prose
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
-from etymon.corpus.build import build_corpus
+from etymon.corpus.build import GivenFile, build_corpus
 from etymon.corpus.sources.find import corpus_inputs
 from etymon.progress import Listener, silent
 from etymon.recipe import Corpus
-from etymon.store import Artifact, Config, Input, Stage, Store
+from etymon.store import Artifact, Config, Input, Stage, Store, file_digest
 
 
 @pytest.fixture
@@ -32,9 +35,20 @@ def build(tmp_path: Path) -> Build:
             parts[part] = artifact
             return artifact
 
-        return Built(build_corpus(asked, corpus_inputs(asked, tmp_path, place.digests), obtain, tmp_path), all(reused), parts)
+        tokenizer = word_tokenizer(tmp_path / "tokenizer") if asked.mix else None
+        sources_of = corpus_inputs(asked, tmp_path, place.digests)
+        return Built(build_corpus(asked, sources_of, obtain, tmp_path, tokenizer=tokenizer), all(reused), parts)
 
     return build
+
+
+def word_tokenizer(folder: Path) -> GivenFile:
+    """A tokenizer for which every word and mark is a token."""
+    folder.mkdir(exist_ok=True)
+    tokenizer = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return GivenFile("words", folder, file_digest(folder / "tokenizer.json"))
 
 
 @pytest.fixture

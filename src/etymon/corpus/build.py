@@ -1,11 +1,13 @@
 """A corpus from its sources: the stages in order. Each is made once and found again, so a killed build goes on."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 from etymon import recipe
+from etymon.corpus.duplicates.existing import existing_files
 from etymon.corpus.policy.check import check_sources, declarations
 from etymon.corpus.policy.load import load_policy
 from etymon.corpus.policy.policy import Policy
@@ -16,8 +18,9 @@ from etymon.corpus.stages.overlaps import OverlapsMeaning, overlaps_stage
 from etymon.corpus.stages.reading import FEWEST_UNITS, SourceMeaning
 from etymon.corpus.stages.sampled import SampledExecution, SampledMeaning, refuse_illegal, sampled_stage
 from etymon.corpus.stages.signals import SignalsExecution, SignalsMeaning, signals_stage
+from etymon.errors import EtymonError
 from etymon.progress import Listener, silent
-from etymon.store import Artifact, Config, Input, Stage, Store
+from etymon.store import Artifact, Config, Input, Stage, Store, file_digest
 
 Obtain = Callable[[str, Stage[Any, Any], Mapping[str, Input], Config, Config], Artifact]
 """(what it is to the corpus, stage, inputs, meaning, execution) → the artifact, made or found."""
@@ -44,15 +47,19 @@ def build_corpus(
     execution = SignalsExecution(data_runner=data_runner)
     documents = obtain("documents", documents_stage, sources, documents_meaning(asked), DocumentsExecution())
     if policy.illegal_content:
-        looked_for = SampledMeaning(illegal_content=policy.illegal_content, seed=asked.seed)
-        sampled = obtain("sampled", sampled_stage, {"documents": documents}, looked_for, SampledExecution())
+        asked_for = SampledMeaning(illegal_content=policy.illegal_content, seed=asked.seed)
+        sampled = obtain("sampled", sampled_stage, {"documents": documents}, asked_for, SampledExecution())
         waived += refuse_illegal(sampled, policy, asked.waivers)
     signals = obtain("signals", signals_stage, {"documents": documents}, signals_meaning(policy), execution)
     waived += refuse_sources_with_terms(signals.file(DOCUMENTS), policy, asked.waivers)
     inputs: dict[str, Input] = {"documents": documents, "signals": signals}
-    if items and policy.evaluation_items == "drop":
-        looked_in = {"signals": signals} | {f"items/{name}": each for name, each in items.items()}
+    wanted_items = {f"items/{name}": each for name, each in (items or {}).items()}
+    wanted_items |= {f"file/{each.name}": each for each in map(_given_file, _paths(asked.decontaminate, folder))}
+    if wanted_items and policy.evaluation_items == "drop":
+        looked_in = {"signals": signals} | wanted_items
         inputs["overlaps"] = obtain("overlaps", overlaps_stage, looked_in, OverlapsMeaning(), execution)
+    against = [file for path in _paths(asked.against, folder) for file in existing_files(path)]
+    inputs |= {f"against/{number:03}": _given_file(file) for number, file in enumerate(against)}
     if tokenizer is not None and asked.mix:
         inputs["tokenizer"] = tokenizer
     meaning = CorpusMeaning(
@@ -84,6 +91,27 @@ def signals_meaning(policy: Policy) -> SignalsMeaning:
         bands=near.bands,
         rows=near.rows,
     )
+
+
+@dataclass(frozen=True)
+class GivenFile:
+    """A file that a recipe names, as an ``Input``."""
+
+    name: str
+    folder: Path
+    """The file itself."""
+    digest: str
+
+
+def _given_file(path: Path) -> GivenFile:
+    try:
+        return GivenFile(path.name, path, file_digest(path))
+    except OSError as error:
+        raise EtymonError(f"{path} cannot be read: {error.strerror}.", "Correct the path in the recipe's corpus.") from None
+
+
+def _paths(written: tuple[str, ...], folder: Path) -> list[Path]:
+    return [folder / Path(each).expanduser() for each in written]
 
 
 def obtain_in(store: Store, listener: Listener = silent) -> Obtain:

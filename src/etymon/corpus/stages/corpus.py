@@ -11,6 +11,7 @@ import json
 import shutil
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,9 @@ from numpy.typing import NDArray
 from etymon.corpus.card import write_croissant
 from etymon.corpus.composition import compose, count_personal
 from etymon.corpus.decide import Decisions, broken_rules, exact_copies
+from etymon.corpus.duplicates.existing import Existing, copies_of_existing, write_existing
+from etymon.corpus.duplicates.near import near_duplicates
+from etymon.corpus.duplicates.rehydrate import copies_by_cluster_size
 from etymon.corpus.mix import Share, mix_sources, seeded_draw
 from etymon.corpus.policy.check import Declaration
 from etymon.corpus.policy.origins import urls_from
@@ -30,7 +34,6 @@ from etymon.corpus.split import Split, split_units
 from etymon.corpus.stages.apart import apart_if_large
 from etymon.corpus.stages.counts import counted_by, empty_corpus
 from etymon.corpus.stages.documents import CUT, DOCUMENTS, UNREAD
-from etymon.corpus.stages.interim import copies_by_cluster_size, near_duplicates
 from etymon.corpus.stages.overlaps import OVERLAPS
 from etymon.corpus.stages.signals import BANDS, SignalsExecution
 from etymon.corpus.tables import count_tokens, write_documents, write_drops
@@ -73,19 +76,13 @@ def _decide(draft: Draft[CorpusMeaning, SignalsExecution]) -> None:
     _drop_broken(decisions, broken_rules(documents, policy))
     if "overlaps" in draft.inputs:
         _drop_overlapping(decisions, draft.inputs["overlaps"])
-    copies_N = exact_copies(documents, decisions.kept_N)
-    _drop_for(decisions, copies_N, "exact-duplicate")
     tick(len(table))
-    tick = draft.clock("comparing", total=len(decisions.kept), unit="documents")
-    found = near_duplicates(documents, signals.file(BANDS), decisions.kept, policy.near_duplicates)
-    if policy.near_duplicates.drop:
-        _drop_for(decisions, found.survivor_N, "near-duplicate")
-    tick(len(decisions.kept))
+    component_N = _drop_duplicates(draft, documents, decisions)
     kept_N = decisions.kept_N
     if not kept_N.any():
         raise empty_corpus(counted_by(decisions.names().to_pylist()) | read.facts["unread"])
     cluster_N = np.bincount(_roots(decisions), minlength=len(table))
-    heldout_N, split = _split(table, documents, kept_N, found.component_N, meaning)
+    heldout_N, split = _split(table, documents, kept_N, component_N, meaning)
     train_N = kept_N & ~heldout_N
     copies_N, shares = _mixed(draft, table, documents, train_N, cluster_N)
     decisions.drop(train_N & (copies_N == 0), "not-in-mixture")
@@ -152,6 +149,35 @@ def _drop_overlapping(decisions: Decisions, overlaps: Artifact) -> None:
     positions = found["position"].to_numpy()
     decisions.details |= dict(zip(positions.tolist(), found["item"].to_pylist(), strict=True))
     decisions.drop(positions, "evaluation-item")
+
+
+def _drop_duplicates(
+    draft: Draft[CorpusMeaning, SignalsExecution], documents: Path, decisions: Decisions
+) -> NDArray[np.int64]:
+    """Drop what is there already, in this corpus or in another; returns [N] the component of what resembles each other."""
+    near, bands = draft.meaning.policy.near_duplicates, draft.inputs["signals"].file(BANDS)
+    tick = draft.clock("comparing", total=len(decisions.kept), unit="documents")
+    with TemporaryDirectory(dir=draft.folder, prefix="comparing-") as work:
+        files = [given.folder for role, given in sorted(draft.inputs.items()) if role.startswith("against/")]
+        existing = write_existing(files, Path(work), near) if files else None
+        if existing:
+            _drop_existing(decisions, existing, copies_of_existing(documents, existing))
+        _drop_for(decisions, exact_copies(documents, decisions.kept_N), "exact-duplicate")
+        tables = (existing.documents, existing.bands) if existing else None
+        found = near_duplicates(documents, bands, decisions.kept, near, existing=tables, scratch=Path(work), tick=tick)
+        if near.drop:
+            if existing:
+                _drop_existing(decisions, existing, found.existing_N)
+            _drop_for(decisions, found.survivor_N, "near-duplicate")
+    return found.component_N
+
+
+def _drop_existing(decisions: Decisions, existing: Existing, existing_N: NDArray[np.int64]) -> None:
+    """Drop documents that stand in another corpus, at these positions of it (-1: not there)."""
+    there = np.flatnonzero(decisions.kept_N & (existing_N >= 0))
+    ids = parquet.read_table(existing.documents, columns=["id"])["id"].combine_chunks().take(pa.array(existing_N[there]))
+    decisions.details |= dict(zip(there.tolist(), ids.to_pylist(), strict=True))
+    decisions.drop(there, "in-existing-corpus")
 
 
 def _drop_for(decisions: Decisions, survivor_N: NDArray[np.int64], reason: str) -> None:
@@ -274,4 +300,5 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
 
 corpus_stage: Stage[CorpusMeaning, SignalsExecution] = Stage("corpus", 5, _build, CorpusMeaning, SignalsExecution)
 """Inputs: ``documents`` and ``signals``, artifacts of these stages; ``overlaps``, one of the overlaps stage, where there are
-items to keep out; ``tokenizer``, a folder with ``tokenizer.json``, where there is a mixture."""
+items to keep out; ``against/N``, files of documents that are not to be had again; ``tokenizer``, a folder with
+``tokenizer.json``, where there is a mixture."""

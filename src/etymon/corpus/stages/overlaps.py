@@ -6,11 +6,12 @@ File: ``overlaps.parquet``, one row for each such document, in the order of posi
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from etymon.corpus.duplicates.items import read_items
 from etymon.corpus.stages.apart import apart_if_large
 from etymon.corpus.stages.documents import DOCUMENTS
-from etymon.corpus.stages.interim import ItemGrams
 from etymon.corpus.stages.signals import SignalsExecution
 from etymon.store import Artifact, Config, Draft, Input, Stage
+from etymon.text.overlap import ItemGrams
 
 OVERLAPS, ITEMS = "overlaps.parquet", "items.parquet"
 _SCHEMA = pa.schema([("position", pa.int64()), ("item", pa.string()), ("shared", pa.int32()), ("excerpt", pa.string())])
@@ -28,10 +29,10 @@ def _build(draft: Draft[OverlapsMeaning, SignalsExecution]) -> None:
 def _look(draft: Draft[OverlapsMeaning, SignalsExecution]) -> None:
     signals: Artifact = draft.inputs["signals"]
     texts = {
-        f"{role.removeprefix('items/')}/{item}": text
+        f"{role.removeprefix('items/')}/{item}" if role.startswith("items/") else item: text
         for role, given in sorted(draft.inputs.items())
-        if role.startswith("items/")
-        for item, text in _items(given).items()
+        if role != "signals"
+        for item, text in (_items(given) if role.startswith("items/") else read_items(given.folder)).items()
     }
     grams, names = ItemGrams(list(texts.values())), list(texts)
     file = parquet.ParquetFile(signals.file(DOCUMENTS))
@@ -53,5 +54,5 @@ def _items(given: Input) -> dict[str, str]:
 
 
 overlaps_stage: Stage[OverlapsMeaning, SignalsExecution] = Stage("overlaps", 1, _build, OverlapsMeaning, SignalsExecution)
-"""Inputs: ``signals``, an artifact of the signals stage, and ``items/NAME`` for each set of items: a folder that holds
-``items.parquet`` (item, text)."""
+"""Inputs: ``signals``, an artifact of the signals stage; ``items/NAME`` for each set of items, a folder that holds
+``items.parquet`` (item, text); ``file/NAME`` for each file of items."""

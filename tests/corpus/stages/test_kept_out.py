@@ -1,0 +1,45 @@
+"""What a corpus must not hold: evaluation items, and what another corpus has already."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as parquet
+from corpus_building import Build, prose
+
+ITEM = "Which of the seven valves of the upper tank must be closed first when the pressure falls below the red mark?"
+
+
+def test_documents_that_say_an_item_of_a_file_are_left_out(build: Build, folder: Path, tmp_path: Path) -> None:
+    (folder / "note-05.txt").write_text(f"{prose(5)}\n\n{ITEM} The lowest.", "utf-8")
+    (tmp_path / "items.jsonl").write_text(json.dumps({"id": "q1", "question": ITEM, "answer": "the lowest"}), "utf-8")
+    built = build({"path": "docs"}, decontaminate=["items.jsonl"])
+    assert [row["unit"] for row in built.dropped("evaluation-item")] == ["note-05.txt"]
+    (decision,) = [row for row in built.rows("decisions") if row["reason"] == "evaluation-item"]
+    assert decision["detail"].endswith("q1")
+
+
+def test_what_another_corpus_has_is_not_had_again(build: Build, folder: Path, tmp_path: Path) -> None:
+    first = build({"path": "docs"})
+    for number in range(20, 40):
+        (folder / f"note-{number}.txt").write_text(prose(number), "utf-8")
+    (folder / "note-03.txt").write_text(f"A revision. {prose(3)}", "utf-8")
+    second = build({"path": "docs"}, against=[str(first.artifact.folder)])
+    assert {row["unit"] for row in second.documents} == {f"note-{number}.txt" for number in range(20, 40)}
+    assert len(second.dropped("in-existing-corpus")) == 20
+    ids = {row["id"] for row in first.documents}
+    assert {row["detail"] for row in second.rows("decisions") if row["reason"]} <= ids
+
+
+def test_a_mixture_gives_sources_their_shares(build: Build, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "more.jsonl").write_text("".join(f'{{"text": "{" ".join(prose(n, 3).split())}"}}\n' for n in range(50, 90)))
+    mixture = {"weights": {"docs": 3, "more": 1}, "tokens": 9_000}
+    built = build({"path": "docs"}, {"name": "more", "path": "more.jsonl"}, mix=mixture)
+    shares = {each["source"]: each for each in built.facts["mixture"]}
+    assert abs(shares["docs"]["share"] - 0.75) < 0.05
+    assert abs(sum(each["mixed"] for each in shares.values()) - 9_000) < 500
+    assert built.dropped("not-in-mixture") or shares["more"]["epochs"] >= 1
+    train = parquet.read_table(built.artifact.file("train.parquet")).to_pylist()
+    assert all(row["copies"] >= 1 for row in train)
+    assert (
+        built.artifact.digest == build({"path": "docs"}, {"name": "more", "path": "more.jsonl"}, mix=mixture).artifact.digest
+    )
