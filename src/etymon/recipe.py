@@ -4,6 +4,7 @@ A recipe is YAML. Every field below says what it does; ``etymon run RECIPE --set
 """
 
 import difflib
+import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -31,6 +32,12 @@ PersonalDataBasis = Literal[
     "none", "consent", "contract", "legal-obligation", "public-interest", "legitimate-interest", "public", "licensed"
 ]
 """The grounds of the GDPR's Article 6, and two that other laws know: what a person made public, what a licence covers."""
+
+
+def _known_place(path: str) -> str:
+    if path.startswith("hf:") and not re.fullmatch(r"hf:[\w.-]+/[\w.-]+(@[\w./-]+)?(#[\w.+-]+(/[\w.+-]+)?)?", path):
+        raise ValueError("write a data set as hf:org/name, hf:org/name@revision or hf:org/name@revision#config/split")
+    return path
 
 
 class Evidence(_Part):
@@ -73,8 +80,9 @@ class Source(_Part):
     ``preference``: rows of a prompt with a better and a worse answer, or with an answer that was liked or not."""
     license: str
     """An SPDX identifier, or ``own``: you declare that the material is yours."""
-    path: str | None = None
-    """A file, folder or glob, relative to the recipe; ``python-docs`` has none."""
+    path: Annotated[str, AfterValidator(_known_place)] | None = None
+    """A file, folder or glob, relative to the recipe; ``hf:org/name@revision#config/split``, a data set of Hugging Face; or a
+    URL (``https://``, ``s3://`` …). ``python-docs`` has none."""
     column: str = "text"
     """For ``files`` of jsonl, csv and parquet: the column that holds the text."""
     columns: dict[str, str] = {}
@@ -153,6 +161,12 @@ class Corpus(_Part):
     relative to the recipe."""
     waivers: tuple[Waiver, ...] = ()
     """Breaches of the data policy that are accepted all the same; each is recorded with the corpus."""
+    against: tuple[str, ...] = ()
+    """Corpora that are there already: folders of corpora, or parquet and jsonl files with a column ``text``, relative to the
+    recipe. What they have, or nearly have, is not had again."""
+    decontaminate: tuple[str, ...] = ()
+    """Files of evaluation items besides those of the recipe's tasks, relative to the recipe: an item in each row (all its
+    text counts), or between the empty lines of a text file. Documents that say 13 words in a row of one are left out."""
     mix: Mix | None = None
     """Without it every document is there once."""
     heldout: Heldout = Heldout()

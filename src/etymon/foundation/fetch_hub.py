@@ -49,7 +49,7 @@ def fetch_from_hub(repository: str, revision: str, listener: Listener) -> Path:
             clock(bytes_below(blobs) - before if blobs.is_dir() else 0)
         return Path(work.result())
     except (OSError, HFValidationError, HTTPError) as error:
-        raise _failure(repository, revision, error) from error
+        raise hub_failure(repository, revision, error) from error
     finally:
         if not quiet:
             enable_progress_bars()
@@ -74,7 +74,8 @@ def bytes_below(folder: Path) -> int:
     return total
 
 
-def _failure(repository: str, revision: str, error: Exception) -> EtymonError:
+def hub_failure(repository: str, revision: str, error: Exception, what: str = "model") -> EtymonError:
+    """What an error of the hub's client means to a user; ``what`` was asked for."""
     if isinstance(error, GatedRepoError):
         return EtymonError(
             f"{repository} on Hugging Face asks for an agreement before it can be downloaded.",
@@ -82,14 +83,14 @@ def _failure(repository: str, revision: str, error: Exception) -> EtymonError:
         )
     if isinstance(error, RepositoryNotFoundError):
         return EtymonError(
-            f"There is no model {repository} on Hugging Face.", "Check the name; a private one needs `hf auth login`."
+            f"There is no {what} {repository} on Hugging Face.", "Check the name; a private one needs `hf auth login`."
         )
     if isinstance(error, RevisionNotFoundError):
         return EtymonError(f"{repository} has no revision {revision!r}.", "Give a branch, a tag or a commit of it.")
     if isinstance(error, LocalEntryNotFoundError | OfflineModeIsEnabled):
         return EtymonError(
             f"The hub cannot be reached, and {repository}@{revision} is not in its cache ({constants.HF_HUB_CACHE}).",
-            "Connect to the network (and unset HF_HUB_OFFLINE), or copy the model here and give its folder.",
+            f"Connect to the network (and unset HF_HUB_OFFLINE), or copy the {what} here and give its folder.",
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return EtymonError(

@@ -1,19 +1,14 @@
 """What each file of a folder holds: documents, conversations or preferences, told from its type and its first rows."""
 
-import csv
-import json
 from collections import Counter
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-import pyarrow
-import pyarrow.parquet
-
-from etymon.corpus.read.formats import READERS, Document
-from etymon.corpus.read.row_files import ROW_READERS, read_rows
+from etymon.corpus.read.formats import READERS, Document, type_of
+from etymon.corpus.read.row_files import read_rows
 from etymon.corpus.read.rows import RowKind, fits
+from etymon.corpus.read.tables import ROW_TYPES, Decoded, rows_in
 from etymon.errors import EtymonError
 
 Kind = Literal["documents", "chat", "preference"]
@@ -23,14 +18,16 @@ ROWS_LOOKED_AT = 20
 
 def kind_of(path: Path) -> Kind | None:
     """What a file holds by its type and, where it has rows, its first ones; None for a type that no reader takes."""
-    suffix = path.suffix.lower()
-    if suffix in ROW_READERS:
-        first = first_rows(path) if suffix in READERS else None
+    type_ = type_of(path.name)
+    if type_ in ROW_TYPES:
+        first = first_rows(path)
         kinds: tuple[RowKind, ...] = ("preference", "chat")  # what is liked or not has a conversation in it
         for kind in kinds:
-            if (first is None or any(fits(kind, row) for row in first)) and _holds(path, kind):
+            if any(fits(kind, row) for row in first) and _holds(path, kind):
                 return kind
-    return "documents" if suffix in READERS else None
+        if type_ == ".json" and len(first) < 2:  # settings and the like
+            return None
+    return "documents" if type_ in READERS else None
 
 
 def _holds(path: Path, kind: RowKind) -> bool:
@@ -58,25 +55,7 @@ def most_of(root: Path, kinds: dict[str, Kind]) -> Literal["documents", "chat"]:
 def first_rows(path: Path) -> list[dict[str, Any]]:
     """A few rows of a file as mappings; unreadable ones are left out."""
     try:
-        match path.suffix.lower():
-            case ".parquet":
-                batches: Iterator[Any] = pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=ROWS_LOOKED_AT)
-                return next((list(batch.to_pylist()) for batch in batches), [])
-            case ".csv":
-                with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-                    return [row for row, _ in zip(csv.DictReader(lines), range(ROWS_LOOKED_AT), strict=False)]
-            case _:
-                with path.open("rb") as raw:
-                    return [
-                        row for line, _ in zip(raw, range(ROWS_LOOKED_AT), strict=False) if (row := _row(line)) is not None
-                    ]
-    except (pyarrow.ArrowException, OSError, csv.Error):
+        rows = list(islice(rows_in(path, path.name, None), ROWS_LOOKED_AT))
+    except OSError:
         return []
-
-
-def _row(line: bytes) -> dict[str, Any] | None:
-    try:
-        content = json.loads(line.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
+    return [row.content for row in rows if isinstance(row, Decoded) and isinstance(row.content, dict)]

@@ -8,7 +8,7 @@ from math import ceil
 from pathlib import Path
 
 from etymon.corpus.propose.survey import Survey
-from etymon.corpus.read.formats import ROW_TYPES
+from etymon.corpus.read.formats import ROW_TYPES, type_of
 from etymon.corpus.stages.reading import FEWEST_UNITS, section_size
 from etymon.text.counted import counted
 
@@ -145,7 +145,7 @@ def _sources(survey: Survey, beside: Path) -> list[str]:
         return _source("documents", _relative(survey.folder, beside), columns.pop() if columns else "text")
     lines = []
     inside = glob.escape(_relative(survey.folder, beside))
-    for suffix in [each.suffix for each in survey.types if each.suffix.lower() not in ROW_TYPES]:
+    for suffix in [each.suffix for each in survey.types if type_of(f"x{each.suffix}") not in ROW_TYPES]:
         lines += _source(f"{suffix.strip('.')}-files", f"{inside}/**/*{suffix}", "text")
     for number, (file, column) in enumerate(sorted(survey.columns.items()), 1):
         lines += _source(f"rows-{number}", _relative(survey.folder / file, beside), column)

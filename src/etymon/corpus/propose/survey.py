@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from etymon.corpus.propose.kinds import ROWS_LOOKED_AT, Kind, first_rows, kind_of, most_of
-from etymon.corpus.read.formats import READERS, ROW_TYPES, Document, Unread, read_file
-from etymon.corpus.read.row_files import ROW_READERS, read_rows
+from etymon.corpus.read.formats import READERS, ROW_TYPES, Document, Unread, read_file, suffix_of, type_of
+from etymon.corpus.read.row_files import read_rows
 from etymon.corpus.signals.measure import detect_language
 from etymon.corpus.sources.find import find_files
 from etymon.errors import EtymonError
@@ -24,7 +24,7 @@ _SAMPLE_CHARACTERS = 400
 
 @dataclass(frozen=True)
 class TypeSurvey:
-    """The files of one type, by suffix as written (``.pdf``, ``.PDF``)."""
+    """The files of one type, by suffix as written (``.pdf``, ``.PDF``, ``.jsonl.gz``)."""
 
     suffix: str
     files: int
@@ -90,7 +90,7 @@ def survey(folder: Path, listener: Listener = silent, seconds: float = _SECONDS)
     """
     root, names = find_files(folder)
     kinds = {name: kind for name in names if (kind := kind_of(root / name))}
-    unsupported = Counter(Path(name).suffix.lower() or "(no suffix)" for name in names if name not in kinds)
+    unsupported = Counter(suffix_of(name).lower() or "(no suffix)" for name in names if name not in kinds)
     columns, without_text = _text_columns(root, [name for name, kind in kinds.items() if kind == "documents"])
     chosen = most_of(root, {name: kind for name, kind in kinds.items() if name not in without_text})
     readable = [name for name, kind in kinds.items() if kind == chosen and name not in without_text]
@@ -105,9 +105,7 @@ def survey(folder: Path, listener: Listener = silent, seconds: float = _SECONDS)
         kind=chosen,
         other_kinds={name: kind for name, kind in kinds.items() if kind != chosen and name not in without_text},
         files_of_rows=() if all(kinds.get(name) == "chat" for name in _files_of_rows(names)) else tuple(readable),
-        types=tuple(
-            _type_survey(suffix, root, readable, look) for suffix in sorted({Path(name).suffix for name in readable})
-        ),
+        types=tuple(_type_survey(suffix, root, readable, look) for suffix in sorted({suffix_of(name) for name in readable})),
         columns=columns if chosen == "documents" else {},
         without_text=without_text,
         unread=tuple(look.unread),
@@ -146,7 +144,7 @@ class _Look:
 
 
 def _files_of_rows(names: list[str]) -> list[str]:
-    return [name for name in names if Path(name).suffix.lower() in ROW_READERS]
+    return [name for name in names if type_of(name) in ROW_TYPES]
 
 
 def _look(root: Path, names: list[str], columns: dict[str, str] | None, listener: Listener, seconds: float) -> _Look:
@@ -155,7 +153,7 @@ def _look(root: Path, names: list[str], columns: dict[str, str] | None, listener
     tick = Clock(listener, "survey", "reading", total=len(names), unit="files")
     begun = time.monotonic()
     for done, name in enumerate(sorted(names, key=lambda name: sha256(name.encode()).hexdigest()), 1):
-        suffix = Path(name).suffix
+        suffix = suffix_of(name)
         if time.monotonic() - begun > seconds and look.bytes[suffix]:
             continue
         look.names.add(name)
@@ -169,7 +167,7 @@ def _look(root: Path, names: list[str], columns: dict[str, str] | None, listener
             look.characters[suffix] += len(text)
             look.tokens += estimated_tokens(text)
             look.sample = look.sample or text[:_SAMPLE_CHARACTERS]
-            if look.documents[suffix] <= ROWS_LOOKED_AT or suffix.lower() not in ROW_TYPES:
+            if look.documents[suffix] <= ROWS_LOOKED_AT or type_of(name) not in ROW_TYPES:
                 look.languages[detect_language(text)[0]] += min(len(text), _LANGUAGE_CHARACTERS)
         tick(done)
     return look
@@ -184,7 +182,7 @@ def _read(path: Path, name: str, column: str | None) -> Iterator[Document | Unre
 
 
 def _type_survey(suffix: str, root: Path, names: list[str], look: _Look) -> TypeSurvey:
-    of_type = [name for name in names if Path(name).suffix == suffix]
+    of_type = [name for name in names if suffix_of(name) == suffix]
     size = sum((root / name).stat().st_size for name in of_type)
     scale = size / look.bytes[suffix] if look.bytes[suffix] else 1.0
     return TypeSurvey(
@@ -199,7 +197,7 @@ def _type_survey(suffix: str, root: Path, names: list[str], look: _Look) -> Type
 
 def _scale_of_all(root: Path, names: list[str], look: _Look) -> float:
     """All characters as estimated, for each that was read."""
-    types = [_type_survey(suffix, root, names, look) for suffix in {Path(name).suffix for name in names}]
+    types = [_type_survey(suffix, root, names, look) for suffix in {suffix_of(name) for name in names}]
     return sum(each.characters for each in types) / max(1, look.characters.total())
 
 
@@ -207,7 +205,7 @@ def _text_columns(root: Path, names: list[str]) -> tuple[dict[str, str], dict[st
     """The text column of each file of rows: ``text`` if it is there, else the column of strings with the most characters."""
     columns, without = {}, {}
     for name in names:
-        if Path(name).suffix.lower() in ROW_TYPES:
+        if type_of(name) in ROW_TYPES:
             rows = first_rows(root / name)
             lengths: Counter[str] = Counter()
             for row in rows:

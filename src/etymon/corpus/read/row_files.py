@@ -1,43 +1,39 @@
 """Conversations and preferences out of one file of rows, by its type. A row of no use is yielded with its reason."""
 
-import csv
-import io
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-import pyarrow.parquet
-
-from etymon.corpus.read.formats import EXCERPT, Document, Read, Unread, decoded_text, described, json_lines
+from etymon.corpus.read.found import EXCERPT, Document, Read, Unread
+from etymon.corpus.read.packed import type_of
 from etymon.corpus.read.rows import EXPECTED, RowKind, fits, known_columns, parse_row
+from etymon.corpus.read.tables import NOT_DECODED, Decoded, rows_in
+from etymon.corpus.read.whence import WHENCE, date_of, url_of
 from etymon.errors import EtymonError
 from etymon.text.rows import UnusableRow
 
-_NOT_UNDERSTOOD = frozenset({"bad-json", "bad-row", "no-known-format"})
-_Decoded = Iterator[tuple[str, Any] | Unread]
-"""The row's place (``file#3``) and its content; or why there is none."""
+_NOT_UNDERSTOOD = NOT_DECODED | {"no-known-format"}
 
 
 def read_rows(path: Path, unit: str, kind: RowKind, columns: Mapping[str, str]) -> Read:
-    """The rows of one file of a type in ``ROW_READERS``; ``columns``: our name of a column → its name in the file.
+    """The rows of one file of a type in ``tables.ROW_TYPES``; ``columns``: our name of a column → its name in the file.
 
     Raises EtymonError where no row of the file is in a known format.
     """
     if path.stat().st_size == 0:
         yield Unread(unit, "empty", "the file has no content")
         return
-    wanted = {*known_columns(kind), *columns.values()}
+    wanted = {*known_columns(kind), *columns.values(), *WHENCE}
     found: dict[str, None] = {}
     strange: Unread | None = None
     understood = False
-    for each in ROW_READERS[path.suffix.lower()](path, unit, wanted):
+    for each in rows_in(path, unit, wanted):
         if isinstance(each, Unread):
             row: Document | Unread = each
         else:
-            found |= dict.fromkeys(each[1]) if isinstance(each[1], dict) else {}
-            row = _parsed(*each, kind, columns)
+            found |= dict.fromkeys(each.content) if isinstance(each.content, dict) else {}
+            row = _parsed(each, kind, columns, cells_are_text=type_of(path.name) == ".csv")
         if isinstance(row, Unread) and row.reason in _NOT_UNDERSTOOD:
             strange = strange or row
         else:
@@ -47,57 +43,15 @@ def read_rows(path: Path, unit: str, kind: RowKind, columns: Mapping[str, str]) 
         raise _not_understood(path, strange, list(found), kind, columns)
 
 
-def _parsed(place: str, content: Any, kind: RowKind, columns: Mapping[str, str]) -> Document | Unread:
+def _parsed(row: Decoded, kind: RowKind, columns: Mapping[str, str], *, cells_are_text: bool) -> Document | Unread:
+    content = row.content
+    if cells_are_text:
+        content = {name: _turns_or_text(cell) for name, cell in content.items()}
     try:
         parsed = parse_row(content, kind, columns)
     except UnusableRow as unusable:
-        return Unread(place, unusable.reason, unusable.detail)
-    return Document(place, parsed.row.text, parsed.row, parsed.cut)
-
-
-def _jsonl(path: Path, unit: str, wanted: Collection[str]) -> _Decoded:
-    for line in json_lines(path, unit):
-        yield line if isinstance(line, Unread) else (line.unit, line.content)
-
-
-def _json(path: Path, unit: str, wanted: Collection[str]) -> _Decoded:
-    """One list of rows; or, as many name it, JSON lines."""
-    text = decoded_text(path.read_bytes(), unit)
-    if isinstance(text, Unread):
-        yield text
-    elif not text.lstrip().startswith("["):
-        yield from _jsonl(path, unit, wanted)
-    else:
-        try:
-            rows = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            yield Unread(unit, "bad-json", described(error))
-            return
-        yield from ((f"{unit}#{number}", row) for number, row in enumerate(rows, 1))
-
-
-def _csv(path: Path, unit: str, wanted: Collection[str]) -> _Decoded:
-    text = decoded_text(path.read_bytes(), unit)
-    if isinstance(text, Unread):
-        yield text
-        return
-    rows = csv.reader(io.StringIO(text, newline=""))
-    header = next(rows, [])
-    number = 0
-    while True:
-        number += 1
-        place = f"{unit}#{number}"
-        try:
-            cells = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield Unread(place, "bad-row", described(error))
-            continue
-        if len(cells) == len(header):
-            yield place, {name: _turns_or_text(cell) for name, cell in zip(header, cells, strict=True)}
-        elif cells:
-            yield Unread(place, "bad-row", f"{len(cells)} cells, not {len(header)}: {','.join(cells)[:EXCERPT]}")
+        return Unread(row.unit, unusable.reason, unusable.detail)
+    return Document(row.unit, parsed.row.text, parsed.row, parsed.cut, url_of(content), date_of(content))
 
 
 def _turns_or_text(cell: str) -> Any:
@@ -111,19 +65,6 @@ def _turns_or_text(cell: str) -> Any:
     turns = all(isinstance(each, dict) and each.keys() & {"role", "from"} for each in content)
     pairs = all(isinstance(each, list) and len(each) == 2 for each in content)
     return content if turns or pairs else cell
-
-
-def _parquet(path: Path, unit: str, wanted: Collection[str]) -> _Decoded:
-    number = 0
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-        names = file.schema_arrow.names
-        for batch in file.iter_batches(batch_size=256, columns=[name for name in names if name in wanted]):
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{unit}#{number}", dict.fromkeys(names) | row
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        yield Unread(f"{unit}#{number + 1}" if number else unit, "unreadable-parquet", described(error))
 
 
 def _not_understood(path: Path, first: Unread, found: list[str], kind: RowKind, columns: Mapping[str, str]) -> EtymonError:
@@ -142,12 +83,3 @@ def _not_understood(path: Path, first: Unread, found: list[str], kind: RowKind, 
 def _remedy(kind: RowKind) -> str:
     example = "{instruction: question, output: answer}" if kind == "chat" else "{prompt: question, chosen: better}"
     return f"Expected: {EXPECTED[kind]}. Where the columns have other names, say which is which: `columns: {example}`."
-
-
-ROW_READERS: dict[str, Callable[[Path, str, Collection[str]], _Decoded]] = {
-    ".jsonl": _jsonl,
-    ".json": _json,
-    ".csv": _csv,
-    ".parquet": _parquet,
-}
-"""Readers of rows by file name suffix; the last argument names the columns that are needed."""

@@ -1,18 +1,19 @@
 """Which files a source names, and the digest of all that they hold."""
 
 import difflib
-import glob
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from etymon.corpus.read.formats import READERS, Read, Unread, read_file
+from etymon.corpus.read.formats import READERS, ROW_TYPES, Read, Unread, read_file, suffix_of, type_of
 from etymon.corpus.read.python_docs import library_files, read_module
-from etymon.corpus.read.row_files import ROW_READERS, read_rows
+from etymon.corpus.read.row_files import read_rows
 from etymon.corpus.read.rows import known_columns
+from etymon.corpus.sources.local import Found, find_local
 from etymon.errors import EtymonError
+from etymon.progress import Listener, silent
 from etymon.recipe import Corpus, Source
 from etymon.store import DigestCache, value_digest
 
@@ -25,14 +26,16 @@ class SourceFiles:
     kind: Literal["files", "python-docs", "chat", "preference"]
     folder: Path
     files: tuple[tuple[str, Path], ...]
-    """(unit, path) in the order of units: the path below ``folder`` or the module's dotted name."""
+    """(unit, path) in the order of units: the path below ``folder``, printable, or the module's dotted name."""
     skipped: tuple[Unread, ...]
-    """What no reader takes, broken links, links to folders; counted, not read."""
+    """What no reader takes, broken links, links that are not followed; counted, not read."""
     hidden: int
     """Hidden files and folders that were passed over."""
     digest: str
-    """Over units and the content of their files, and over what was skipped. Hidden files come and go (editors and file
-    managers write them), so they are counted only."""
+    """Over units and the content of their files, over what was skipped, and over the revision. Hidden files come and go
+    (editors and file managers write them), so they are counted only."""
+    revision: str | None = None
+    """The commit of a data set on the hub."""
 
     def read(self, column: str, columns: Mapping[str, str]) -> Iterator[Read]:
         """The documents or rows of each file in turn, then what was skipped. See ``recipe.Source`` for the columns."""
@@ -46,82 +49,92 @@ class SourceFiles:
         yield iter(self.skipped)
 
 
-def corpus_inputs(corpus: Corpus, base: Path, digests: DigestCache) -> dict[str, SourceFiles]:
+def corpus_inputs(corpus: Corpus, base: Path, digests: DigestCache, listener: Listener = silent) -> dict[str, SourceFiles]:
     """The files of each source, by the source's name. Paths are relative to ``base``, the recipe's folder.
 
-    A changed, added or removed file changes the source's digest, so the corpus gets another address. Raises EtymonError
-    where a path, a glob or a folder gives no file that can be read.
+    What lies elsewhere (``hf:``, URLs) is fetched first; ``listener`` is told. A changed, added or removed file changes the
+    source's digest, so the corpus gets another address. Raises EtymonError where a path, a pattern, a folder, a data set or
+    a URL gives no file that can be read.
     """
-    return {source.name: _source_files(source, base, digests) for source in corpus.sources}
+    return {source.name: _source_files(source, base, digests, listener) for source in corpus.sources}
 
 
 def find_files(path: Path) -> tuple[Path, list[str]]:
-    """The folder that names are relative to, and the names of all files below a path or matched by a glob, in order.
+    """The folder that names are relative to, and the names of all files that ``find_local`` finds, in order.
 
-    Hidden files and folders (a leading dot) are passed over, and links to folders are not followed. Raises EtymonError
-    where there is nothing.
+    Raises EtymonError where there is nothing.
     """
-    found = _find(path)
-    return found.root, found.names
+    found = find_local(path)
+    return found.root, [name for name, _ in found.files]
 
 
-@dataclass
-class _Found:
-    """What lies below a folder or matches a glob, by names relative to ``root``."""
-
-    root: Path
-    names: list[str]
-    skipped: list[Unread]
-    hidden: int = 0
+def printable(name: str) -> str:
+    """A file's name in characters that can be stored and shown: others are escaped as in Python, and so is the backslash."""
+    return "".join(each if each.isprintable() and each != "\\" else _escaped(each) for each in name)
 
 
-def _find(path: Path) -> _Found:
-    if path.is_file():
-        return _Found(path.parent, [path.name], [])
-    if path.is_dir():
-        found = _below(path)
-        if not found.names:
-            raise EtymonError(f"The folder {path} holds no files.", "Put documents in it, or name another folder.")
-        return found
-    if not glob.has_magic(str(path)):
-        raise EtymonError(f"There is no file or folder {path}.", _close_name(path))
-    found = _Found(Path(*_before_magic(path.parts)), [], [])
-    for each in sorted(Path(name) for name in glob.glob(str(path), recursive=True)):
-        if not each.is_dir():
-            _add(found, each)
-    if not found.names:
-        raise EtymonError(
-            f"No file matches {path}.", "Check the pattern: `*` stays within a folder, `**` goes through folders."
-        )
-    found.names.sort()
-    return found
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
-def _source_files(source: Source, base: Path, digests: DigestCache) -> SourceFiles:
+def _source_files(source: Source, base: Path, digests: DigestCache, listener: Listener) -> SourceFiles:
     _check_columns(source)
-    types = ROW_READERS if source.kind in ("chat", "preference") else READERS
+    types = ROW_TYPES if source.kind in ("chat", "preference") else READERS.keys()
     if source.kind == "python-docs":
-        found, files = _Found(Path(os.__file__).parent, [], []), library_files()
+        found = Found(Path(os.__file__).parent)
+        files, unsupported = library_files(), []
     else:
         assert source.path is not None  # the recipe's schema sees to it
-        found = _find(base / Path(source.path).expanduser())
-        files = [(name, found.root / name) for name in found.names if _suffix(name) in types]
-    unsupported = [name for name in found.names if _suffix(name) not in types]
+        found = _find(source.path, base, listener)
+        files = [(printable(name), path) for name, path in found.files if type_of(name) in types]
+        unsupported = [name for name, _ in found.files if type_of(name) not in types]
+    skipped = [_unsupported(name) for name in unsupported]
+    skipped += [Unread(printable(each.unit), each.reason, each.detail) for each in found.skipped]
     if not files:
-        others = sorted({_suffix(name) or name for name in unsupported})
-        raise EtymonError(
-            f"Source {source.name!r}: none of the {len(found.names)} files of {found.root} can be read "
-            f"(found {', '.join(others)}).",
-            f"Readable types: {' '.join(types)}.",
-        )
-    skipped = [Unread(name, f"unsupported-type{_suffix(name)}", "no reader takes this type") for name in unsupported]
-    skipped += found.skipped
+        raise _nothing_to_read(source, found, skipped, sorted(types))
     try:
         content = {unit: digests.file(path) for unit, path in files} | {each.unit: each.reason for each in skipped}
     except OSError as error:
         raise EtymonError(f"Source {source.name!r}: {error.filename} cannot be read: {error.strerror}.") from None
+    if found.revision:
+        content |= {"@revision": found.revision}
     return SourceFiles(
-        source.name, source.kind, found.root, tuple(files), tuple(skipped), found.hidden, value_digest(content)
+        source.name,
+        source.kind,
+        found.root,
+        tuple(files),
+        tuple(skipped),
+        found.hidden,
+        value_digest(content),
+        found.revision,
+    )
+
+
+def _find(path: str, base: Path, listener: Listener) -> Found:
+    if path.startswith("hf:"):
+        from etymon.corpus.sources.hub import find_on_hub  # only here: it takes a second to import
+
+        return find_on_hub(path, listener)
+    if "://" in path:
+        from etymon.corpus.sources.remote import find_remote  # likewise
+
+        return find_remote(path, listener)
+    return find_local(base / Path(path).expanduser())
+
+
+def _unsupported(name: str) -> Unread:
+    return Unread(printable(name), f"unsupported-type{printable(suffix_of(name).lower())}", "no reader takes this type")
+
+
+def _nothing_to_read(source: Source, found: Found, skipped: list[Unread], types: list[str]) -> EtymonError:
+    why = sorted({each.reason for each in skipped})
+    outside = "linked-outside" in why
+    where = found.root if found.where is None else found.where
+    return EtymonError(
+        f"Source {source.name!r}: none of the {len(skipped)} files of {where} can be read ({', '.join(why)}).",
+        "Links that lead out of a folder are not followed: copy the files, or name a file itself."
+        if outside
+        else f"Readable types: {' '.join(types)}; text, rows and archives also packed as .gz or .zst.",
     )
 
 
@@ -135,50 +148,3 @@ def _check_columns(source: Source) -> None:
             f"Source {source.name!r}: `columns` names {strange!r}, which rows of the kind {source.kind} do not have.",
             f"Did you mean {close[0]}?" if close else f"They may have {', '.join(known)}.",
         )
-
-
-def _below(folder: Path) -> _Found:
-    found = _Found(folder, [], [])
-    for parent, folders, files in os.walk(folder, onerror=_unreadable):
-        found.hidden += sum(name.startswith(".") for name in [*folders, *files])
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for path in [Path(parent, name) for name in folders]:
-            if path.is_symlink():
-                name = path.relative_to(folder).as_posix()
-                found.skipped.append(Unread(name, "linked-folder", "links to folders are not followed"))
-        for name in sorted(files):
-            if not name.startswith("."):
-                _add(found, Path(parent, name))
-    found.names.sort()
-    return found
-
-
-def _add(found: _Found, path: Path) -> None:
-    name = path.relative_to(found.root).as_posix()
-    if path.is_file():
-        found.names.append(name)
-    elif path.is_symlink():
-        found.skipped.append(Unread(name, "broken-link", "what it links to is not there"))
-    else:
-        found.skipped.append(Unread(name, "not-a-file", "a socket, a pipe or a device"))
-
-
-def _unreadable(error: OSError) -> None:
-    raise EtymonError(
-        f"The folder {error.filename} cannot be read: {error.strerror}.", "Give yourself access, or move it away."
-    )
-
-
-def _before_magic(parts: tuple[str, ...]) -> tuple[str, ...]:
-    first = next(place for place, part in enumerate(parts) if glob.has_magic(part))
-    return parts[:first]
-
-
-def _close_name(path: Path) -> str:
-    beside = sorted(each.name for each in path.parent.iterdir()) if path.parent.is_dir() else []
-    close = difflib.get_close_matches(path.name, beside, n=1)
-    return f"Did you mean {path.parent / close[0]}?" if close else "Paths are relative to the recipe's folder."
-
-
-def _suffix(name: str) -> str:
-    return Path(name).suffix.lower()

@@ -1,0 +1,64 @@
+"""Pages: HTML and PDF, the text without menus and layout."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from etymon.corpus.read.found import Document, Read, Unread, described
+from etymon.corpus.read.packed import Stopped, content_of, opened
+from etymon.errors import EtymonError
+
+LARGEST_PAGE = 16 << 20
+"""Bytes of one HTML page. Looking for its text takes some seconds a megabyte; the longest in use have a few."""
+
+
+def read_html(path: Path, unit: str, column: str) -> Read:
+    """The text of a page, as trafilatura finds it."""
+    documents_extra("trafilatura", path)
+    try:
+        with opened(path) as stream:
+            content = content_of(stream, LARGEST_PAGE)
+    except Stopped as stopped:
+        yield Unread(unit, stopped.reason, stopped.detail)
+        return
+    text = page_text(content, unit)
+    yield text if isinstance(text, Unread) else Document(unit, text)
+
+
+def page_text(content: bytes, unit: str) -> str | Unread:
+    """The text of a page; or why there is none."""
+    import trafilatura  # only here: it takes half a second to import
+
+    try:
+        if b"<html" not in content.lower():  # a fragment of a page is refused otherwise
+            content = b"<html><body>" + content + b"</body></html>"
+        text = trafilatura.extract(content, include_comments=False, favor_recall=True) or trafilatura.html2txt(content)
+    except Exception as error:  # a parser may fail on a broken page in any way: it is counted, not fatal
+        return Unread(unit, "unreadable-html", described(error))
+    return str(text) if text and text.strip() else Unread(unit, "no-text-in-html", "no text was found")
+
+
+def read_pdf(path: Path, unit: str, column: str) -> Read:
+    """The text of all pages, as pypdf finds it; it bounds what a page may unpack to."""
+    pypdf = documents_extra("pypdf", path)
+    try:
+        text = "\n\n".join(page.extract_text() for page in pypdf.PdfReader(path).pages)
+    except Exception as error:  # a parser may fail on a broken or hostile file in any way: it is counted, not fatal
+        yield Unread(unit, "unreadable-pdf", described(error))
+        return
+    if text.strip():
+        yield Document(unit, text)
+    else:
+        yield Unread(unit, "no-text-in-pdf", "its pages hold no text (scanned pages need character recognition first)")
+
+
+def documents_extra(module: str, path: Path) -> Any:
+    """A module of the extra ``documents``. Raises EtymonError where it is not installed."""
+    logging.getLogger(module).setLevel(logging.CRITICAL)  # what it could not read is told here, once a file
+    try:
+        return __import__(module)
+    except ImportError as error:
+        raise EtymonError(
+            f"{path} needs {module} to be read, which cannot be imported: {error.msg.splitlines()[0]}",
+            'Install it: pip install "etymon[documents]"',
+        ) from None
