@@ -17,7 +17,7 @@ from etymon.corpus.inspect.show.histograms import histogram
 
 
 def bound_at(bound: float, *, below: bool) -> Threshold:
-    return Threshold(rule="signal", reason="rule", bound=bound, below=below, beyond=0, alone=0)
+    return Threshold(rule="signal", reason="rule", bound=bound, by_language=False, below=below, beyond=0, alone=0)
 
 
 _VALUES = some.one_of(

@@ -35,11 +35,12 @@ def test_the_same_policy_changes_nothing(opened: OpenCorpus) -> None:
     [
         "rules:\n - {reason: brief, signal: characters, below: 1160}\n",
         "rules:\n - {reason: brief, signal: words, below: 5}\n - {reason: lengthy, signal: characters, above: 1800}\n",
+        "rules:\n - {reason: brief, signal: characters, below: 50, languages: {en: 1100, zh: null}}\n",
         "evaluation_items: keep\n",
         "origins: {refuse: [site1.org]}\n",
         "near_duplicates: {similarity: 0.7, ngram: 5, bands: 28, rows: 4, drop: false}\n",
     ],
-    ids=["stricter", "looser", "items", "origins", "near"],
+    ids=["stricter", "looser", "languages", "items", "origins", "near"],
 )
 def test_a_build_by_the_other_policy_decides_the_same(
     opened: OpenCorpus, build_inspected: Callable[..., OpenCorpus], made: Path, other: Callable[[str], str], content: str

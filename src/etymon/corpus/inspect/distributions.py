@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from etymon.corpus.inspect.opened import OpenCorpus
 from etymon.corpus.inspect.signals import broken_by_rule, numeric_signals, read_signals
-from etymon.corpus.policy.policy import Rule
 from etymon.store import Config
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
@@ -28,6 +27,8 @@ class Threshold(Config):
     rule: str
     reason: str
     bound: float
+    by_language: bool
+    """Whether documents in some languages have another bound."""
     below: bool
     """Documents below it are dropped; otherwise those above."""
     beyond: int
@@ -69,7 +70,8 @@ def distributions(opened: OpenCorpus) -> tuple[Distribution, ...]:
             Threshold(
                 rule=str(rule),
                 reason=rule.reason,
-                bound=_bound(rule),
+                bound=rule.default_bound,
+                by_language=bool(rule.languages),
                 below=rule.below is not None,
                 beyond=int(broken_N.sum()),
                 alone=int((broken_N & alone_N).sum()),
@@ -80,12 +82,6 @@ def distributions(opened: OpenCorpus) -> tuple[Distribution, ...]:
         values = table[name].drop_null().to_numpy()
         found.append(distribution_of(name, values, thresholds))
     return tuple(found)
-
-
-def _bound(rule: Rule) -> float:
-    bound = rule.below if rule.above is None else rule.above
-    assert bound is not None
-    return bound
 
 
 def distribution_of(name: str, values: NDArray[Any], thresholds: Sequence[Threshold]) -> Distribution:

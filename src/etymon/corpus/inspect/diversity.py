@@ -145,7 +145,7 @@ def _shares(name: str, column: pa.ChunkedArray, kept: pa.Array, characters: pa.C
 
 def _words(opened: OpenCorpus, source: str, able_N: np.ndarray) -> WordDiversity:
     """``able_N``: [N] which documents may be drawn."""
-    positions = drawn(opened.measured, able_N, _DRAWN_DOCUMENTS).tolist()
+    positions = drawn(opened.table, able_N, _DRAWN_DOCUMENTS).tolist()
     found: list[str] = []
     documents = 0
     for row in opened.rows(positions, "text"):

@@ -51,8 +51,8 @@ class Changes(Config):
 
 def changes(opened: OpenCorpus) -> Changes:
     """Repairs by a sample of the documents; personal data by what was counted in all."""
-    able_N = np.ones(parquet.read_metadata(opened.measured).num_rows, np.bool_)
-    positions = drawn(opened.measured, able_N, _LOOKED_AT).tolist()
+    able_N = np.ones(opened.table.metadata.num_rows, np.bool_)
+    positions = drawn(opened.table, able_N, _LOOKED_AT).tolist()
     rows = opened.rows(positions, "id", "source", "unit")
     repaired = 0
     repairs: list[Example] = []
@@ -71,7 +71,7 @@ def _without_ends(text: str) -> list[str]:
 
 
 def _personal(opened: OpenCorpus) -> tuple[tuple[Personal, ...], tuple[Example, ...]]:
-    stored = parquet.read_schema(opened.measured).names
+    stored = opened.table.schema_arrow.names
     counts = {kind: column for kind, column in COUNTS.items() if column in stored}
     table = parquet.read_table(opened.measured, columns=list(counts.values()))
     found = tuple(
@@ -85,7 +85,7 @@ def _personal(opened: OpenCorpus) -> tuple[tuple[Personal, ...], tuple[Example, 
     held_N = np.zeros(len(table), np.bool_)
     for kind in opened.policy.personal_data.masked:
         held_N |= table[counts[kind]].to_numpy() > 0 if kind in counts else False
-    positions = drawn(opened.measured, held_N, _SHOWN).tolist()
+    positions = drawn(opened.table, held_N, _SHOWN).tolist()
     rows = opened.rows(positions, "id", "source", "unit", "text")
     masked = []
     for row, raw in zip(rows, opened.raw(positions), strict=True):

@@ -13,8 +13,9 @@ import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
 from etymon.corpus.inspect.opened import EVALUATION_ITEM, EXACT, NEAR, NOT_MIXED, OpenCorpus, scattered
+from etymon.corpus.inspect.signals import judge
 from etymon.corpus.mix import Share
-from etymon.corpus.policy.policy import Rule
+from etymon.corpus.policy.rules import Rule
 from etymon.corpus.read.formats import EXCERPT
 from etymon.corpus.stages.corpus import MIXTURE
 from etymon.corpus.stages.documents import DOCUMENTS
@@ -210,10 +211,9 @@ def samples_of(
     opened: OpenCorpus, positions: list[int], reason: str | None, rules: tuple[Rule, ...] = ()
 ) -> tuple[Sample, ...]:
     """Documents at some positions with what explains the reason. ``rules`` are those of another policy, if it is one's."""
-    broken = [rule for rule in rules or opened.policy.all_rules if rule.reason == reason]
-    columns = dict.fromkeys(["id", "source", "unit", "characters", "words", "text", *(rule.signal for rule in broken)])
-    rows = opened.rows(positions, *columns)
-    notes = [_rule_note(row, broken) for row in rows] if broken else _notes(opened, positions, reason)
+    mine = [rule for rule in rules or opened.policy.all_rules if rule.reason == reason]
+    rows = opened.rows(positions, "id", "source", "unit", "characters", "text")
+    notes = _rule_notes(opened, positions, mine) if mine else _notes(opened, positions, reason)
     return tuple(
         Sample(
             id=row["id"],
@@ -227,15 +227,12 @@ def samples_of(
     )
 
 
-def _rule_note(row: dict[str, Any], rules: list[Rule]) -> str:
-    return "; ".join(f"{rule.signal} is {row[rule.signal]:.4g}" for rule in rules if breaks(rule, row))
-
-
-def breaks(rule: Rule, row: dict[str, Any]) -> bool:
-    """Whether signals of one document break a rule, whether or not the rule holds for rows."""
-    value = row[rule.signal]
-    beyond = value < rule.below if rule.below is not None else value > rule.above
-    return bool(beyond and row["words"] >= rule.from_words)
+def _rule_notes(opened: OpenCorpus, positions: list[int], rules: list[Rule]) -> list[str]:
+    measured, broken_RK = judge(opened, positions, rules)
+    return [
+        "; ".join(f"{rule.signal} is {row[rule.signal]:.4g}" for rule, broken in zip(rules, broken_R, strict=True) if broken)
+        for row, broken_R in zip(measured, broken_RK.T, strict=True)
+    ]
 
 
 def _notes(opened: OpenCorpus, positions: list[int], reason: str | None) -> list[str]:

@@ -25,7 +25,7 @@ from etymon.store import Artifact, Store
 
 EVALUATION_ITEM, EXACT, NEAR, NOT_MIXED = "evaluation-item", "exact-duplicate", "near-duplicate", "not-in-mixture"
 """The reasons that are no rules of a policy."""
-_GROUPS = 64
+_GROUPS = 24
 _SCATTER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -47,6 +47,11 @@ class OpenCorpus:
     def measured(self) -> Path:
         """The table of signals."""
         return self.signals.file(DOCUMENTS)
+
+    @cached_property
+    def table(self) -> parquet.ParquetFile:
+        """The same, opened once."""
+        return parquet.ParquetFile(self.measured)
 
     def decisions(self, *columns: str) -> pa.Table:
         """[N] columns of what was decided."""
@@ -85,11 +90,11 @@ class OpenCorpus:
 
     def rows(self, positions: Sequence[int], *columns: str) -> list[dict[str, Any]]:
         """Columns of signals at some positions."""
-        return rows_at(self.measured, positions, columns)
+        return rows_at(self.table, positions, columns)
 
     def raw(self, positions: Sequence[int]) -> list[str]:
         """Documents as they were read."""
-        return [row["raw"] for row in rows_at(self.documents.file(DOCUMENTS), positions, ["raw"])]
+        return [row["raw"] for row in rows_at(parquet.ParquetFile(self.documents.file(DOCUMENTS)), positions, ["raw"])]
 
 
 def open_corpus(text: str, store: Store) -> OpenCorpus:
@@ -129,9 +134,8 @@ def newest_corpus(store: Store) -> OpenCorpus:
     raise EtymonError(f"The workspace {store.root} has no corpus.", "`etymon corpus build RECIPE` builds one.")
 
 
-def rows_at(path: Path, positions: Sequence[int], columns: Sequence[str]) -> list[dict[str, Any]]:
+def rows_at(file: parquet.ParquetFile, positions: Sequence[int], columns: Sequence[str]) -> list[dict[str, Any]]:
     """Rows of a table by their numbers, in the order asked for. Only the row groups that hold them are read."""
-    file = parquet.ParquetFile(path)
     sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
     begins = np.cumsum([0, *sizes])
     wanted = np.unique(np.asarray(positions, np.int64))
@@ -144,9 +148,8 @@ def rows_at(path: Path, positions: Sequence[int], columns: Sequence[str]) -> lis
     return [found[position] for position in positions]
 
 
-def drawn(path: Path, able_N: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
+def drawn(file: parquet.ParquetFile, able_N: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
     """At most ``count`` positions out of a table's, scattered over it, that few enough row groups hold to be read quickly."""
-    file = parquet.ParquetFile(path)
     begins = np.cumsum([0, *(file.metadata.row_group(number).num_rows for number in range(file.num_row_groups))])
     order = np.flatnonzero(able_N)
     order = order[np.argsort(scattered(len(able_N))[order])]

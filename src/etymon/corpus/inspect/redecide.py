@@ -113,7 +113,7 @@ def _count(chosen_N: NDArray[np.bool_], weight_N: NDArray[np.int64]) -> Count:
 
 
 def _samples(opened: OpenCorpus, chosen_N: NDArray[np.bool_], reason: str, policy: Policy) -> tuple[Sample, ...]:
-    positions = drawn(opened.measured, chosen_N, _SAMPLES).tolist()
+    positions = drawn(opened.table, chosen_N, _SAMPLES).tolist()
     return samples_of(opened, positions, reason, policy.all_rules)
 
 

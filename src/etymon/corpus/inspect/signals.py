@@ -4,7 +4,7 @@ Shapes: N documents, in the order of positions, R rules.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,8 @@ from etymon.corpus.decide import first_broken
 from etymon.corpus.engine import col, from_arrow
 from etymon.corpus.inspect.opened import OpenCorpus
 from etymon.corpus.policy.origins import urls_from
-from etymon.corpus.policy.policy import Policy, Rule
+from etymon.corpus.policy.policy import Policy
+from etymon.corpus.policy.rules import Rule
 from etymon.errors import EtymonError
 
 ORIGIN_REFUSED = "origin-refused"
@@ -25,7 +26,7 @@ ORIGIN_REFUSED = "origin-refused"
 
 def numeric_signals(opened: OpenCorpus) -> list[str]:
     """The columns that can be bounded."""
-    kinds = ((each.name, each.type) for each in parquet.read_schema(opened.measured) if each.name != "position")
+    kinds = ((each.name, each.type) for each in opened.table.schema_arrow if each.name != "position")
     return [name for name, kind in kinds if pa.types.is_integer(kind) or pa.types.is_floating(kind)]
 
 
@@ -41,9 +42,9 @@ def read_signals(opened: OpenCorpus, policies: Sequence[Policy]) -> pa.Table:
                 f"The rule {strange.reason!r} of {policy.name} is about {strange.signal!r}, which was not measured.",
                 f"There are {', '.join(known)}.",
             )
-    wanted = {rule.signal for policy in policies for rule in policy.all_rules} | {"words"}
+    wanted = {"words"}.union(*(rule.columns for policy in policies for rule in policy.all_rules))
     table = parquet.read_table(opened.measured, columns=sorted(wanted))
-    are_rows_N = _are_rows(opened.measured)
+    are_rows_N = _are_rows(opened.table)
     return table.append_column("row", pa.array(are_rows_N, mask=~are_rows_N))
 
 
@@ -68,9 +69,19 @@ def broken_by_rule(table: pa.Table, rules: Sequence[Rule]) -> NDArray[np.bool_]:
     return found
 
 
-def _are_rows(path: Path) -> NDArray[np.bool_]:
+def judge(
+    opened: OpenCorpus, positions: Sequence[int], rules: Sequence[Rule]
+) -> tuple[list[dict[str, Any]], NDArray[np.bool_]]:
+    """Signals of K documents that some rules are about, and which of these rules [R, K] they break."""
+    wanted = sorted({"row", "words"}.union(*(rule.columns for rule in rules)))
+    rows = opened.rows(positions, *wanted)
+    schema = opened.table.schema_arrow
+    table = pa.Table.from_pylist(rows, pa.schema([schema.field(name) for name in wanted]))
+    return rows, broken_by_rule(table, rules)
+
+
+def _are_rows(file: parquet.ParquetFile) -> NDArray[np.bool_]:
     """[N] which documents are conversations or preferences, by what the file says of itself where that is enough."""
-    file = parquet.ParquetFile(path)
     column = file.schema_arrow.names.index("row")
     parts = [np.zeros(0, np.bool_)]
     for number in range(file.num_row_groups):

@@ -11,9 +11,9 @@ import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
 from etymon.corpus.inspect.duplicates import roots
-from etymon.corpus.inspect.funnel import breaks
 from etymon.corpus.inspect.opened import OpenCorpus
-from etymon.corpus.policy.policy import COUNTS, Rule
+from etymon.corpus.inspect.signals import judge
+from etymon.corpus.policy.policy import COUNTS
 from etymon.corpus.read.formats import EXCERPT
 from etymon.errors import EtymonError
 from etymon.store import Config
@@ -178,11 +178,9 @@ def _suggestion(opened: OpenCorpus, table: pa.Table, text: str) -> str:
 def _story(opened: OpenCorpus, position: int) -> Story:
     (decided,) = opened.decisions(*_COLUMNS).slice(position, 1).to_pylist()
     policy = opened.policy
-    stored = parquet.read_schema(opened.measured).names
+    stored = opened.table.schema_arrow.names
     counts = {kind: column for kind, column in COUNTS.items() if column in stored}
-    rules = [rule for rule in policy.all_rules if rule.signal in stored]
-    wanted = dict.fromkeys(["text", "row", "words", *(rule.signal for rule in rules), *counts.values()])
-    (row,) = opened.rows([position], *wanted)
+    (row,) = opened.rows([position], "text", "row", *counts.values())
     survivor_N = opened.survivors()
     survivor = int(survivor_N[position])
     root_N = roots(survivor_N)
@@ -199,7 +197,7 @@ def _story(opened: OpenCorpus, position: int) -> Story:
         excerpt=row["text"][:EXCERPT],
         outcome=decided["side"] or "dropped",
         copies=_copies(opened, decided) if decided["side"] == "train" else 0,
-        rules=tuple(_measured(rule, row) for rule in rules),
+        rules=_measured(opened, position),
         near_ngram=policy.near_duplicates.ngram,
         survivor=_others(opened, row, [survivor])[0] if survivor != position else None,
         stands_for=_others(opened, row, behind[:_MEMBERS].tolist()),
@@ -210,10 +208,18 @@ def _story(opened: OpenCorpus, position: int) -> Story:
     )
 
 
-def _measured(rule: Rule, row: dict[str, Any]) -> Measured:
-    applies = rule.rows_too or row["row"] is None
-    return Measured(
-        rule=str(rule), reason=rule.reason, value=row[rule.signal], broken=applies and breaks(rule, row), applies=applies
+def _measured(opened: OpenCorpus, position: int) -> tuple[Measured, ...]:
+    rules = opened.policy.all_rules
+    (row,), broken_RK = judge(opened, [position], rules)
+    return tuple(
+        Measured(
+            rule=str(rule),
+            reason=rule.reason,
+            value=row[rule.signal],
+            broken=bool(broken),
+            applies=rule.rows_too or row["row"] is None,
+        )
+        for rule, broken in zip(rules, broken_RK[:, 0], strict=True)
     )
 
 

@@ -17,6 +17,7 @@ def histogram(found: Distribution) -> Picture | None:
     """Documents by the values of a signal; None where there are none."""
     if not found.documents:
         return None
+    everywhere = [each for each in found.thresholds if not each.by_language]
     filled = [(left, right, count) for left, right, count in bins(found) if count]
     x = _axis(found)
     most = max(count for _, _, count in filled)
@@ -26,7 +27,7 @@ def histogram(found: Distribution) -> Picture | None:
     for left, right, count in filled:
         begin, end = x.at(_place(found, left)), x.at(_place(found, right))
         top = y.at(math.log10(count) if logarithmic else count)
-        beyond = any(right <= each.bound if each.below else left > each.bound for each in found.thresholds)
+        beyond = any(right <= each.bound if each.below else left > each.bound for each in everywhere)
         width = max(end - begin - 2 * _GAP, _LEAST_WIDTH)
         areas["bar beyond" if beyond else "bar"] += box(begin + _GAP, top, width, 100 - top)
     drawn = [each for each in found.thresholds if found.edges[0] <= each.bound <= found.edges[-1]]
