@@ -266,7 +266,9 @@ def compare_with(
         inputs = {"model": model, "parent": each}
         made, _ = store.obtain(lineage_stage, inputs, LineageMeaning(), LineageExecution(), listener)
         found.append(read_lineage(made, model, each))
-    return sorted(adjust(found, others), key=lambda lineage: -(lineage.effect or 0))
+    return sorted(
+        adjust(found, others), key=lambda each: (not each.identical, each.verdict != "related", -(each.effect or 0))
+    )
 
 
 def family_of_models(names: Sequence[str], store: Store, listener: Listener = silent) -> Family:

@@ -30,7 +30,8 @@ def test_every_model_that_was_looked_at_counts() -> None:
 
 def test_a_relation_by_the_test_alone_must_survive() -> None:
     weak = record(p_value=0.005)
-    found = adjust([weak, record(p_value=0.005, shared_matrices=3), *[record(verdict="independent", p_value=0.5)] * 2])
+    shared = record(p_value=0.005, shared_matrices=3, shared_share=0.2)
+    found = adjust([weak, shared, *[record(verdict="independent", p_value=0.5)] * 2])
     assert [each.verdict for each in found] == ["inconclusive", "related", "independent", "independent"]
     assert "adjusted for their number it is 0.02" in found[0].reasons[-1]
     assert "after allowing for 4 pairs" in explain(found[0])[0]

@@ -16,8 +16,6 @@ from etymon.store import Config
 State = Literal["open", "contested", "upheld", "withdrawn"]
 LARGEST_P = 0.01
 """Of the p-value adjusted for every pair of the board: at most one board in a hundred shows any false flag."""
-SMALLEST_SHARE = 0.01
-"""Share of a model's scalars that must lie in matrices which are the other's bit for bit."""
 _AFTER: dict[State, tuple[State, ...]] = {
     "open": ("contested", "upheld", "withdrawn"),
     "contested": ("contested", "upheld", "withdrawn"),

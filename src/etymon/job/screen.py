@@ -7,19 +7,19 @@ with a p-value of 1.
 
 import datetime
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 from etymon.board.entries import Reuse, Screening
 from etymon.board.file import ListedModel
-from etymon.board.flags import LARGEST_P, SMALLEST_SHARE, Flag, Step
+from etymon.board.flags import LARGEST_P, Flag, Step
 from etymon.errors import EtymonError
 from etymon.foundation.model import Model
 from etymon.job.shortlist import SMALL, LeftOut, left_out
 from etymon.lineage.align.correspond import Side
 from etymon.lineage.compare import compare_sides, opened
+from etymon.lineage.verdict import SMALLEST_SHARE
 from etymon.progress import Listener, silent
 from etymon.statistics.multiplicity import holm
 from etymon.store import Artifact, Config, Draft, Input, Stage, Store
@@ -57,16 +57,14 @@ Pairs = Mapping[tuple[str, str], Pair]
 def screened_pair(model: Side, other: Side) -> Pair:
     """Compare two models that are open. What is computed for a side alone is computed once."""
     found = compare_sides(model, other)
-    shared = [name for name in found.identical_tensors if len(model.tensors.shape(name)) == 2]
-    scalars = {name: math.prod(model.tensors.shape(name)) for name in model.tensors.names}
     return Pair(
         verdict=found.verdict,
         p_value=found.p_value,
         effect=found.effect,
         power=found.power,
         direction=found.direction,
-        shared_matrices=len(shared),
-        shared_share=sum(scalars[name] for name in shared) / max(1, sum(scalars.values())),
+        shared_matrices=found.shared_matrices,
+        shared_share=found.shared_share,
         same_architecture=found.same_architecture,
         same_vocabulary=found.same_vocabulary,
         reasons=found.reasons,

@@ -19,8 +19,9 @@ import numpy as np
 from etymon.foundation.adapter import AdaptedWeights, Adapter, place_of, read_adapter, shape_of
 from etymon.foundation.weights import Weights, open_weights
 from etymon.lineage.align.correspond import Side
-from etymon.lineage.attribute.change import Change, find_shared, relative_of, tensor_digests
+from etymon.lineage.attribute.change import Change, relative_of
 from etymon.lineage.attribute.changes import change_by_role
+from etymon.lineage.attribute.shared import find_shared, holds_weights, share_of, tensor_digests
 from etymon.lineage.read.piece import Piece
 from etymon.lineage.read.profile import finite_blocks, read_finite
 from etymon.lineage.read.structure import Structure, read_structure
@@ -51,8 +52,9 @@ def compare_adapter(
         changes, misfits = _changes(adapter, weights, roles, clock)
         shared = find_shared(adapter.tensors, tensor_digests(adapter.tensors), side.digests)
         brought = [stored for stored in shared.names if stored in adapter.whole.values()]
-        matrices = sum(len(adapter.tensors.shape(stored)) == 2 for stored in brought)
-        verdict, reasons = decide(Evidence(None, (), False, matrices, _OBSTACLE))
+        learnt = [stored for stored in brought if holds_weights(adapter.tensors, stored)]
+        share = share_of(adapter.tensors, learnt)
+        verdict, reasons = decide(Evidence(None, (), False, len(learnt), share, _OBSTACLE))
         scalars = {stored: math.prod(adapter.tensors.shape(stored)) for stored in adapter.tensors.names}
     return Lineage(
         model=model_name or folder.name,
@@ -69,7 +71,8 @@ def compare_adapter(
         layer_map=(),
         alignment=None,
         identical_tensors=tuple(brought),
-        shared_matrices=matrices,
+        shared_matrices=len(learnt),
+        shared_share=share,
         tensors=len(scalars),
         changed_share=1 - sum(scalars[stored] for stored in brought) / max(1, sum(scalars.values())),
         changes=tuple(TensorChange(**vars(change)) for change in changes),

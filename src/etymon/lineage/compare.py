@@ -1,7 +1,6 @@
 """Two models in, a lineage out: the whole comparison on one page."""
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,10 +11,11 @@ from etymon.lineage.adapter import ON_BASE, compare_adapter, opened_on_base
 from etymon.lineage.align.correspond import Correspondence, Side, align, correspond
 from etymon.lineage.align.residual import Alignment
 from etymon.lineage.attribute.attribution import attribute
-from etymon.lineage.attribute.change import Change, find_shared, same_sizes
-from etymon.lineage.attribute.changes import change_by_role, changes_of, every_value_equal
+from etymon.lineage.attribute.change import Change, same_sizes
+from etymon.lineage.attribute.changes import change_by_role, changes_of, every_value_equal, unchanged_tensors
 from etymon.lineage.attribute.direction import Direction, decide_direction
 from etymon.lineage.attribute.records import Attribution
+from etymon.lineage.attribute.shared import find_shared, learnt_matrices, share_of
 from etymon.lineage.read.structure import Structure, read_structure
 from etymon.lineage.read.tokens import SharedTokens, read_vocabulary, shared_tokens
 from etymon.lineage.test.pair import Tested, agreements_of, tested
@@ -80,11 +80,14 @@ def compare_sides(model: Side, parent: Side, listener: Listener = silent) -> Lin
             done = tested(found, agreements)
             found = replace(found, layer_map=done.forward)
 
+    ours, theirs = (found.model.structure, found.parent.structure) if found else (model.structure, parent.structure)
+    matrices = learnt_matrices(model.tensors, shared, ours)
     evidence = Evidence(
         p_value=done.p_value,
         findings=tuple(Finding(each.kind, each.p_value, each.effect, each.power) for each in done.tests),
         identical=shared.all_equal,
-        shared_matrices=sum(len(model.tensors.shape(name)) == 2 for name in shared.names),
+        shared_matrices=len(matrices),
+        shared_share=share_of(model.tensors, matrices),
         obstacle=obstacle,
     )
     verdict, reasons = decide(evidence)
@@ -100,8 +103,7 @@ def compare_sides(model: Side, parent: Side, listener: Listener = silent) -> Lin
             way = decide_direction(attribution.traces)
 
     deciding = evidence.deciding
-    ours, theirs = (found.model.structure, found.parent.structure) if found else (model.structure, parent.structure)
-    scalars = {name: math.prod(model.tensors.shape(name)) for name in model.tensors.names}
+    unchanged = tuple(model.tensors.names) if evidence.identical else unchanged_tensors(model.tensors, shared, changes)
     return Lineage(
         model=model.name,
         parent=parent.name,
@@ -117,9 +119,11 @@ def compare_sides(model: Side, parent: Side, listener: Listener = silent) -> Lin
         layer_map=tuple(sorted((*found.layer_map.items(), *done.repeated))) if found else (),
         alignment=_alignment_record(found.alignment, tokens) if found else None,
         identical_tensors=shared.names,
+        unchanged_tensors=unchanged,
         shared_matrices=evidence.shared_matrices,
-        tensors=len(scalars),
-        changed_share=0.0 if evidence.identical else _share_outside(scalars, shared.names),
+        shared_share=evidence.shared_share,
+        tensors=len(model.tensors.names),
+        changed_share=1 - share_of(model.tensors, unchanged),
         changes=tuple(TensorChange(**asdict(change)) for change in changes),
         change_by_role=change_by_role(changes),
         attribution=attribution,
@@ -131,10 +135,6 @@ def compare_sides(model: Side, parent: Side, listener: Listener = silent) -> Lin
         reasons=reasons,
         limits=_limits(verdict, tokens, ours, theirs),
     )
-
-
-def _share_outside(scalars: Mapping[str, int], names: tuple[str, ...]) -> float:
-    return 1 - sum(scalars[name] for name in names) / max(1, sum(scalars.values()))
 
 
 def _have_layers(model: Side, parent: Side) -> bool:

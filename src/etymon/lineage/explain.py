@@ -132,11 +132,12 @@ def _direction(lineage: Lineage) -> str:
 
 
 def _changes(lineage: Lineage) -> list[str]:
-    unchanged = len(lineage.identical_tensors)
-    lines = [f"Unchanged bit for bit: {unchanged} of {counted(lineage.tensors, 'tensor')}."]
+    unchanged = len(lineage.unchanged_tensors)
+    lines = [f"Unchanged in every value: {unchanged} of {counted(lineage.tensors, 'tensor')}."]
     if lineage.change_by_role:
         named = [f"{ROLES[role]} {percent(change)}" for role, change in lineage.change_by_role.items() if change]
-        same = [ROLES[role] for role, change in lineage.change_by_role.items() if not change]
+        undone = {change.role for change in lineage.changes if change.canonical}
+        same = [ROLES[role] for role, change in lineage.change_by_role.items() if not change and role not in undone]
         lines += [f"Relative change by role: {', '.join(named)}."] if named else []
         lines += [f"No change at all: {', '.join(same)}."] if same else []
     if any(change.canonical for change in lineage.changes):

@@ -35,7 +35,7 @@ def adjust(found: Sequence[Lineage], others: int = 0) -> list[Lineage]:
 def _screened(lineage: Lineage, pairs: int, p_adjusted: float) -> Screened:
     values = {name: getattr(lineage, name) for name in Lineage.model_fields}
     made = Screened(**values, screened=pairs, p_adjusted=None if lineage.p_value is None else p_adjusted)
-    by_test_alone = lineage.verdict == "related" and not lineage.identical and not lineage.shared_matrices
+    by_test_alone = lineage.verdict == "related" and not lineage.identical and not lineage.related_by_shared
     if not by_test_alone or p_adjusted <= LARGEST_P:
         return made
     doubt = (

@@ -7,6 +7,8 @@ The thresholds, and where they come from:
   while models that share nothing agree on 0-0.2% of neurons and 1-3% of planes, decoys of a trained model on 1% (15% in one
   layer at most) and 3.5%, and models of one recipe with other seeds are reported to share 1-5% of their neurons
   (arXiv 2401.12181);
+- it needs no test where matrices that hold a hundredth of the model's scalars are the parent's bit for bit. Only weights
+  count: positions, masks and other tables that a formula gives are anyone's, and less may be a constant not recognised;
 - *independent* needs little in agreement in every test that was made (a fiftieth of the neurons, a twentieth of the planes),
   p > .01, and power: a test must find the neurons of a copy of the parent whose weights were changed by noise as large as
   themselves;
@@ -19,11 +21,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from etymon.lineage.attribute.records import Attribution
+from etymon.text.counted import counted
 
 Verdict = Literal["related", "independent", "inconclusive"]
 
 LARGEST_P = 0.01
 NEEDED_POWER = 0.90
+SMALLEST_SHARE = 0.01
+"""Share of a model's scalars that must lie in matrices which are the other's bit for bit, for these to show a relation."""
 
 Kind = Literal["neurons", "attention planes"]
 """What a test looks at."""
@@ -90,6 +95,8 @@ class TensorChange(_Record):
     canonical: bool
     rank: int | None = None
     """Effective rank of the change above rounding; None where it is full, hidden by rounding or not a matrix of a layer."""
+    counterpart: str = ""
+    """Its counterpart's name in the parent."""
 
 
 class Sizes(_Record):
@@ -109,7 +116,7 @@ class Lineage(_Record):
     parent: str
     verdict: Verdict
     identical: bool
-    """Every tensor of the model equals its counterpart in every value: an exact case of related."""
+    """Every tensor of the model equals its counterpart in every value, at its own place: an exact case of related."""
     direction: Literal["model from parent", "parent from model", "common origin", "unknown"]
     direction_reason: str
     p_value: float | None
@@ -126,12 +133,16 @@ class Lineage(_Record):
     alignment: AlignmentRecord | None
     identical_tensors: tuple[str, ...]
     """The model's tensors that are in the parent bit for bit; constant ones are left out."""
+    unchanged_tensors: tuple[str, ...] = ()
+    """Those, and where the verdict is related others whose counterpart has the same values, be it in another type."""
     shared_matrices: int = 0
-    """How many of them are matrices: chance does not make these."""
+    """How many of the identical are matrices of weights: chance does not make these, nor a formula."""
+    shared_share: float = 0.0
+    """Share of the model's scalars in them."""
     tensors: int
     """Of the model."""
     changed_share: float
-    """Share of the model's scalars that lie in tensors which are not in the parent bit for bit."""
+    """Share of the model's scalars that lie in tensors which are not among the unchanged."""
     changes: tuple[TensorChange, ...]
     """Measured only where the verdict is related."""
     change_by_role: dict[str, float]
@@ -145,6 +156,11 @@ class Lineage(_Record):
     shared_tokens: int
     reasons: tuple[str, ...]
     limits: tuple[str, ...]
+
+    @property
+    def related_by_shared(self) -> bool:
+        """Whether matrices that are the same bit for bit show a relation, whatever a test finds."""
+        return _enough_shared(self)
 
 
 @dataclass(frozen=True)
@@ -167,6 +183,8 @@ class Evidence:
     identical: bool
     shared_matrices: int
     """Matrices of the model that are, bit for bit, the parent's: chance does not make them."""
+    shared_share: float
+    """Share of the model's scalars in them."""
     obstacle: str = ""
     """Why no test could be made."""
 
@@ -180,37 +198,47 @@ class Evidence:
         return self.p_value is not None and self.p_value <= LARGEST_P and finding.effect >= RELATED_SHARE[finding.kind]
 
 
+def _enough_shared(of: Lineage | Evidence) -> bool:
+    return of.shared_matrices > 0 and of.shared_share >= SMALLEST_SHARE
+
+
 def decide(evidence: Evidence) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict and the reasons for it, in plain words."""
     if evidence.identical:
         return "related", ("Every tensor has the same values in both.",)
-    reasons = []
+    reasons, by_shared = [], _enough_shared(evidence)
     if evidence.shared_matrices:
-        shared = "1 matrix is" if evidence.shared_matrices == 1 else f"{evidence.shared_matrices} matrices are"
-        reasons.append(f"{shared} the same bit for bit; independent training does not produce that.")
+        shared = counted(evidence.shared_matrices, "matrix of weights is", "matrices of weights are")
+        meaning = (
+            "independent training does not produce that"
+            if by_shared
+            else f"with {evidence.shared_share:.2%} of the model's scalars that is too little to show a relation"
+        )
+        reasons.append(f"{shared} the same bit for bit; {meaning}.")
     deciding = evidence.deciding
     if deciding is None:
         reasons.append(f"Neither neurons nor attention could be tested: {evidence.obstacle}.")
-        return ("related" if evidence.shared_matrices else "inconclusive"), tuple(reasons)
+        return ("related" if by_shared else "inconclusive"), tuple(reasons)
     if evidence.shows_relation(deciding):
         reasons += [_agreeing(each) for each in evidence.findings]
         return "related", tuple(reasons)
     shares = " and ".join(f"{each.effect:.1%} of the sampled {each.kind}" for each in evidence.findings)
     p_value = f"{evidence.p_value:.2g}"
-    if evidence.shared_matrices:
+    if by_shared:
         reasons.append(f"{shares} agree (p = {p_value}): the link is in the shared tensors.")
         return "related", tuple(reasons)
     little = all(each.effect <= UNRELATED_SHARE[each.kind] for each in evidence.findings)
     strongest = max(evidence.findings, key=lambda each: each.power)
     if little and evidence.p_value is not None and evidence.p_value > LARGEST_P:
-        if strongest.power >= NEEDED_POWER:
+        if strongest.power >= NEEDED_POWER and not evidence.shared_matrices:
             reasons.append(f"{shares} agree, as many as between layers that do not correspond (p = {p_value}).")
             reasons.append(
                 f"The same test finds {strongest.power:.0%} of the {strongest.kind} of a copy changed by noise as large as "
                 "its weights."
             )
             return "independent", tuple(reasons)
-        reasons.append(f"{shares} agree, but at this size the test is too weak to exclude a changed copy.")
+        weak = ", but at this size the test is too weak to exclude a changed copy" if strongest.power < NEEDED_POWER else ""
+        reasons.append(f"{shares} agree{weak}.")
         return "inconclusive", tuple(reasons)
     reasons.append(f"{shares} agree (p = {p_value}): more than nothing or too few layers to be sure, less than a copy.")
     return "inconclusive", tuple(reasons)

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from etymon.lineage.align.place import place
 from etymon.lineage.align.residual import Alignment, align_residual, identity
-from etymon.lineage.attribute.change import tensor_digests
+from etymon.lineage.attribute.shared import tensor_digests
 from etymon.lineage.read.profile import LayerProfile, correlation, finite_blocks, profile_layer, read_finite
 from etymon.lineage.read.roles import Rotary, agree, likeness, relabel_profiles, rotary_of, settle
 from etymon.lineage.read.structure import Array, Piece, Structure, Tensors

@@ -1,9 +1,6 @@
 """How much each tensor differs from its counterpart in the parent."""
 
-import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,20 +8,22 @@ import numpy as np
 from etymon.lineage.align.heads import Attention, arranged
 from etymon.lineage.align.residual import Alignment
 from etymon.lineage.attribute.rank import effective_rank
+from etymon.lineage.attribute.shared import Shared
 from etymon.lineage.canonicalise.rewrite import fold_gain, neuron_factors
 from etymon.lineage.read.profile import finite_blocks, read_finite
 from etymon.lineage.read.roles import Rotary
 from etymon.lineage.read.structure import NORM_ROLES, WRITES_TO_RESIDUAL, Array, Layer, Piece, Structure, Tensors
 from etymon.lineage.test.match import gate_directions, neuron_map, up_directions
 
-_READERS = 8
 _SCALARS_AT_ONCE = 1 << 22
 """Scalars subtracted at once, so that a large table costs no second copy."""
 
+Block = Mapping[str, tuple[float, int | None]]
+"""Relative change and its rank, by role."""
 _REARRANGED = 0.2
 """A related layer whose stored values differ by more than this is compared again in canonical form."""
 _CLEARLY_LESS = 0.8
-"""A change in canonical form counts where it is at most this share of the stored one: fixing freedoms takes a little off."""
+"""A block counts in canonical form where it differs at most this share as much: fixing freedoms takes a little off."""
 
 
 @dataclass(frozen=True)
@@ -42,48 +41,8 @@ class Change:
     """Measured after folding gains, reordering and rescaling, because the stored values are arranged differently."""
     rank: int | None = None
     """Effective rank of the change above rounding; None where it is full, hidden by rounding or not a matrix of a layer."""
-
-
-@dataclass(frozen=True)
-class Shared:
-    """Which tensors two models have in common, bit for bit."""
-
-    model_digests: dict[str, str]
-    parent_digests: dict[str, str]
-    names: tuple[str, ...]
-    """The model's tensors that the parent has too, without constant ones (a fresh gain of all ones), which show nothing."""
-    all_equal: bool
-    """Whether the two hold the same tensors and no others."""
-
-    def same(self, ours: Piece, theirs: Piece) -> bool:
-        """Whether two pieces are known to be equal without being read."""
-        return ours.place() == theirs.place() and self.model_digests[ours.name] == self.parent_digests[theirs.name]
-
-
-def find_shared(model: Tensors, ours: dict[str, str], theirs: dict[str, str]) -> Shared:
-    """Compare the ``tensor_digests`` of the model and of the parent, wherever a tensor is and whatever it is called."""
-    known = set(theirs.values())
-    names = tuple(name for name, digest in ours.items() if digest in known and not _constant(model.raw(name)))
-    return Shared(ours, theirs, names, sorted(ours.values()) == sorted(theirs.values()))
-
-
-def tensor_digests(tensors: Tensors) -> dict[str, str]:
-    """The SHA-256 of dtype, shape and stored bytes of every tensor, by name."""
-
-    def digest_of(name: str) -> str:
-        digest = hashlib.sha256(f"{tensors.dtype(name)} {tensors.shape(name)}\n".encode())
-        for part in tensors.stored(name):
-            digest.update(part)
-        return digest.hexdigest()
-
-    with ThreadPoolExecutor(min(_READERS, os.cpu_count() or 1)) as pool:  # hashing lets other threads run
-        return dict(zip(tensors.names, pool.map(digest_of, tensors.names), strict=True))
-
-
-def _constant(stored: memoryview) -> bool:
-    """Whether stored scalars (of 1, 2, 4 or 8 bytes) repeat; most tensors show in the first bytes that they do not."""
-    start = bytes(stored[:4096])
-    return start[8:] == start[:-8] and (len(stored) <= 4096 or stored[8:] == stored[:-8])
+    counterpart: str = ""
+    """Its counterpart's name in the parent."""
 
 
 def relative_change(ours: Array, theirs: Array, carry: Callable[[Array], Array] | None = None) -> float:
@@ -117,7 +76,9 @@ def layer_changes(
     *,
     thorough: bool = True,
 ) -> Iterator[Change]:
-    """Changes of one layer's tensors, as stored; in canonical form where the layer is arranged differently.
+    """Changes of one layer's tensors, as stored; in canonical form where attention or the MLP is arranged differently.
+
+    A norm and its matrices are taken in canonical form together or not at all, for each holds what the other lost.
 
     ``thorough`` looks at more of each matrix for its rank.
     """
@@ -129,10 +90,12 @@ def layer_changes(
             stored[role] = change
     folded = any(_flat(model, ours[norm]) != _flat(parent, theirs[norm]) for norm in NORM_ROLES if norm in roles)
     if folded or any(change.relative > _REARRANGED for change in stored.values()):
-        canonical = _canonical_changes(model, ours, parent, theirs, alignment, rotary, their_rotary)
-        for role, (relative, rank) in canonical.items():
-            if role in stored and relative <= _CLEARLY_LESS * stored[role].relative:
-                stored[role] = replace(stored[role], relative=relative, canonical=True, rank=rank)
+        for norm, block in _canonical_blocks(model, ours, parent, theirs, alignment, rotary, their_rotary):
+            if block.keys() <= stored.keys() and _clearly_less(block, stored):
+                for role, (relative, rank) in block.items():
+                    stored[role] = replace(stored[role], relative=relative, canonical=True, rank=rank)
+                if norm in stored:  # its change is in the matrices it was folded into
+                    stored[norm] = replace(stored[norm], relative=0.0, canonical=True)
     model.close()
     parent.close()
     yield from stored.values()
@@ -161,13 +124,13 @@ def piece_change(
     """
     ranked = layer is not None and role not in NORM_ROLES and alignment.keeps_axes
     if alignment.kind == "identity" and shared.same(ours, theirs):
-        return Change(role, layer, ours.name, ours.scalars(model), 0.0, rank=0 if ranked else None)
+        return Change(role, layer, ours.name, ours.scalars(model), 0.0, rank=0 if ranked else None, counterpart=theirs.name)
     if ours.shape(model.shape(ours.name)) != theirs.shape(parent.shape(theirs.name)):
         return None
     if layer is None:  # a table may be larger than memory
         blocks = zip(finite_blocks(model, ours), finite_blocks(parent, theirs), strict=True)
         relative = relative_of((one, _carried(other, role, alignment)) for one, other in blocks)
-        return Change(role, layer, ours.name, ours.scalars(model), relative)
+        return Change(role, layer, ours.name, ours.scalars(model), relative, counterpart=theirs.name)
     one, other = read_finite(model, ours), read_finite(parent, theirs)
     if one.ndim == 2 and role in WRITES_TO_RESIDUAL:
         relative = relative_change(one.T, other.T, alignment.carry)
@@ -179,7 +142,7 @@ def piece_change(
     if ranked and one.ndim == 2 and relative <= _REARRANGED:
         turned = (one.T, other.T) if role in WRITES_TO_RESIDUAL else (one, other)
         rank = effective_rank(*turned, alignment.carry, thorough=thorough)
-    return Change(role, layer, ours.name, one.size, relative, rank=rank)
+    return Change(role, layer, ours.name, one.size, relative, rank=rank, counterpart=theirs.name)
 
 
 def _carried(values: Array, role: str, alignment: Alignment) -> Array:
@@ -193,7 +156,13 @@ def _carried(values: Array, role: str, alignment: Alignment) -> Array:
     return alignment.carry(values)
 
 
-def _canonical_changes(
+def _clearly_less(block: Block, stored: Mapping[str, Change]) -> bool:
+    """Whether a block's matrices, gains folded, differ less than as they are stored, the gains not counted."""
+    canonical = sum(stored[role].parameters * relative**2 for role, (relative, _) in block.items())
+    return canonical <= _CLEARLY_LESS**2 * sum(stored[role].parameters * stored[role].relative ** 2 for role in block)
+
+
+def _canonical_blocks(
     model: Tensors,
     ours: Layer,
     parent: Tensors,
@@ -201,8 +170,8 @@ def _canonical_changes(
     alignment: Alignment,
     rotary: Rotary | None,
     their_rotary: Rotary | None,
-) -> dict[str, tuple[float, int | None]]:
-    """Relative change and its rank, by role."""
+) -> Iterator[tuple[str, Block]]:
+    """The norm before attention and before the MLP, each with the matrices it feeds and those that work with them."""
 
     def one(role: str) -> Array:
         return _folded(model, ours, role)
@@ -210,14 +179,16 @@ def _canonical_changes(
     def other(role: str) -> Array:
         return _carried(_folded(parent, theirs, role), role, alignment)
 
-    found: dict[str, tuple[float, int | None]] = {}
-    found |= dict.fromkeys(NORM_ROLES, (0.0, None))  # folded into the matrices on both sides
-    if {"gate", "up", "down"} <= ours.keys() & theirs.keys():
-        found |= _mlp_changes(one, other)
-    if rotary and their_rotary and {"q", "k", "v", "o"} <= ours.keys() & theirs.keys():
+    both = ours.keys() & theirs.keys()
+    if {"gate", "up", "down"} <= both:
+        yield "mlp norm", _mlp_changes(one, other)
+    attention: dict[str, float] = {}
+    if rotary and their_rotary and {"q", "k", "v", "o"} <= both:
         attention = _attention_changes(one, other, rotary, their_rotary)
-        found |= {role: (relative, None) for role, relative in attention.items()}
-    return found
+    if not attention and {"q", "k", "v"} <= both:
+        attention = {role: relative_change(one(role), other(role)) for role in ("q", "k", "v")}
+    if attention:
+        yield "attention norm", {role: (relative, None) for role, relative in attention.items()}
 
 
 def _folded(tensors: Tensors, layer: Layer, role: str) -> Array:
@@ -228,7 +199,7 @@ def _folded(tensors: Tensors, layer: Layer, role: str) -> Array:
     return fold_gain(matrix, read_finite(tensors, layer[norm])) if norm in layer else matrix
 
 
-def _mlp_changes(one: Callable[[str], Array], other: Callable[[str], Array]) -> dict[str, tuple[float, int | None]]:
+def _mlp_changes(one: Callable[[str], Array], other: Callable[[str], Array]) -> Block:
     """``one`` and ``other`` read a matrix; they are read one by one, for six of a large layer do not fit at once."""
     found = neuron_map(
         gate_directions(other("gate")), up_directions(other("up")), gate_directions(one("gate")), up_directions(one("up"))

@@ -1,14 +1,16 @@
 """What changed between two related models, and which came first where that shows."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 
 from etymon.lineage.align.correspond import Correspondence
-from etymon.lineage.attribute.change import Change, Shared, layer_changes, piece_change
+from etymon.lineage.attribute.change import Change, layer_changes, piece_change
 from etymon.lineage.attribute.direction import Traces, find_traces
+from etymon.lineage.attribute.shared import Shared
 from etymon.lineage.read.profile import read_finite
-from etymon.lineage.read.structure import MATRIX_ROLES
+from etymon.lineage.read.structure import MATRIX_ROLES, Tensors
 from etymon.progress import Clock, Listener
 
 _STORED_ALIKE = 0.4
@@ -75,14 +77,31 @@ def _table_changes(found: Correspondence, shared: Shared) -> list[Change]:
     return list(best.values())
 
 
-def every_value_equal(found: Correspondence, changes: list[Change]) -> bool:
-    """Whether every tensor of both was compared and none differs in any value (another dtype, without loss)."""
+def every_value_equal(found: Correspondence, changes: Sequence[Change]) -> bool:
+    """Whether every tensor of both was compared at its own place and none differs in any value (other names, another type).
+
+    Layers must stand in order, and of the names both models have none may stand for two things.
+    """
     sides = found.model, found.parent
     compared = sum(change.parameters for change in changes)
+    known = set(found.parent.tensors.names)
     return (
-        all(change.relative == 0 for change in changes)
+        all(change.relative == 0 and not change.canonical for change in changes)
+        and not any(change.tensor in known and change.tensor != change.counterpart for change in changes)
+        and all(there == here for there, here in found.layer_map.items())
         and not any(side.structure.loose for side in sides)
         and all(sum(math.prod(side.tensors.shape(name)) for name in side.tensors.names) == compared for side in sides)
+    )
+
+
+def unchanged_tensors(model: Tensors, shared: Shared, changes: Sequence[Change]) -> tuple[str, ...]:
+    """The model's tensors that the parent has bit for bit, or whose counterpart has the same values in another type."""
+    equal: Counter[str] = Counter()
+    for change in changes:
+        if change.relative == 0 and not change.canonical:
+            equal[change.tensor] += change.parameters
+    return tuple(
+        name for name in model.names if name in shared.names or (equal[name] and equal[name] == math.prod(model.shape(name)))
     )
 
 
