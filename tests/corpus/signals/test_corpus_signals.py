@@ -25,6 +25,7 @@ _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
         ("Die Würde des Menschen ist unantastbar.", "de"),
         ("Все люди рождаются свободными и равными.", "ru"),
         ("人人生而自由，在尊嚴和權利上一律平等。", "zh"),
+        ("THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG AND RUNS AWAY.", "en"),
         ("12 + 34 = 46", "und"),
     ],
 )
