@@ -118,13 +118,15 @@ def build_corpus(job: Job) -> Artifact:
 
 def _corpus(job: Job, role: str, asked: Corpus) -> Artifact:
     sources = corpus_inputs(asked, job.folder, job.store.digests)
+    parts: list[Artifact] = []
 
     def obtain(
         part: str, stage: Stage[Any, Any], inputs: Mapping[str, Input], meaning: Config, execution: Config
     ) -> Artifact:
         if part:
-            return job.obtain(f"{part} of the {role}", stage, inputs, meaning, execution)
-        return job.obtain(role, stage, inputs, meaning, execution, corpus_line)
+            parts.append(job.obtain(f"{part} of the {role}", stage, inputs, meaning, execution))
+            return parts[-1]
+        return job.obtain(role, stage, inputs, meaning, execution, corpus_line, parts)
 
     return corpus_build.build_corpus(
         asked,

@@ -1,6 +1,6 @@
 """One run of the main job: where it keeps its artifacts, and who is told of its progress."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,11 +44,16 @@ class Job:
         meaning: M,
         execution: X,
         summary: Callable[[Artifact], str] | None = None,
+        parts: Sequence[Artifact] = (),
     ) -> Artifact:
-        """The stage's artifact, made or found, under its role in this run; told with its ``summary``, if it has one."""
+        """The stage's artifact, made or found, under its role in this run; told with its ``summary``, if it has one.
+
+        ``parts`` were made for it before, without a line of their own: their seconds count.
+        """
         artifact, reused = self.store.obtain(stage, inputs, meaning, execution, self.listener)
         self.made[role] = artifact
         self.store.point(self.recipe.name, {role: made.name for role, made in self.made.items()})
         if summary:
-            self.on_line(StageLine(role, summary(artifact), artifact.manifest.seconds, reused))
+            seconds = sum(each.manifest.seconds for each in (*parts, artifact))
+            self.on_line(StageLine(role, summary(artifact), seconds, reused))
         return artifact
