@@ -72,6 +72,22 @@ def test_a_copy_saved_in_less_precision_came_after(precision: str) -> None:
     assert direction(rounded(weights(0), precision), weights(0)) == "model from parent"  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_what_was_trained_on_so_little_that_it_rounds_back_was_not_before(precision: str) -> None:
+    base = rounded(weights(0), precision)  # type: ignore[arg-type]
+    noise = np.random.default_rng(3).standard_normal(base.shape)
+    for child in (base * (1 + 1e-5 * noise), base * (1 - 1e-5), base * (1 + 1e-5)):
+        assert direction(np.asarray(child, np.float32), base) == "unknown"
+    assert direction(
+        np.asarray(rounded(weights(0), "bf16") * (1 + 1e-4 * noise), np.float32), rounded(weights(0), "bf16")
+    ) == ("unknown")
+
+
+def test_a_copy_whose_lower_bits_were_cut_off_came_after() -> None:
+    cut = (weights(0).view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+    assert direction(cut, weights(0)) == "model from parent"
+
+
 def test_unrounded_and_equal_weights_show_none() -> None:
     assert direction(changed(weights(0), 0.01), weights(0)) == "unknown"
     assert find_traces(weights(0), weights(0)) is None

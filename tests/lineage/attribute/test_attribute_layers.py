@@ -1,26 +1,34 @@
 """What layer maps, vocabularies and experts tell."""
 
+from functools import partial
+
 import numpy as np
 
 from etymon.lineage.attribute.layers import depth_change, depth_signs, size_signs
 from etymon.lineage.attribute.upcycling import COPIED, copied_shares
-from etymon.lineage.attribute.vocabulary import token_rows, token_signs, untrained_rows
+from etymon.lineage.attribute.vocabulary import table_signs, token_rows, token_signs, untrained_rows
 from etymon.lineage.test.match import gate_directions, up_directions
 
 
-def test_a_gap_is_pruned() -> None:
-    depth = depth_change([(0, 0), (2, 1), (3, 2)], 4, 3)
-    assert depth is not None
-    assert (depth.pruned, depth.inserted, depth.repeated) == ((1,), (), ())
-    assert [sign.direction for sign in depth_signs(depth)] == ["model from parent"]
+def test_a_gap_may_be_cut_out_of_one_or_filled_in_the_other() -> None:
+    shallower = depth_change([(0, 0), (2, 1), (3, 2)], 4, 3)
+    assert shallower is not None
+    assert (shallower.pruned, shallower.inserted, shallower.repeated) == ((1,), (), ())
+    deeper = depth_change([(0, 0), (1, 2), (2, 3)], 3, 4)
+    assert deeper is not None
+    assert deeper.inserted == (1,)
+    for depth, lacking in ((shallower, "model"), (deeper, "parent")):
+        (sign,) = depth_signs(depth)
+        assert sign.direction == "unknown"
+        assert f"the {lacking} lacks 1 layer of the " in sign.reason
 
 
-def test_layers_inserted_look_like_layers_pruned_unless_they_are_silent() -> None:
-    depth = depth_change([(0, 0), (1, 2), (2, 3)], 3, 4)
-    assert depth is not None
-    assert depth.inserted == (1,)
-    assert [sign.direction for sign in depth_signs(depth)] == ["parent from model"]
-    assert [sign.direction for sign in depth_signs(depth, inserted_are_silent=True)] == ["model from parent"]
+def test_layers_that_write_nothing_were_inserted() -> None:
+    deeper, shallower = depth_change([(0, 0), (1, 2)], 2, 3), depth_change([(0, 0), (2, 1)], 3, 2)
+    assert deeper is not None
+    assert shallower is not None
+    assert [sign.direction for sign in depth_signs(deeper, silent=True)] == ["model from parent"]
+    assert [sign.direction for sign in depth_signs(shallower, silent=True)] == ["parent from model"]
 
 
 def test_copies_of_a_layer_came_after_it() -> None:
@@ -42,9 +50,11 @@ def test_another_order_shows_no_direction_and_the_same_no_change() -> None:
     assert depth_change([(0, 0), (1, 1)], 2, 2) is None
 
 
-def test_fewer_neurons_came_after() -> None:
-    assert [sign.direction for sign in size_signs("neurons", 100, 200)] == ["model from parent"]
-    assert [sign.direction for sign in size_signs("neurons", 200, 100)] == ["parent from model"]
+def test_fewer_neurons_show_no_direction() -> None:
+    (fewer,), (more,) = size_signs("neurons", 100, 200), size_signs("neurons", 200, 100)
+    assert fewer.direction == more.direction == "unknown"
+    assert "the model has 100 of the parent's 200 neurons" in fewer.reason
+    assert "the parent has 100 of the model's 200 neurons" in more.reason
     assert size_signs("neurons", 200, 200) == []
 
 
@@ -60,31 +70,56 @@ def test_new_rows_at_the_mean_are_untrained() -> None:
     assert untrained_rows(new, old).tolist() == [True] * 6 + [False] * 10
 
 
-def test_an_extended_vocabulary_came_after() -> None:
+def test_strings_alone_show_no_direction() -> None:
     parent = {f"t{row}": row for row in range(500)}
-    model = {**parent, "<a>": 500, "<b>": 501, "<c>": 502}
-    forward, backward = token_rows(model, parent), token_rows(parent, model)
+    longer = {**parent, "<a>": 500, "<b>": 501, "<c>": 502}
+    forward, backward = token_rows(longer, parent), token_rows(parent, longer)
     assert (forward.shared, forward.new, forward.lost, forward.moved) == (500, 3, 0, 0)
-    assert [sign.direction for sign in token_signs(forward, backward)] == ["model from parent"]
-    assert [sign.direction for sign in token_signs(backward, forward)] == ["parent from model"]
-
-
-def test_one_untrained_row_is_enough_and_one_trained_row_is_not() -> None:
-    parent, old = {f"t{row}": row for row in range(500)}, rows(0)
-    model = {**parent, "<a>": 500}
-    backward = token_rows(parent, model)
-    fresh = token_rows(model, parent, old.mean(0, keepdims=True), old)
-    assert fresh.untrained == 1
-    assert [sign.direction for sign in token_signs(fresh, backward)] == ["model from parent"]
-    assert token_signs(token_rows(model, parent, rows(2, 1), old), backward) == []
-
-
-def test_a_trimmed_vocabulary_came_after() -> None:
-    parent = {f"t{row}": row for row in range(500)}
     kept = [token for row, token in enumerate(parent) if row % 3]
-    model = {token: row for row, token in enumerate(kept)}
-    signs = token_signs(token_rows(model, parent), token_rows(parent, model))
-    assert [sign.direction for sign in signs] == ["model from parent"]
+    trimmed = {token: row for row, token in enumerate(kept)}
+    cases = [
+        (token_signs(forward), "the model has the parent's vocabulary and 3 tokens more"),
+        (token_signs(backward), "the parent has the model's vocabulary and 3 tokens more"),
+        (token_signs(token_rows(trimmed, parent)), "the model has the parent's vocabulary less 167 tokens"),
+        (token_signs(token_rows(parent, trimmed)), "the parent has the model's vocabulary less 167 tokens"),
+    ]
+    for signs, reason in cases:
+        (sign,) = signs
+        assert sign.direction == "unknown"
+        assert reason in sign.reason
+
+
+def signs(model: np.ndarray, parent: np.ndarray) -> list[str]:
+    """Of two tables; the same whichever of the two is called the model."""
+    turned = {"model from parent": "parent from model", "parent from model": "model from parent"}
+    forward, backward = (
+        [sign.direction for sign in table_signs(partial(iter, [one]), partial(iter, [other]))]
+        for one, other in ((model, parent), (parent, model))
+    )
+    assert forward == [turned.get(each, each) for each in backward]
+    return forward
+
+
+def test_rows_that_began_at_the_mean_of_the_others_table_came_after_it() -> None:
+    parent = rows(0)
+    fresh = parent.mean(0) + np.float32(0.01) * rows(1, 4)
+    trained = parent + np.float32(0.2) * rows(2)
+    assert signs(np.concatenate([trained, fresh]), parent) == ["model from parent"]
+    assert signs(np.concatenate([trained, fresh])[np.random.default_rng(0).permutation(504)], parent) == ["model from parent"]
+    assert signs(np.concatenate([trained, rows(3, 4)]), parent) == []
+
+
+def test_rows_cut_from_a_table_do_not_turn_the_direction() -> None:
+    """They lie at the mean of the table they stand in, whichever of the two models was trained on."""
+    kept = rows(0)
+    whole = np.concatenate([kept, kept.mean(0) + np.float32(0.01) * rows(1, 4)])
+    for cut in (
+        kept,
+        kept + np.float32(0.2) * rows(2),
+        kept + np.float32(0.01) * np.random.default_rng(4).standard_normal((500, 64)),
+    ):
+        assert signs(np.asarray(cut, np.float32), whole) == ["unknown"]
+    assert signs(kept, np.concatenate([kept, np.zeros((4, 64), np.float32)])) == []
 
 
 def test_experts_copied_from_one_mlp_and_others() -> None:

@@ -48,11 +48,12 @@ def test_full_training_has_no_low_rank(tmp_path: Path, base: Tensors, derivative
     assert compared(tmp_path, derivative, base).attribution.low_rank == ()
 
 
-def test_pruned_and_repeated_layers_show_what_came_after(tmp_path: Path, base: Tensors, tokenizer: str) -> None:
+def test_repeated_layers_show_what_came_after_and_pruned_ones_do_not(tmp_path: Path, base: Tensors, tokenizer: str) -> None:
     pruned = compared(tmp_path, noise(drop_layers(base, {2}), 0.05), base, tokenizer, tokenizer)
     assert pruned.attribution.depth is not None
     assert pruned.attribution.depth.pruned == (2,)
-    assert pruned.direction == "model from parent"
+    assert pruned.direction == "unknown"
+    assert "the model lacks 1 layer" in pruned.direction_reason
     deeper = noise(repeat_layers(base, [0, 1, 2, 3, 2, 3, 4, 5]), 0.05)
     repeated = compared(tmp_path / "deeper", deeper, base, tokenizer, tokenizer)
     assert repeated.attribution.depth is not None
@@ -65,13 +66,55 @@ def test_an_extended_vocabulary_shows_what_came_after(tmp_path: Path, base: Tens
     name = "model.embed_tokens.weight"
     table = base[name]
     rows = {**json.loads(tokenizer)["model"]["vocab"], "<new>": len(table)}
-    extended = {**noise(base, 0.01), name: np.concatenate([table, table.mean(0, keepdims=True)])}
+    trained = noise(base, 0.05)
+    extended = {**trained, name: np.concatenate([trained[name], table.mean(0, keepdims=True)])}
     ours = json.dumps({"model": {"type": "BPE", "vocab": rows}})
     lineage = compared(tmp_path, extended, base, ours, tokenizer)
     assert lineage.attribution.tokens is not None
     assert (lineage.attribution.tokens.new, lineage.attribution.tokens.untrained) == (1, 1)
     assert lineage.direction == "model from parent"
     assert "1 new in the model (1 hardly trained)" in " ".join(attribution_lines(lineage.attribution, {}))
+    without = compared(tmp_path / "without", extended, base)  # the weights say so without a tokenizer
+    assert without.direction == "model from parent"
+
+
+@pytest.mark.parametrize("edited", ["child's tokens deleted", "base's tokens beyond the table"])
+def test_a_tokenizer_file_never_decides_the_direction(tmp_path: Path, base: Tensors, tokenizer: str, edited: str) -> None:
+    vocabulary = json.loads(tokenizer)["model"]["vocab"]
+    rows = len(base["model.embed_tokens.weight"])
+    if edited == "child's tokens deleted":
+        ours, theirs = dict(list(vocabulary.items())[:-3]), vocabulary
+    else:
+        ours, theirs = vocabulary, {**vocabulary, **{f"<beyond {n}>": rows + n for n in range(3)}}
+    written = [json.dumps({"model": {"type": "BPE", "vocab": each}}) for each in (ours, theirs)]
+    lineage = compared(tmp_path, noise(base, 0.05), base, *written)
+    assert (lineage.verdict, lineage.direction) == ("related", "unknown")
+    assert compared(tmp_path / "turned", base, noise(base, 0.05), *written[::-1]).direction == "unknown"
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_inserted_layers_and_added_neurons_do_not_make_the_base_the_child(
+    tmp_path: Path, base: Tensors, trained: bool
+) -> None:
+    deeper = repeat_layers(base, [0, 1, 2, 2, 3, 4, 4, 5])
+    for name in deeper:
+        if name.startswith(("model.layers.3.", "model.layers.6.")) and deeper[name].ndim == 2:
+            fresh = np.random.default_rng(len(name)).standard_normal(deeper[name].shape) * 0.02
+            deeper[name] = np.asarray(fresh, np.float32)
+    wider = {name: _with_neurons(name, values) for name, values in base.items()}
+    for number, child in enumerate((deeper, wider)):
+        model = noise(child, 0.02) if trained else child
+        assert compared(tmp_path / f"{number}", model, base).direction == "unknown"
+
+
+def _with_neurons(name: str, values: np.ndarray, count: int = 64) -> np.ndarray:
+    """More neurons a layer, the new ones at random."""
+    rng = np.random.default_rng(7)
+    if "gate_proj" in name or "up_proj" in name:
+        return np.concatenate([values, 0.02 * rng.standard_normal((count, values.shape[1]))]).astype(np.float32)
+    if "down_proj" in name:
+        return np.concatenate([values, 0.02 * rng.standard_normal((len(values), count))], axis=1).astype(np.float32)
+    return values
 
 
 @pytest.mark.parametrize("reordered", [False, True])

@@ -1,7 +1,9 @@
 """All that is found out about how two related models differ, and every sign of which came first, in one record."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -14,9 +16,10 @@ from etymon.lineage.attribute.layers import depth_change, depth_signs, size_sign
 from etymon.lineage.attribute.quantisation import Quantisation
 from etymon.lineage.attribute.records import Attribution, Depth, Experts, LowRank, Quantised, Tokens, Trace
 from etymon.lineage.attribute.upcycling import COPIED, copied_shares
-from etymon.lineage.attribute.vocabulary import token_rows, token_signs
+from etymon.lineage.attribute.vocabulary import table_signs, token_rows, token_signs
 from etymon.lineage.canonicalise.rewrite import fold_gain
-from etymon.lineage.read.profile import read_finite
+from etymon.lineage.read.piece import Piece
+from etymon.lineage.read.profile import finite_blocks, read_finite
 from etymon.lineage.read.structure import Array, Layer, Structure
 from etymon.lineage.test.match import gate_directions, up_directions
 
@@ -35,13 +38,13 @@ def attribute(found: Correspondence, changes: Sequence[Change], pairs: Collectio
     signs = signs_of([each for _, each in traces])
     depth = depth_change(pairs, len(theirs.layers), len(ours.layers))
     if depth:
-        signs += depth_signs(depth, inserted_are_silent=_all_silent(found.model, depth))
+        signs += depth_signs(depth, silent=_all_silent(found, depth))
     if not ours.experts and not theirs.experts:
         signs += size_signs("neurons of a layer", ours.neurons, theirs.neurons)
     signs += size_signs("coordinates", ours.width, theirs.width)
-    tokens, of_tokens = _tokens(found.model, found.parent)
+    tokens = _tokens(found.model, found.parent)
     experts, of_experts = _experts(found)
-    signs += [*of_tokens, *of_experts]
+    signs += [*_table_signs(found), *(token_signs(tokens) if tokens else []), *of_experts]
     return Attribution(
         low_rank=low_ranks(changes),
         quantised=(*_quantised("model", traces), *_quantised("parent", traces)),
@@ -85,32 +88,52 @@ def _quantised(side: Literal["model", "parent"], traces: Sequence[tuple[str, Tra
     ]  # fmt: skip
 
 
-def _all_silent(model: Side, depth: Depth) -> bool:
-    """Whether the inserted layers write nothing to the residual stream: o and down are zero."""
-    layers = [model.structure.layers[index] for index in depth.inserted]
+def _all_silent(found: Correspondence, depth: Depth) -> bool:
+    """Whether the layers that one of the two has alone write nothing to the residual stream: o and down are zero."""
+    side, alone = (found.model, depth.inserted) if depth.inserted else (found.parent, depth.pruned)
+    layers = [side.structure.layers[index] for index in alone]
     outs = [layer[role] for layer in layers for role in ("o", "down") if role in layer]
-    return bool(outs) and all(np.abs(read_finite(model.tensors, piece)).max() < _SILENT for piece in outs)
+    return bool(outs) and all(np.abs(read_finite(side.tensors, piece)).max() < _SILENT for piece in outs)
 
 
-def _tokens(model: Side, parent: Side) -> tuple[Tokens | None, list[Sign]]:
-    if model.vocabulary is None or parent.vocabulary is None or model.vocabulary == parent.vocabulary:
-        return None, []
-    forward = token_rows(model.vocabulary, parent.vocabulary, *_new_and_old(model, parent))
-    backward = token_rows(parent.vocabulary, model.vocabulary, *_new_and_old(parent, model))
-    return forward, token_signs(forward, backward)
+def _tokens(model: Side, parent: Side) -> Tokens | None:
+    """By string; those without a row in their model's table are nothing but a line in a file, and left out."""
+    ours, theirs = _with_rows(model), _with_rows(parent)
+    if ours is None or theirs is None or ours == theirs:
+        return None
+    return token_rows(ours, theirs, *_new_and_old(model, ours, theirs))
 
 
-def _new_and_old(side: Side, other: Side) -> tuple[Array | None, Array | None]:
+def _with_rows(side: Side) -> dict[str, int] | None:
+    if side.vocabulary is None:
+        return None
+    return {token: row for token, row in side.vocabulary.items() if 0 <= row < side.structure.vocabulary}
+
+
+def _new_and_old(side: Side, vocabulary: dict[str, int], known: dict[str, int]) -> tuple[Array | None, Array | None]:
     """Rows of tokens that the other lacks, and a sample of the rest."""
-    known, vocabulary = other.vocabulary or {}, side.vocabulary or {}
-    rows = side.structure.vocabulary
-    new = sorted(row for token, row in vocabulary.items() if token not in known and 0 <= row < rows)
-    old = sorted(row for token, row in vocabulary.items() if token in known and 0 <= row < rows)
+    new = sorted(row for token, row in vocabulary.items() if token not in known)
+    old = sorted(row for token, row in vocabulary.items() if token in known)
     if not new or not old or not side.structure.embeddings:
         return None, None
     table = read_finite(side.tensors, side.structure.embeddings[0])
     spread = np.linspace(0, len(old) - 1, _OLD_ROWS).astype(int)
     return table[new[:_OLD_ROWS]], table[np.asarray(old)[np.unique(spread)]]
+
+
+def _table_signs(found: Correspondence) -> list[Sign]:
+    """Of every pair of tables, for nothing tells an embedding from a head; those that are not counterparts show nothing."""
+    ours, theirs = found.model.structure, found.parent.structure
+    if ours.vocabulary == theirs.vocabulary or ours.width != theirs.width:
+        return []
+    signs: list[Sign] = []
+    for one, other in product(ours.embeddings, theirs.embeddings):
+        signs += table_signs(partial(finite_blocks, found.model.tensors, one), partial(_carried_blocks, found, other))
+    return list(dict.fromkeys(signs))
+
+
+def _carried_blocks(found: Correspondence, table: Piece) -> Iterator[Array]:
+    return map(found.alignment.carry, finite_blocks(found.parent.tensors, table))
 
 
 def _experts(found: Correspondence) -> tuple[Experts | None, list[Sign]]:

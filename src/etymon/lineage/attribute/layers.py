@@ -1,4 +1,4 @@
-"""What a layer map tells: layers pruned, repeated, inserted or moved, and which of the two models came after.
+"""What a layer map tells: layers pruned, repeated, inserted or moved, and which of the two models came after, if it shows.
 
 Shapes: none; a pair is a layer of the parent and the layer of the model that holds the same neurons.
 """
@@ -6,7 +6,7 @@ Shapes: none; a pair is a layer of the parent and the layer of the model that ho
 from collections import defaultdict
 from collections.abc import Collection
 
-from etymon.lineage.attribute.direction import Sign
+from etymon.lineage.attribute.direction import Direction, Sign
 from etymon.lineage.attribute.records import Depth
 
 
@@ -28,37 +28,35 @@ def depth_change(pairs: Collection[tuple[int, int]], parent_depth: int, model_de
     return None if unchanged else depth
 
 
-def depth_signs(depth: Depth, *, inserted_are_silent: bool = False) -> list[Sign]:
+def depth_signs(depth: Depth, *, silent: bool = False) -> list[Sign]:
     """Directions that the layers show.
 
-    Copies of one layer were made from it, so the model that holds them came after. A gap where all other layers are in order
-    was most likely cut out of the deeper model; but layers added to the shallower one leave the same gap, unless they write
-    nothing yet (``inserted_are_silent``: their o and down are zero), which only new layers do.
+    Copies of one layer were made from it, so the model that holds them came after. Layers that one of the two has alone were
+    inserted where they write nothing yet (``silent``: their o and down are zero), which only new layers do. Others show no
+    direction: a gap may be cut out of the deeper model as well as filled in the shallower one.
     """
     if depth.repeated and not depth.merged:
         return [Sign("model from parent", f"the model repeats {_layers(len(depth.repeated))} of the parent")]
     if depth.merged and not depth.repeated:
         return [Sign("parent from model", f"the parent repeats {_layers(len(depth.merged))} of the model")]
-    if depth.moved or depth.repeated or (depth.pruned and depth.inserted):
+    if depth.moved or depth.repeated or bool(depth.pruned) == bool(depth.inserted):
         return []
-    if depth.inserted and inserted_are_silent:
-        return [Sign("model from parent", f"the model has {_layers(len(depth.inserted))} more, which write nothing yet")]
-    if depth.pruned:
-        reason = f"the model lacks {_layers(len(depth.pruned))} of the parent and has the others in order: probably pruned"
-        return [Sign("model from parent", reason)]
-    if depth.inserted:
-        reason = f"the parent lacks {_layers(len(depth.inserted))} of the model and has the others in order: probably pruned"
-        return [Sign("parent from model", reason)]
-    return []
+    count = _layers(len(depth.inserted or depth.pruned))
+    way: Direction = "model from parent" if depth.inserted else "parent from model"
+    deeper, shallower = ("model", "parent") if depth.inserted else ("parent", "model")
+    if silent:
+        return [Sign(way, f"the {deeper} has {count} more, which write nothing yet")]
+    reason = f"the {shallower} lacks {count} of the {deeper} and has the others in order"
+    return [Sign("unknown", f"{reason}: pruned from it, or inserted into the other")]
 
 
 def size_signs(name: str, model: int, parent: int) -> list[Sign]:
-    """Fewer neurons, heads or coordinates in one of two models that hold the same ones: probably pruned."""
+    """Fewer neurons or coordinates in one of two models that hold the same ones; either may be the change."""
     if not model or not parent or model == parent:
         return []
-    if model < parent:
-        return [Sign("model from parent", f"the model has {model:,} of the parent's {parent:,} {name}: probably pruned")]
-    return [Sign("parent from model", f"the parent has {parent:,} of the model's {model:,} {name}: probably pruned")]
+    fewer, more = ("model", "parent") if model < parent else ("parent", "model")
+    reason = f"the {fewer} has {min(model, parent):,} of the {more}'s {max(model, parent):,} {name}"
+    return [Sign("unknown", f"{reason}: pruned from it, or added to the other")]
 
 
 def _layers(count: int) -> str:

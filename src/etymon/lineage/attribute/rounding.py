@@ -1,7 +1,8 @@
 """What storing a number costs: the precision that values were rounded to, whatever type they are held in now.
 
 A model saved in bfloat16 and read, or saved again, as float32 still shows it: the lower half of every number is zero. Of two
-models of which one is the other's values rounded, the rounded one came after.
+models of which one is the other's values rounded, the rounded one came after, if they lie as far apart as rounding leaves:
+what was trained on a little from rounded values rounds back to them too, but lies closer.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ _SMALLEST_HALF = 2.0**-24
 _LOOKED_AT = 1 << 14
 _ROUNDED = 0.9999
 """Share of values that must be the other's, rounded: some tools round halves away from zero or cut the lower bits off."""
+_ROUNDED_SPREAD, _CUT_SPREAD = 0.25, 0.5
+"""Root mean square distance, in steps, below which rounding to the nearest (1/√12 = .29) and cutting (1/√3 = .58) cannot have
+left it."""
 
 
 def precision_of(values: Array) -> Precision:
@@ -75,10 +79,14 @@ def rounding_evidence(model: Array, parent: Array) -> RoundingEvidence:
 def _is_rounding(rounded_values: Array, values: Array, precision: Precision) -> bool:
     if precision == "fp32" or np.array_equal(rounded_values, values):
         return False
-    off = np.abs(rounded_values - values)
-    cut = (off <= 1.001 * rounding_step(values, precision)) & (np.abs(rounded_values) <= np.abs(values))
+    off, step = np.abs(rounded_values - values), rounding_step(values, precision)
+    steps = off[step > 0] / step[step > 0]
+    spread = float(np.sqrt(np.square(steps, dtype=np.float64).mean())) if steps.size else 0.0
+    cut = (off <= 1.001 * step) & (np.abs(rounded_values) <= np.abs(values))
     nearest = rounded_values == rounded(values, precision)
-    return bool(nearest.mean() >= _ROUNDED or (cut.mean() >= _ROUNDED and precision_of(values) != precision))
+    if nearest.mean() >= _ROUNDED:
+        return spread >= _ROUNDED_SPREAD
+    return bool(cut.mean() >= _ROUNDED and spread >= _CUT_SPREAD and precision_of(values) != precision)
 
 
 def sampled(values: Array) -> Array:

@@ -1,23 +1,31 @@
 """Which tokens two models share, and what the rows of new ones show.
 
 A vocabulary is extended at its end, and the new rows begin at the mean of the old ones (Hewitt 2021, and Transformers'
-``resize_token_embeddings`` draws them close to it), at zero or at random. Rows that still lie there were added; no training
-brings a row back to the mean.
+``resize_token_embeddings`` draws them close to it), at zero or at random.
+
+Strings show no direction: a tokenizer is a file beside the weights, and tokens that one of two models lacks were added to the
+other or cut from it. Rows do, where they still lie at the mean that the *shorter* table has and the longer has left: they
+began there. Rows at the mean of the table they stand in show none: whoever cuts them off leaves the same.
 
 Shapes: R rows, H residual width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from etymon.lineage.attribute.direction import Sign
+from etymon.lineage.attribute.direction import Direction, Sign
 from etymon.lineage.attribute.records import Tokens
 from etymon.lineage.read.structure import Array
 
+Table = Callable[[], Iterator[Array]]
+"""Gives the rows of a table of embeddings from the first on, some at a time, [R, H]."""
+
 _AT_THE_MEAN = 0.2
 """Distance from the mean, over that of other rows, below which a row has hardly been trained."""
-_FEWEST = 3
+_CLEARLY_CLOSER = 0.5
+"""How much closer new rows must lie to the mean of the other table than to that of their own, to have begun there."""
 
 
 def token_rows(
@@ -48,20 +56,69 @@ def untrained_rows(new_RH: Array, old_RH: Array) -> np.ndarray:
     )
 
 
-def token_signs(model_from_parent: Tokens, parent_from_model: Tokens) -> list[Sign]:
-    """Directions that the vocabularies show, each side counted as if it had come from the other."""
-    signs = []
-    for way, tokens, later, earlier in (
-        ("model from parent", model_from_parent, "model", "parent"),
-        ("parent from model", parent_from_model, "parent", "model"),
-    ):
-        if 2 * tokens.untrained > tokens.new > 0:
-            reason = f"the {later} has {tokens.new:,} tokens more, most of them hardly trained"
-            signs.append(Sign(way, reason))  # type: ignore[arg-type]
-        elif tokens.new >= _FEWEST and not tokens.lost and not tokens.moved:
-            reason = f"the {later} has the {earlier}'s vocabulary and {tokens.new:,} tokens more after it"
-            signs.append(Sign(way, reason))  # type: ignore[arg-type]
-        elif tokens.lost >= _FEWEST and not tokens.new and tokens.moved:
-            reason = f"the {later} has the {earlier}'s vocabulary less {tokens.lost:,} tokens, the rest moved up: trimmed"
-            signs.append(Sign(way, reason))  # type: ignore[arg-type]
-    return signs
+def token_signs(tokens: Tokens) -> list[Sign]:
+    """What the strings suggest, which is never a direction."""
+    if tokens.moved and bool(tokens.new) != bool(tokens.lost):
+        longer, shorter = ("parent", "model") if tokens.lost else ("model", "parent")
+        lost = tokens.lost or tokens.new
+        reason = f"the {shorter} has the {longer}'s vocabulary less {lost:,} tokens, the rest at other rows"
+        return [Sign("unknown", f"{reason}, as after trimming; but strings decide nothing")]
+    if not tokens.moved and bool(tokens.new) != bool(tokens.lost):
+        longer, shorter = ("parent", "model") if tokens.lost else ("model", "parent")
+        more = tokens.lost or tokens.new
+        reason = f"the {longer} has the {shorter}'s vocabulary and {more:,} tokens more"
+        return [Sign("unknown", f"{reason}, which were added to it or left out of the other")]
+    return []
+
+
+def table_signs(model: Table, parent: Table) -> list[Sign]:
+    """What the rows show that the longer of two tables has more, whatever the strings: both in the model's coordinates."""
+    ours, theirs = _summary(model()), _summary(parent())
+    if ours.rows > theirs.rows:
+        return _signs(model, ours, parent, theirs, "model from parent", ("model", "parent"))
+    if theirs.rows > ours.rows:
+        return _signs(parent, theirs, model, ours, "parent from model", ("parent", "model"))
+    return []
+
+
+@dataclass(frozen=True)
+class _Summary:
+    """Of a table, or of some of its rows."""
+
+    rows: int
+    mean_H: np.ndarray
+    spread: float
+    """Root mean square distance of rows from their mean."""
+
+
+def _signs(
+    long: Table, longer: _Summary, short: Table, shorter: _Summary, way: Direction, names: tuple[str, str]
+) -> list[Sign]:
+    near = _AT_THE_MEAN * shorter.spread
+    fresh = _summary(_near(long(), shorter.mean_H, near))
+    known = _summary(_near(short(), shorter.mean_H, near))
+    more = longer.rows - shorter.rows
+    if 2 * (fresh.rows - known.rows) <= more:
+        return []
+    trained_H = (longer.rows * longer.mean_H - fresh.rows * fresh.mean_H) / max(1, longer.rows - fresh.rows)
+    to_other, to_own = (float(np.linalg.norm(fresh.mean_H - mean_H)) for mean_H in (shorter.mean_H, trained_H))
+    name, other = names
+    if to_other <= _CLEARLY_CLOSER * to_own:
+        return [Sign(way, f"the {name} has {more:,} rows of embeddings more, most still at the mean of the {other}'s")]
+    reason = f"the {name} has {more:,} rows of embeddings more, most hardly trained"
+    return [Sign("unknown", f"{reason}: added to it, or cut from the other")]
+
+
+def _summary(blocks: Iterable[Array]) -> _Summary:
+    rows, squares, total_H = 0, 0.0, np.zeros(1)
+    for block_RH in blocks:
+        rows += len(block_RH)
+        total_H = total_H + block_RH.sum(0, dtype=np.float64)
+        squares += float(np.square(block_RH, dtype=np.float64).sum())
+    mean_H = total_H / max(1, rows)
+    return _Summary(rows, mean_H, float(np.sqrt(max(0.0, squares / max(1, rows) - mean_H @ mean_H))))
+
+
+def _near(blocks: Iterable[Array], mean_H: np.ndarray, distance: float) -> Iterator[Array]:
+    for block_RH in blocks:
+        yield block_RH[np.linalg.norm(block_RH - mean_H, axis=1) < distance]
