@@ -8,14 +8,15 @@ rules and FineWeb's, then MinHash of five-grams, 14 bands of 8. datatrove splits
 its own choice, which needs no download. Both sides run in two processes and are timed as whole commands, the interpreter's
 start included; ``start_seconds`` is what a run over 40 documents takes.
 
-Keys: ratio_datatrove (documents per second, ours / theirs, median of interleaved pairs), ratio_without_start;
-documents_per_second, peer_documents_per_second, start_seconds, peer_start_seconds, peak_mb_articles, peer_peak_mb; kept_both,
-kept_ours_only, kept_theirs_only, differences (count by cause), unexplained; duplicate_pairs, duplicate_recall (of planted
-pairs with an exact Jaccard similarity of 0.9 or more, the share of which not both survive), duplicate_removed,
-duplicate_precision (of documents removed as near duplicates, the share that is 0.7 or more like its survivor, by plain sets
-computed here); seconds_per_1000 and peak_mb by number of short documents (``--large`` adds two million); redecide_seconds at
-a million documents; peer_duplicate_recall and its like, of datatrove over the articles. ``--poems FOLDER`` adds Tang poems
-(JSON of ``{paragraphs: […]}``) to the short documents.
+Keys: ratio_datatrove (documents per second, ours / theirs, median of interleaved pairs), ratio_without_start, ratio_cpu (by
+processor time); documents_per_second, start_seconds, peak_mb_articles, and the same of datatrove with ``peer_`` before them;
+kept_both, kept_ours_only, kept_theirs_only, differences (count by cause), unexplained; duplicate_pairs, duplicate_recall (of
+planted pairs with an exact Jaccard similarity of 0.9 or more, the share of which not both survive), duplicate_removed,
+duplicate_precision (of documents removed as near duplicates, the share that is 0.7 or more like its survivor), both by plain
+sets computed here, over the short documents; peer_duplicate_recall and its like, of datatrove over the articles;
+seconds_per_1000, cpu_seconds_per_1000 and peak_mb by number of short documents (``--large`` adds two million);
+redecide_seconds and redecide_peak_mb at a million documents. ``--poems FOLDER`` adds Tang poems (JSON of
+``{paragraphs: […]}``) to the short documents.
 """
 
 import shutil
@@ -113,6 +114,7 @@ def articles(count: int, repeats: int, prose: Sequence[str], seed: int) -> tuple
     seconds, peer_seconds = median(run.seconds for run in runs), median(run.seconds for run in theirs)
     figures = {
         "articles": count,
+        "ratio_cpu": round(median(b.cpu_seconds / a.cpu_seconds for a, b in pairs), 2),
         "ratio_datatrove": round(median(b.seconds / a.seconds for a, b in pairs), 2),
         "ratio_without_start": round(median((b.seconds - start[1]) / (a.seconds - start[0]) for a, b in pairs), 2),
         "documents_per_second": round(count / seconds, 1),
@@ -181,7 +183,7 @@ def main() -> None:
     parser = options(__doc__ or "")
     parser.add_argument("--large", action="store_true", help="also two million short documents")
     parser.add_argument("--poems", type=Path, metavar="FOLDER", help="Tang poems to make short documents of")
-    parser.add_argument("--count", type=int, help="articles for the comparison (4000; 1000 with --quick)")
+    parser.add_argument("--count", type=int, help="articles for the comparison (4000; 2000 with --quick)")
     parser.add_argument(
         "--repeats", type=int, default=3, help="how often both sides run over the articles (once with --quick)"
     )
@@ -191,14 +193,15 @@ def main() -> None:
     ROOM.mkdir(parents=True, exist_ok=True)
     prose = sentences(paragraphs())
     poems = read_poems(arguments.poems) if arguments.poems else []
-    count = arguments.count or (1000 if quick else 4000)
+    count = arguments.count or (2000 if quick else 4000)
     figures, table = articles(count, 1 if quick else arguments.repeats, prose, arguments.seed)
     table = [("", "documents", "seconds", "documents/s", "peak MB", "kept"), *table]
-    figures |= {"seconds_per_1000": {}, "peak_mb": {}}
+    figures |= {"seconds_per_1000": {}, "cpu_seconds_per_1000": {}, "peak_mb": {}}
     for size in (20_000, *([] if quick else [200_000]), *([2_000_000] if arguments.large else [])):
         notes = Collection(f"notes-{size}", compose(size, NOTES, prose, poems, arguments.seed), "notes")
         done, corpus = notes.curate()
         figures["seconds_per_1000"][str(size)] = round(1000 * done.seconds / size, 3)
+        figures["cpu_seconds_per_1000"][str(size)] = round(1000 * done.cpu_seconds / size, 3)
         figures["peak_mb"][str(size)] = round(done.peak_mb)
         kept = sum(parquet.read_metadata(corpus / f"{side}.parquet").num_rows for side in ("train", "heldout"))
         table.append(_line("etymon, short documents", size, done.seconds, done.peak_mb, kept))

@@ -12,7 +12,7 @@ import psutil
 
 from common import QUIET, ROOT
 
-_EVERY = 0.25  # seconds between two looks at memory
+_EVERY = 0.2  # seconds between two looks
 _LONGEST = 7200  # seconds; what takes longer hangs
 
 
@@ -22,24 +22,60 @@ class Watched:
 
     seconds: float
     """From its start to its end, the interpreter's own start included."""
+    cpu_seconds: float
+    """Processor time of it and its descendants; on a machine that does other work too, the fairer measure."""
     peak_mb: float
-    """Most memory of it and its descendants at once; pages they share count once."""
+    """Most memory of them at once; pages they share count once."""
     output: str
 
 
-def watch(command: Sequence[str | Path], folder: Path | None = None) -> Watched:
-    """Run a command and look at its memory as it goes; its words on standard error are kept for when it fails."""
+class _Looks:
+    """What was seen of a process and its descendants."""
+
+    def __init__(self) -> None:
+        self.peak_bytes = 0
+        self._worked: dict[int, float] = {}
+
+    @property
+    def cpu_seconds(self) -> float:
+        return sum(self._worked.values())
+
+    def look(self, pid: int) -> None:
+        """Once."""
+        try:
+            family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        except psutil.Error:
+            return
+        held = 0
+        for each in family:
+            try:
+                used = each.cpu_times()
+                self._worked[each.pid] = used.user + used.system
+                lines = Path(f"/proc/{each.pid}/smaps_rollup").read_text().splitlines()
+                held += next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
+            except (OSError, StopIteration, psutil.Error):  # ended meanwhile
+                continue
+        self.peak_bytes = max(self.peak_bytes, held)
+
+    def follow(self, process: subprocess.Popen[str]) -> None:
+        """Until it ends."""
+        while process.poll() is None:
+            self.look(process.pid)
+            time.sleep(_EVERY)
+
+
+def watch(command: Sequence[str | Path]) -> Watched:
+    """Run a command and look at its memory and work as it goes; what it says on standard error is shown where it fails."""
     begin = time.perf_counter()
     started = subprocess.Popen(
         [str(part) for part in command],
-        cwd=folder,
         env={**os.environ, **QUIET, "PYTHONPATH": str(ROOT / "benchmarks")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    peaks = [0.0]
-    looking = threading.Thread(target=_look, args=(started, peaks), daemon=True)
+    looks = _Looks()
+    looking = threading.Thread(target=looks.follow, args=(started,), daemon=True)
     looking.start()
     try:
         output, said = started.communicate(timeout=_LONGEST)
@@ -52,26 +88,4 @@ def watch(command: Sequence[str | Path], folder: Path | None = None) -> Watched:
     looking.join()
     if started.returncode:
         raise SystemExit(f"{command[0]} ended with {started.returncode}:\n{said[-3000:]}")
-    return Watched(seconds, peaks[0] / 2**20, output)
-
-
-def _look(process: subprocess.Popen[str], peaks: list[float]) -> None:
-    while process.poll() is None:
-        peaks[0] = max(peaks[0], _held(process.pid))
-        time.sleep(_EVERY)
-
-
-def _held(pid: int) -> float:
-    """Proportional set size of a process and its descendants, in bytes."""
-    try:
-        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    except psutil.Error:
-        return 0.0
-    held = 0
-    for each in family:
-        try:
-            lines = Path(f"/proc/{each.pid}/smaps_rollup").read_text().splitlines()
-            held += next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
-        except (OSError, StopIteration):  # ended meanwhile
-            continue
-    return float(held)
+    return Watched(seconds, looks.cpu_seconds, looks.peak_bytes / 2**20, output)

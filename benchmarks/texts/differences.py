@@ -41,7 +41,7 @@ def causes(
         file.write_text(json.dumps(asked), "utf-8")
         answer = run_json(peer, _EXPLAIN, str(file))
     found = {
-        place: f"{_rules(ours[place], theirs[place])}: {cause}"
+        place: f"{_rules(ours[place], theirs[place])}: {_by_language(cause, ours[place])}"
         for place, cause in zip(by_rules, answer["causes"], strict=True)
     }
     by_them = iter(answer["pairs"])
@@ -64,6 +64,13 @@ def _document(text: str, ours: Outcome) -> dict[str, Any]:
 
 def _rules(ours: Outcome, theirs: Outcome) -> str:
     return f"only their {theirs.rule}" if ours.rule is None else f"only our {ours.rule}"
+
+
+def _by_language(cause: str, ours: Outcome) -> str:
+    """Swaps of parts explain nothing where other bounds hold."""
+    return (
+        f"told to be {ours.language}, with bounds of its own" if cause == NOT_EXPLAINED and ours.language != "en" else cause
+    )
 
 
 def _clusters(outcomes: Sequence[Outcome]) -> dict[int, list[int]]:

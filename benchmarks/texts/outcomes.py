@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ class Outcome:
     """Documents that were found to be alike have the same number; ``ALONE`` for the others."""
     survivor: int | None = None
     """Place of the document that stays in this one's place, where the side tells."""
+    language: str = "en"
+    """By which it was judged."""
 
     @property
     def removed(self) -> bool:
@@ -36,7 +38,9 @@ class Outcome:
 
 def ours(corpus: Path, count: int) -> list[Outcome]:
     """From the decisions of a corpus artifact."""
-    rows = parquet.read_table(corpus / "decisions.parquet", columns=["position", "id", "reason", "detail"]).to_pylist()
+    rows = parquet.read_table(
+        corpus / "decisions.parquet", columns=["position", "id", "language", "reason", "detail"]
+    ).to_pylist()
     assert [row["position"] for row in rows] == list(range(count)), "a document is missing"
     first = {row["id"]: row["position"] for row in reversed(rows)}
     last_kept = {row["id"]: row["position"] for row in rows if row["reason"] is None}
@@ -44,7 +48,7 @@ def ours(corpus: Path, count: int) -> list[Outcome]:
     for row in rows:
         duplicate = row["reason"] if row["reason"] in _DUPLICATES else None
         survivor = last_kept.get(row["detail"], first.get(row["detail"])) if duplicate else None
-        found.append(Outcome(None if duplicate else row["reason"], duplicate, ALONE, survivor))
+        found.append(Outcome(None if duplicate else row["reason"], duplicate, ALONE, survivor, row["language"]))
     return _clustered(found)
 
 
@@ -63,10 +67,7 @@ def _clustered(outcomes: list[Outcome]) -> list[Outcome]:
             seen = above
         roots[place] = seen
     crowded = {root for place, root in enumerate(roots) if root != place}
-    return [
-        Outcome(each.rule, each.duplicate, roots[place] if roots[place] in crowded else ALONE, each.survivor)
-        for place, each in enumerate(outcomes)
-    ]
+    return [replace(each, cluster=roots[place] if roots[place] in crowded else ALONE) for place, each in enumerate(outcomes)]
 
 
 def theirs(out: Path, count: int) -> list[Outcome]:
