@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is its HTTP library's: httpx or httpx2
@@ -79,15 +80,16 @@ def _listing(source: DatasetSource) -> tuple[str, list[str]]:
 
 
 def _listing_in_cache(source: DatasetSource, unreachable: Exception) -> tuple[str, list[str]]:
+    if known := _recalled(source, source.revision):
+        return known
     try:
         folder = Path(
             snapshot_download(source.repository, repo_type="dataset", revision=source.revision, local_files_only=True)
         )
     except LocalEntryNotFoundError:
         raise hub_failure(source.repository, source.revision, LocalEntryNotFoundError(str(unreachable)), "data set") from None
-    known = _record(source, folder.name)
-    if known.is_file():
-        return folder.name, [str(name) for name in json.loads(known.read_text("utf-8"))]
+    if known := _recalled(source, folder.name):
+        return known
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     if missing := _missing_shards(names):
         raise EtymonError(
@@ -121,14 +123,23 @@ def _file(source: DatasetSource, commit: str, name: str) -> Path:
         ) from None
 
 
-def _record(source: DatasetSource, commit: str) -> Path:
-    return user_cache().root / "datasets" / f"{source.repository.replace('/', '--')}@{commit}.json"
+def _record(source: DatasetSource, revision: str) -> Path:
+    return user_cache().root / "datasets" / source.repository.replace("/", "--") / f"{quote(revision, safe='')}.json"
 
 
 def _remember(source: DatasetSource, commit: str, names: list[str]) -> None:
     """So that offline a data set of which some files are in the cache is not taken for a whole one."""
-    path = _record(source, commit)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.part")
-    temporary.write_text(json.dumps(names), "utf-8")
-    temporary.replace(path)
+    for revision in {source.revision, commit}:
+        path = _record(source, revision)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.part")
+        temporary.write_text(json.dumps({"commit": commit, "files": names}), "utf-8")
+        temporary.replace(path)
+
+
+def _recalled(source: DatasetSource, revision: str) -> tuple[str, list[str]] | None:
+    path = _record(source, revision)
+    if not path.is_file():
+        return None
+    known = json.loads(path.read_text("utf-8"))
+    return str(known["commit"]), [str(name) for name in known["files"]]

@@ -1,0 +1,96 @@
+"""Which files of a folder or pattern are a source's: links, odd names, and what is passed over is told."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from etymon.corpus.sources.find import corpus_inputs, printable
+from etymon.corpus.sources.local import find_local
+from etymon.errors import EtymonError
+from etymon.recipe import Corpus
+from etymon.store import DigestCache
+
+
+def given(path: Path) -> Corpus:
+    source = {"name": "docs", "kind": "files", "license": "own", "path": str(path)}
+    return Corpus.model_validate({"sources": [source]})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two files, a link between them, and links out of the folder, to a folder and to nothing."""
+    made = tmp_path / "docs"
+    (made / "sub").mkdir(parents=True)
+    (made / "a.txt").write_text("one")
+    (made / "sub" / "b.txt").write_text("two")
+    (made / "inside.txt").symlink_to("sub/b.txt")
+    (tmp_path / "secret.txt").write_text("secret")
+    (made / "outside.txt").symlink_to("../secret.txt")
+    (made / "chain.txt").symlink_to("outside.txt")
+    (made / "folder").symlink_to("sub")
+    (made / "around").symlink_to(".")
+    (made / "broken.txt").symlink_to("nothing")
+    os.mkfifo(made / "pipe.txt")
+    return made
+
+
+WHY = {
+    "outside.txt": "linked-outside", "chain.txt": "linked-outside", "folder": "linked-folder", "around": "linked-folder",
+    "broken.txt": "broken-link", "pipe.txt": "not-a-file",
+}  # fmt: skip
+
+
+def test_links_out_of_a_folder_are_told_and_not_read(folder: Path) -> None:
+    found = find_local(folder)
+    assert [name for name, _ in found.files] == ["a.txt", "inside.txt", "sub/b.txt"]
+    assert {each.unit: each.reason for each in found.skipped} == WHY
+
+
+def test_a_pattern_follows_no_other_links_than_a_folder(folder: Path) -> None:
+    found = find_local(folder / "**" / "*.txt")
+    assert [name for name, _ in found.files] == ["a.txt", "inside.txt", "sub/b.txt"]
+    told = {each.unit: each.reason for each in found.skipped}
+    names = ("outside.txt", "chain.txt", "broken.txt", "folder/b.txt")
+    assert [told[name] for name in names] == ["linked-outside", "linked-outside", "broken-link", "linked-folder"]
+
+
+def test_a_file_that_is_named_is_read_wherever_it_leads(folder: Path) -> None:
+    assert [name for name, _ in find_local(folder / "outside.txt").files] == ["outside.txt"]
+    (folder.parent / "link").symlink_to(folder)
+    assert len(find_local(folder.parent / "link").files) == 3
+
+
+def test_a_folder_of_links_alone_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "a.txt").write_text("one")
+    (tmp_path / "docs" / "a.txt").symlink_to("../a.txt")
+    with pytest.raises(EtymonError, match=r"linked-outside(.|\n)*copy the files"):
+        corpus_inputs(given(tmp_path / "docs"), tmp_path, DigestCache(tmp_path / "digests"))
+
+
+def test_names_that_cannot_be_shown_are_escaped_and_stay_apart(tmp_path: Path) -> None:
+    names = [b"a\nb.txt", b"a\\nb.txt", b"\x1b[31mred.txt", b"\xff.txt", "größe 學.txt".encode()]
+    for name in names:
+        Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name))).write_text("text")
+    (source,) = corpus_inputs(given(tmp_path), tmp_path, DigestCache(tmp_path / ".digests")).values()
+    units = [unit for unit, _ in source.files]
+    assert sorted(units) == sorted([r"a\nb.txt", r"a\\nb.txt", r"\x1b[31mred.txt", r"\udcff.txt", "größe 學.txt"])
+    assert len([document for file in source.read("text", {}) for document in file]) == len(names)
+    assert printable("plain name.txt") == "plain name.txt"
+
+
+def test_the_digest_follows_content_and_what_is_passed_over(folder: Path) -> None:
+    def digest() -> str:
+        digests = DigestCache(folder.parent / "digests")
+        return corpus_inputs(given(folder), folder, digests)["docs"].digest
+
+    first = digest()
+    assert digest() == first
+    (folder / ".hidden").write_text("x")
+    assert digest() == first
+    (folder / "broken.txt").unlink()
+    second = digest()
+    assert second != first
+    (folder / "a.txt").write_text("three")
+    assert digest() not in (first, second)
