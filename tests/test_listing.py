@@ -288,7 +288,7 @@ def test_a_model_that_is_gone_counts_as_untested(place: Path, store: Store, make
         (place / "moved").rename(place / "second")
     said = {line.stage: line.summary for line in lines if isinstance(line, StageLine)}
     assert "neither an alias nor a path" in said["screening second"]
-    assert "9 pairs, 1 more is declared kin; 1 could not be tested" in said["screening"]
+    assert "9 pairs, of which 1 could not be tested; 1 more is declared kin" in said["screening"]
     assert "someone/second is declared by name alone" in said["parent of third"]
     cautions = {line.stage for line in lines if isinstance(line, StageLine) and stage_line(line).startswith("[yellow]!")}
     assert cautions == {"screening second", "parent of third"}

@@ -55,10 +55,13 @@ class Identified:
     """Fingerprints of the index."""
     same: About | None
     """What the index calls these very weights."""
+    unopened: dict[str, str]
+    """Foundations of runs that could not be compared, by source, with the reason."""
 
     def lines(self) -> list[str]:
-        """What a reader is told of the index."""
-        told = [f"The index holds these very weights as {self.same.name}."] if self.same else []
+        """What a reader is told of the index, and of what is known but was not compared."""
+        told = [f"Not compared with {source}: {reason}" for source, reason in self.unopened.items()]
+        told += [f"The index holds these very weights as {self.same.name}."] if self.same else []
         for each in self.candidates:
             fetch = each.source or f"the weights of {each.candidate} (digest {each.weights[:16]}…)"
             told += [
@@ -78,11 +81,13 @@ def identify(name: str, store: Store, listener: Listener = silent) -> Identified
     """
     model = find_model(name, store, listener)
     index = index_of(store)
-    parents = {each.weights: each for each in known_foundations(store, listener)}
+    known, unopened = known_foundations(store, listener)
+    parents = {each.weights: each for each in known}
     searched = index.weights()
     if not parents and not searched:
+        gone = "".join(f" {source} cannot be opened: {reason}" for source, reason in unopened.items())
         raise EtymonError(
-            "No foundation is known here yet to compare with, and the index is empty.",
+            f"No foundation is known here to compare with, and the index is empty.{gone}",
             "Name one: `etymon lineage MODEL PARENT`; or fill the index: `etymon index add MODEL`.",
         )
     elsewhere = []
@@ -96,7 +101,7 @@ def identify(name: str, store: Store, listener: Listener = silent) -> Identified
     same = index.read(model.weights).about if model.weights in searched else None
     ruled_out = len(set(searched) - parents.keys() - {model.weights})
     lineages = compare_with(model, list(parents.values()), store, listener, others=ruled_out)
-    return Identified(model.name, lineages, tuple(elsewhere), len(searched), same)
+    return Identified(model.name, lineages, tuple(elsewhere), len(searched), same, unopened)
 
 
 def _fitting(model: Model, index: Index, listener: Listener) -> list[Preliminary]:

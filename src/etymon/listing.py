@@ -10,6 +10,7 @@ from etymon.board.entries import BoardMeaning, BoardTask, Contamination, Parent,
 from etymon.board.file import BoardFile, ListedModel, alone_with, entry_of, read_board, write_board
 from etymon.board.flags import Flag, State, Step, taken
 from etymon.board.stage import BoardExecution, board_stage
+from etymon.board.words import screening_in_words
 from etymon.errors import EtymonError
 from etymon.evaluate.plan import Setting, TaskPlan, plan_evaluation
 from etymon.evaluate.stage import evaluate_stage
@@ -21,7 +22,6 @@ from etymon.job.summaries import score_line
 from etymon.progress import Listener, silent
 from etymon.recipe import Evaluate
 from etymon.store import Artifact, Store, value_digest
-from etymon.text.counted import counted
 from etymon.train.stage import train_stage
 from etymon.workspace import find_model, known_foundations
 
@@ -86,9 +86,7 @@ def add_model(
         changed = board.model_copy(update={"tasks": tuple(pinned), "models": screened.models, "flags": flags})
         write_board(path, changed)
         _keep(path, changed, store)
-        told = f"{counted(screening.pairs, 'pair')}, {counted(screening.declared, 'more is', 'more are')} declared kin"
-        told += f"; {screening.untested} could not be tested" if screening.untested else ""
-        yield StageLine("screening", told, 0.0, True)
+        yield StageLine("screening", screening_in_words(screening), 0.0, True)
         for gone, reason in screened.unopened.items():
             yield StageLine(f"screening {gone}", f"not tested: {reason}", 0.0, True, caution=True)
         if unknown := [parent.name for parent in listed.parents if parent.weights is None]:
@@ -224,7 +222,7 @@ def _seen(
     if corpus is None:
         return
     declared = next((parent.weights for parent in listed.parents), None)
-    known = [base] if base else known_foundations(store, listener)
+    known = [base] if base else known_foundations(store, listener)[0]
     parent = next((each for each in known if each.weights == declared), None)
     yield from seen_by(model, parent, corpus, scores, store, listener)
 
@@ -236,7 +234,7 @@ def _parents(
     relation = model.facts.parents[0].relation if model.facts.parents else "finetune"
     if base is None and training and training.manifest.meaning["start"] == "foundation":
         began_from = training.manifest.inputs["foundation"].digest
-        base = next((each for each in known_foundations(store, listener) if each.digest == began_from), None)
+        base = next((each for each in known_foundations(store, listener)[0] if each.digest == began_from), None)
     if base is not None:
         return (Parent(name=base.name, relation=relation, weights=base.weights),)
     return tuple(Parent(name=each.uri, relation=each.relation) for each in model.facts.parents)

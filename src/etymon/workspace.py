@@ -298,10 +298,18 @@ def _told_apart(models: Sequence[Model]) -> list[Model]:
     return [replace(model, name=f"{model.name} ({model.digest[:8]})") if often[model.name] > 1 else model for model in once]
 
 
-def known_foundations(store: Store, listener: Listener) -> list[Model]:
-    """The foundations of the workspace's runs, once each."""
+def known_foundations(store: Store, listener: Listener) -> tuple[list[Model], dict[str, str]]:
+    """The foundations of the workspace's runs, once each; and by source, why others cannot be opened."""
     sources = {record.manifest.meaning["recipe"]["foundation"]: None for record in runs(store)}
-    return list({model.digest: model for model in (open_model(source, listener=listener) for source in sources)}.values())
+    found: dict[str, Model] = {}
+    unopened: dict[str, str] = {}
+    for source in sources:
+        try:
+            model = open_model(source, listener=listener)
+            found[model.digest] = model
+        except EtymonError as error:
+            unopened[source] = error.problem
+    return list(found.values()), unopened
 
 
 def _lineages_of_adapter(folder: Path, parents: Sequence[str], store: Store, listener: Listener) -> list[Lineage]:

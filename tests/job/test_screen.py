@@ -4,6 +4,7 @@ import datetime
 import json
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -17,8 +18,20 @@ from lineage_transforms import Tensors, noise, permute_neurons, permute_residual
 
 from etymon.board.entries import Parent
 from etymon.board.file import ListedModel
+from etymon.board.words import flag_in_words, screening_in_words
+from etymon.errors import EtymonError
 from etymon.foundation.model import Model
-from etymon.job.screen import Pair, declared_kin, find_flags, reuse_of, screen_models, screened_pair
+from etymon.job.screen import (
+    Pair,
+    ScreenExecution,
+    ScreenMeaning,
+    declared_kin,
+    find_flags,
+    reuse_of,
+    screen_models,
+    screen_stage,
+    screened_pair,
+)
 from etymon.lineage.compare import opened
 from etymon.store import Store
 
@@ -128,17 +141,63 @@ def test_a_flag_needs_effect_and_a_p_value_that_survives_every_pair() -> None:
     ("direction", "earlier", "later", "answerable"),
     [
         ("model from parent", None, None, "second"),
-        ("parent from model", None, None, "first"),
+        ("parent from model", None, None, "second"),
         ("unknown", None, None, "second"),
         ("unknown", datetime.date(2025, 5, 1), datetime.date(2024, 1, 1), "first"),
-        ("model from parent", datetime.date(2025, 5, 1), datetime.date(2024, 1, 1), "second"),
+        ("model from parent", datetime.date(2025, 5, 1), datetime.date(2024, 1, 1), "first"),
+        ("parent from model", datetime.date(2025, 5, 1), datetime.date(2024, 1, 1), "first"),
+        ("parent from model", datetime.date(2024, 1, 1), datetime.date(2025, 5, 1), "second"),
     ],
 )
-def test_the_later_model_has_to_answer(direction, earlier, later, answerable) -> None:
+def test_the_later_model_by_date_has_to_answer_and_the_weights_alone_accuse_nobody(
+    direction, earlier, later, answerable
+) -> None:
     models = [listed("first", released=earlier), listed("second", released=later)]
     (flag,), _ = find_flags(models, {("second", "first"): pair(direction=direction)}, (), TODAY)
     assert flag.model == answerable
-    assert flag.direction in ("unknown", "model from parent")
+    by_the_weights = {"model from parent": "second", "parent from model": "first"}.get(direction)
+    assert flag.order_disputed == (by_the_weights not in (None, answerable))
+    told = flag_in_words(flag)
+    assert ("disputed" in told) == flag.order_disputed
+    if flag.order_disputed and earlier:
+        assert str(earlier) in told
+        assert str(later) in told
+        assert f"by the weights {flag.other} came from {flag.model}; the operator decides" in told
+
+
+def test_pairs_ruled_out_by_fingerprints_are_counted_apart() -> None:
+    models = [listed(f"m{n}") for n in range(3)]
+    passed = pair(verdict="not shortlisted", p_value=1.0, effect=None, power=None)
+    pairs = {("m1", "m0"): passed, ("m2", "m0"): passed, ("m2", "m1"): pair(p_value=None, effect=None)}
+    _, screening = find_flags(models, pairs, (), TODAY)
+    assert (screening.pairs, screening.ruled_out, screening.untested) == (3, 2, 1)
+    assert screening_in_words(screening) == (
+        "3 pairs, of which 2 were ruled out by their fingerprints alone and 1 could not be tested; 0 more are declared kin"
+    )
+
+
+def test_pairs_of_an_earlier_comparison_are_done_again(tmp_path: Path) -> None:
+    tensors = {"one": weights(1), "copy": noise(weights(1), 0.1)}
+    folders = {name: write_weights(tmp_path / name, values, TOKENIZER) for name, values in tensors.items()}
+    models = [listed(name) for name in tensors]
+
+    def opener(model: ListedModel) -> Model:
+        return Model(name=model.model, folder=folders[model.model], digest=model.digest, facts=None)  # type: ignore[arg-type]
+
+    def gone(model: ListedModel) -> Model:
+        raise EtymonError(f"{model.model} is gone.", "")
+
+    store = Store(tmp_path / "store")
+    earlier = replace(screen_stage, version=screen_stage.version - 1)
+    old, _ = store.obtain(
+        earlier, {"model": opener(models[1]), "w-one": opener(models[0])}, ScreenMeaning(), ScreenExecution()
+    )
+    models[1] = models[1].model_copy(update={"screened": old.name})
+    assert screen_models(models, gone, store).models[1].screened == old.name
+    assert screen_models(models, gone, store).pairs["copy", "one"].verdict == "related"
+    again = screen_models(models, opener, store)
+    assert again.models[1].screened != old.name
+    assert again.pairs["copy", "one"].verdict == "related"
 
 
 def test_screening_is_kept_and_only_what_is_missing_is_done(tmp_path: Path) -> None:

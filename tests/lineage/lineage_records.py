@@ -48,7 +48,8 @@ def record(**changes: Any) -> Lineage:
     values: dict[str, Any] = {
         "model": "child", "parent": "base", "verdict": "related", "identical": False, "direction": "unknown",
         "direction_reason": "nothing in the weights shows which came first", "p_value": p_value, "p_floor": 1e-4,
-        "effect": test.effect, "power": 0.95, "tests": (test,), "layer_map": tuple((layer, layer) for layer in range(9)),
+        "deciding": "neurons", "effect": test.effect, "power": 0.95, "tests": (test,),
+        "layer_map": tuple((layer, layer) for layer in range(9)),
         "alignment": None, "identical_tensors": (), "tensors": 60, "changed_share": 1.0, "changes": changes_of(0.1),
         "change_by_role": {"q": 0.1, "gate": 0.03}, "model_sizes": SIZES, "parent_sizes": SIZES, "same_architecture": True,
         "same_vocabulary": True, "shared_tokens": 512, "reasons": ("100.0% of the sampled neurons are found again.",),

@@ -106,9 +106,11 @@ class Screening(Config):
     """How the models of a board were screened for undeclared derivation."""
 
     pairs: int = Field(ge=0)
-    """Tested, with those that an index discarded or that could not be tested: the p-values are adjusted for all of them."""
+    """Tested, ruled out by fingerprints, or beyond testing: the p-values are adjusted for all of them."""
     untested: int = Field(ge=0)
     """Of these, pairs whose neurons cannot be compared; they count with a p-value of 1."""
+    ruled_out: int = Field(0, ge=0)
+    """Of these, pairs whose weights were not compared, for their fingerprints are unlike; they count likewise."""
     declared: int = Field(ge=0)
     """Pairs that were not tested, for a declaration says that they are related."""
 

@@ -37,7 +37,8 @@ class Flag(Config):
     """A model of the board that is related to another one without saying so."""
 
     model: str
-    """The one that should have declared it: by the weights the later one, else the one released or listed later."""
+    """The one that should have declared it: released later where both dates are known, else listed later. The weights alone
+    name nobody."""
     other: str
     ground: Literal["neurons", "matrices"]
     """``matrices``: some are the same bit for bit, which no independent training produces, so no p-value is needed."""
@@ -53,13 +54,20 @@ class Flag(Config):
     shared_share: float = Field(0, ge=0, le=1)
     """Share of its scalars in them."""
     direction: str = "unknown"
-    """What the weights say of which came first."""
+    """What the weights say of which came first; the model stands for ``model``, the other for ``parent``."""
+    released: datetime.date | None = None
+    other_released: datetime.date | None = None
     steps: tuple[Step, ...] = Field(min_length=1)
     """From its opening on."""
 
     @property
     def state(self) -> State:
         return self.steps[-1].state
+
+    @property
+    def order_disputed(self) -> bool:
+        """Whether the weights say that the other came from the model, against their dates: for the operator to decide."""
+        return self.direction == "parent from model"
 
     @property
     def opened(self) -> datetime.date:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from etymon.board.entries import LineageLine
+from etymon.board.entries import LineageLine, Screening
 from etymon.board.flags import Flag
 from etymon.board.standings import Appearance, Cell, Change, Column, Overall, Rank, Row, Score, Standings, Training
 from etymon.text.counted import counted
@@ -175,7 +175,19 @@ def flag_in_words(flag: Flag) -> str:
         why = f"{flag.effect or 0:.0%} of the sampled neurons agree"
         if flag.p_adjusted is not None:
             why += f", {p_in_words(flag.p_adjusted)} after allowing for {counted(flag.pairs, 'pair')}"
+    if flag.order_disputed:
+        why += f". {dispute_in_words(flag)}"
     return f"{plain(flag.model)}: undeclared relation to {plain(flag.other)} ({flag.state}): {why}"
+
+
+def dispute_in_words(flag: Flag) -> str:
+    """What dates and weights say where they disagree about which of the two came first."""
+    model, other = plain(flag.model), plain(flag.other)
+    if flag.released and flag.other_released:
+        dates = f"{model} was released on {flag.released}, {other} on {flag.other_released}"
+    else:
+        dates = f"{model} was listed after {other}"
+    return f"Which came first is disputed: {dates}, but by the weights {other} came from {model}; the operator decides"
 
 
 def steps_in_words(flag: Flag) -> list[str]:
@@ -213,11 +225,7 @@ def board_in_words(standings: Standings) -> list[str]:
     if standings.aggregate:
         lines.append(f"Overall: {standings.aggregate.in_words}.")
     if screening := standings.screening:
-        untested = f", of which {screening.untested:,} could not be tested," if screening.untested else ""
-        lines.append(
-            f"Screened for undeclared kin: {counted(screening.pairs, 'pair')}{untested} and {screening.declared:,} "
-            "declared kin that need no test."
-        )
+        lines.append(f"Screened for undeclared kin: {screening_in_words(screening)}.")
     lines += [
         f"{each.share:.0%} of the listed models rest on {plain(each.base)} ({len(each.models)} of them)."
         for each in standings.dependences
@@ -225,6 +233,14 @@ def board_in_words(standings: Standings) -> list[str]:
     ]
     lines += [f"Removed on {each.date}: {plain(each.model)}: {plain(each.reason)}" for each in standings.removed]
     return lines
+
+
+def screening_in_words(screening: Screening) -> str:
+    """``630 pairs, of which 400 were ruled out by their fingerprints alone; 190 more are declared kin``."""
+    apart = [f"{screening.ruled_out:,} were ruled out by their fingerprints alone"] if screening.ruled_out else []
+    apart += [f"{screening.untested:,} could not be tested"] if screening.untested else []
+    of_which = f", of which {' and '.join(apart)}" if apart else ""
+    return f"{counted(screening.pairs, 'pair')}{of_which}; {counted(screening.declared, 'more is', 'more are')} declared kin"
 
 
 def notes(standings: Standings) -> list[tuple[str, str]]:

@@ -19,10 +19,14 @@ from etymon.foundation.model import Model
 from etymon.job.shortlist import SMALL, LeftOut, left_out
 from etymon.lineage.align.correspond import Side
 from etymon.lineage.compare import compare_sides, opened
+from etymon.lineage.stage import COMPARISON_VERSION
 from etymon.lineage.verdict import SMALLEST_SHARE
 from etymon.progress import Listener, silent
 from etymon.statistics.multiplicity import holm
 from etymon.store import Artifact, Config, Draft, Input, Stage, Store
+
+NOT_SHORTLISTED = "not shortlisted"
+"""In place of a verdict: the weights were not compared."""
 
 
 class Pair(Config):
@@ -91,7 +95,7 @@ def _not_shortlisted(left_out: LeftOut) -> Pair:
     told = {"the embeddings of common tokens": left_out.tokens, "what the layers read and write": left_out.layers}
     alike = " and ".join(f"r = {value:.2f} in {what}" for what, value in told.items() if value is not None)
     return Pair(
-        verdict="not shortlisted",
+        verdict=NOT_SHORTLISTED,
         p_value=1.0,
         effect=None,
         power=None,
@@ -104,7 +108,7 @@ def _not_shortlisted(left_out: LeftOut) -> Pair:
     )
 
 
-screen_stage = Stage("screen", 1, _screen, ScreenMeaning, ScreenExecution)
+screen_stage = Stage("screen", COMPARISON_VERSION, _screen, ScreenMeaning, ScreenExecution)
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,8 @@ def screen_models(
 ) -> Screened:
     """Compare every undeclared pair that no earlier screening has; of a large board, those that fingerprints do not rule out.
 
+    What was screened by an earlier version of the comparison is screened again.
+
     ``opener`` raises EtymonError for a model that is gone.
     """
     kin = declared_kin(models)
@@ -165,8 +171,10 @@ def screen_models(
 
     for place, model in enumerate(models):
         others = [other for number, other in enumerate(models[:place]) if (number, place) not in kin]
-        known = dict(_pairs_of(artifacts[model.screened])) if model.screened in artifacts else {}
-        made = model.screened
+        earlier = artifacts.get(model.screened or "")
+        current = earlier is not None and earlier.manifest.stage_version == COMPARISON_VERSION
+        stored = dict(_pairs_of(earlier)) if earlier else {}
+        known, made = stored if current else {}, model.screened
         if any(other.weights not in known for other in others) and (own := at_hand_or_opened(model)):
             unlikely = left_out(model, others, at_hand_or_opened, store) if len(models) >= SMALL else ()
             meaning = ScreenMeaning(left_out=tuple(each for each in unlikely if each.weights not in known))
@@ -179,6 +187,8 @@ def screen_models(
             inputs: dict[str, Input] = {"model": own, **given}
             artifact, _ = store.obtain(screen_stage, inputs, meaning, ScreenExecution(), listener)
             known, made = dict(_pairs_of(artifact)) | known, artifact.name
+        elif not current:
+            known = stored  # which cannot be done again
         pairs |= {(model.model, other.model): known[other.weights] for other in others if other.weights in known}
         found.append(model.model_copy(update={"screened": made}))
     return Screened(tuple(found), pairs, len(kin), unopened)
@@ -210,7 +220,7 @@ def find_flags(
         alike = pair.effect is not None and pair.verdict == "related" and adjusted <= LARGEST_P
         if not same and not alike:
             continue
-        answerable, origin = _who_should_have_said(model, other, pair)
+        answerable, origin = _who_should_have_said(model, other)
         flags.append(
             Flag(
                 model=answerable.model,
@@ -223,11 +233,14 @@ def find_flags(
                 shared_matrices=pair.shared_matrices,
                 shared_share=pair.shared_share,
                 direction=_direction(pair, answerable is model),
+                released=answerable.released,
+                other_released=origin.released,
                 steps=(Step(date=today, state="open"),),
             )
         )
     untested = sum(pair is None or pair.p_value is None for pair in tested)
-    return tuple(flags), Screening(pairs=len(family), untested=untested, declared=len(kin))
+    ruled_out = sum(pair is not None and pair.verdict == NOT_SHORTLISTED for pair in tested)
+    return tuple(flags), Screening(pairs=len(family), untested=untested, ruled_out=ruled_out, declared=len(kin))
 
 
 def reuse_of(models: Sequence[ListedModel], pairs: Pairs) -> dict[str, tuple[Reuse, ...]]:
@@ -249,11 +262,13 @@ def reuse_of(models: Sequence[ListedModel], pairs: Pairs) -> dict[str, tuple[Reu
     return found
 
 
-def _who_should_have_said(model: ListedModel, other: ListedModel, pair: Pair) -> tuple[ListedModel, ListedModel]:
-    """The one that came later, by the weights where they show it, else by release, else by listing; and its origin."""
-    if pair.direction == "parent from model":
-        return other, model
-    if pair.direction == "unknown" and model.released and other.released and other.released > model.released:
+def _who_should_have_said(model: ListedModel, other: ListedModel) -> tuple[ListedModel, ListedModel]:
+    """The one that came later, by release, else by listing; and the other.
+
+    Where the weights say the opposite, the flag says both (``order_disputed``): whoever took weights can arrange them so that
+    they look older, and a date can be wrong, so neither alone accuses.
+    """
+    if model.released and other.released and other.released > model.released:
         return other, model
     return model, other
 

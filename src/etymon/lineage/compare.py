@@ -1,6 +1,6 @@
 """Two models in, a lineage out: the whole comparison on one page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from etymon.foundation.adapter import is_adapter
 from etymon.foundation.weights import open_weights
 from etymon.lineage.adapter import ON_BASE, compare_adapter, opened_on_base
-from etymon.lineage.align.correspond import Correspondence, Side, align, correspond
+from etymon.lineage.align.correspond import Correspondence, Side, align, correspondences
 from etymon.lineage.align.residual import Alignment
 from etymon.lineage.attribute.attribution import attribute
 from etymon.lineage.attribute.change import Change, same_sizes
@@ -18,8 +18,9 @@ from etymon.lineage.attribute.records import Attribution
 from etymon.lineage.attribute.shared import find_shared, learnt_matrices, share_of
 from etymon.lineage.read.structure import Structure, read_structure
 from etymon.lineage.read.tokens import SharedTokens, read_vocabulary, shared_tokens
-from etymon.lineage.test.pair import Tested, agreements_of, tested
+from etymon.lineage.test.pair import Tested, tested_under
 from etymon.lineage.verdict import (
+    AgreementTest,
     AlignmentRecord,
     Evidence,
     Finding,
@@ -72,23 +73,23 @@ def compare_sides(model: Side, parent: Side, listener: Listener = silent) -> Lin
 
     Clock(listener, "lineage", "aligning the two models")
     alignment = align(model, parent, tokens)
-    found = correspond(model, parent, alignment) if alignment and _have_layers(model, parent) else None
+    candidates = correspondences(model, parent, alignment) if alignment and _have_layers(model, parent) else ()
+    found = candidates[0] if candidates else None
     obstacle, done = _obstacle(model, parent, found), Tested()
     if found and not obstacle:
-        agreements, obstacle = agreements_of(found, listener)
-        if agreements:
-            done = tested(found, agreements)
-            found = replace(found, layer_map=done.forward)
+        found, done, obstacle = tested_under(candidates, listener)
 
     ours, theirs = (found.model.structure, found.parent.structure) if found else (model.structure, parent.structure)
     matrices = learnt_matrices(model.tensors, shared, ours)
     evidence = Evidence(
         p_value=done.p_value,
-        findings=tuple(Finding(each.kind, each.p_value, each.effect, each.power) for each in done.tests),
+        findings=_findings(done.tests),
         identical=shared.all_equal,
         shared_matrices=len(matrices),
         shared_share=share_of(model.tensors, matrices),
         obstacle=obstacle,
+        besides=_findings(done.besides),
+        aligned=found is None or found.alignment.keeps_axes or len(candidates) > 1 or _shown(found.alignment, tokens),
     )
     verdict, reasons = decide(evidence)
     changes: list[Change] = []
@@ -113,11 +114,12 @@ def compare_sides(model: Side, parent: Side, listener: Listener = silent) -> Lin
         direction_reason=way[1],
         p_value=evidence.p_value,
         p_floor=done.p_floor,
+        deciding=deciding.kind if deciding else None,
         effect=deciding.effect if deciding else None,
         power=deciding.power if deciding else None,
         tests=done.tests,
         layer_map=tuple(sorted((*found.layer_map.items(), *done.repeated))) if found else (),
-        alignment=_alignment_record(found.alignment, tokens) if found else None,
+        alignment=_alignment_record(found.alignment, tokens, candidates) if found else None,
         identical_tensors=shared.names,
         unchanged_tensors=unchanged,
         shared_matrices=evidence.shared_matrices,
@@ -133,8 +135,17 @@ def compare_sides(model: Side, parent: Side, listener: Listener = silent) -> Lin
         same_vocabulary=tokens.same_vocabulary,
         shared_tokens=len(tokens.model_rows),
         reasons=reasons,
-        limits=_limits(verdict, tokens, ours, theirs),
+        limits=_limits(verdict, tokens, ours, theirs, candidates),
     )
+
+
+def _findings(tests: Sequence[AgreementTest]) -> tuple[Finding, ...]:
+    return tuple(Finding(each.kind, each.p_value, each.effect, each.power) for each in tests)
+
+
+def _shown(alignment: Alignment, tokens: SharedTokens) -> bool:
+    """Whether the embeddings of tokens with the same strings show which coordinates correspond."""
+    return tokens.basis == "strings" and alignment.shown
 
 
 def _have_layers(model: Side, parent: Side) -> bool:
@@ -152,9 +163,13 @@ def _obstacle(model: Side, parent: Side, found: Correspondence | None) -> str:
     return ""
 
 
-def _alignment_record(alignment: Alignment, tokens: SharedTokens) -> AlignmentRecord:
+def _alignment_record(alignment: Alignment, tokens: SharedTokens, candidates: Sequence[Correspondence]) -> AlignmentRecord:
     return AlignmentRecord(
-        kind=alignment.kind, similarity=alignment.similarity, tokens=len(tokens.model_rows), basis=tokens.basis
+        kind=alignment.kind,
+        similarity=alignment.similarity,
+        tokens=len(tokens.model_rows),
+        basis=tokens.basis,
+        tried=tuple(each.alignment.kind for each in candidates),
     )
 
 
@@ -168,12 +183,22 @@ def _sizes(structure: Structure) -> Sizes:
     )
 
 
-def _limits(verdict: Verdict, tokens: SharedTokens, ours: Structure, theirs: Structure) -> tuple[str, ...]:
+def _limits(
+    verdict: Verdict, tokens: SharedTokens, ours: Structure, theirs: Structure, candidates: Sequence[Correspondence]
+) -> tuple[str, ...]:
     limits = []
     if verdict == "related":
         limits.append("A common random start or early checkpoint counts as a relation; the test cannot tell them apart.")
     else:
         limits.append("Distillation leaves no trace in the weights, and enough retraining removes the trace of a copy.")
+        turned = any(not each.alignment.keeps_axes for each in candidates)
+        untouched = candidates and not candidates[0].alignment.similarity
+        if len(candidates) > 1 or untouched:
+            limits.append(
+                "A copy whose vocabulary was replaced and whose coordinates were reordered or rotated does not show."
+            )
+        elif turned:
+            limits.append("A copy of another width whose vocabulary was replaced does not show.")
     if tokens.basis == "row numbers":
         limits.append("A vocabulary is missing, so row i of both embeddings was taken for the same token.")
     if ours.width != theirs.width:

@@ -84,20 +84,21 @@ def _relation(lineage: Lineage) -> str:
 
 
 def _tested(lineage: Lineage) -> str:
-    """``(p ≤ 3.8e-32, 100% of neurons agree; beyond chance in 30 of 30 layers)``; empty where no test was made."""
+    """``(p ≤ 3.8e-32, 100% of neurons agree; beyond chance in 30 of 30 layers)``; empty where no test was made.
+
+    Of layers nothing is said where the decoys are so few that no layer's p-value could be .01.
+    """
     if lineage.p_value is None or lineage.effect is None:
         return ""
-    test = next(each for each in lineage.tests if each.effect == lineage.effect)
+    test = next((each for each in lineage.tests if each.kind == lineage.deciding), lineage.tests[0])
     least = 1 / (test.decoys.count + 1) if test.decoys else 1.0
-    agreeing = sum(layer.p_value <= max(LARGEST_P, least) < 1 for layer in test.layers)
+    agreeing = sum(layer.p_value <= LARGEST_P for layer in test.layers)
+    by_layer = f"; beyond chance in {agreeing} of {counted(len(test.layers), 'layer')}" if least <= LARGEST_P else ""
     sign = "≤" if lineage.p_value <= max(LEAST_DRAWN, 1.01 * (lineage.p_floor or 0)) else "="
     p_value, allowing = lineage.p_value, ""
     if isinstance(lineage, Screened) and lineage.p_adjusted is not None:
         p_value, allowing = lineage.p_adjusted, f" after allowing for {counted(lineage.screened, 'pair')}"
-    return (
-        f" (p {sign} {p_value:.2g}{allowing}, {lineage.effect:.0%} of {test.kind} agree; "
-        f"beyond chance in {agreeing} of {counted(len(test.layers), 'layer')})"
-    )
+    return f" (p {sign} {p_value:.2g}{allowing}, {lineage.effect:.0%} of {test.kind} agree{by_layer})"
 
 
 def _meaning(lineage: Lineage) -> str:
@@ -115,7 +116,10 @@ def _meaning(lineage: Lineage) -> str:
             "same earlier model, and the weights do not show which.",
         }[lineage.direction]
     if lineage.verdict == "independent":
-        return f"{model} was not made out of the weights of {parent}: a copy would show even if changed a great deal."
+        return (
+            f"{model} was not made out of the weights of {parent}: a copy would show even if changed a great deal, but for "
+            "what the limits name."
+        )
     if lineage.p_value is None:
         return "Nothing could be measured that would settle the question; this is neither a relation nor its absence."
     return "What was measured fits a distant relation and none at all; this is neither a relation nor its absence."

@@ -11,7 +11,8 @@ The thresholds, and where they come from:
   count: positions, masks and other tables that a formula gives are anyone's, and less may be a constant not recognised;
 - *independent* needs little in agreement in every test that was made (a fiftieth of the neurons, a twentieth of the planes),
   p > .01, and power: a test must find the neurons of a copy of the parent whose weights were changed by noise as large as
-  themselves;
+  themselves. And the coordinates of a copy must have been in reach: the embeddings show them, or they were tried as they
+  stand;
 - everything else is *inconclusive*. Config and tokenizer decide nothing.
 """
 
@@ -21,6 +22,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from etymon.lineage.attribute.records import Attribution
+from etymon.lineage.test.decoys import LEAST_DRAWN
 from etymon.text.counted import counted
 
 Verdict = Literal["related", "independent", "inconclusive"]
@@ -81,9 +83,12 @@ class AgreementTest(_Record):
 
 class AlignmentRecord(_Record):
     kind: str
+    """The one that the tests were made under."""
     similarity: float
     tokens: int
     basis: str
+    tried: tuple[str, ...] = ()
+    """All that were tried; the p-values allow for their number."""
 
 
 class TensorChange(_Record):
@@ -123,10 +128,12 @@ class Lineage(_Record):
     """Overall, from the layer maps permuted for all tests at once; None where no test could be made."""
     p_floor: float | None
     """The least value that could have been."""
+    deciding: Kind | None = None
+    """The test that the verdict rests on: of the neurons, unless the planes alone show a relation."""
     effect: float | None
-    """Of the test that the verdict rests on: of the neurons, unless the planes alone show a relation."""
+    """Of that test."""
     power: float | None
-    """Of the same test."""
+    """Of that test."""
     tests: tuple[AgreementTest, ...]
     layer_map: tuple[tuple[int, int], ...]
     """Layers of the parent and of the model that correspond; one that was repeated is there several times."""
@@ -187,6 +194,10 @@ class Evidence:
     """Share of the model's scalars in them."""
     obstacle: str = ""
     """Why no test could be made."""
+    besides: tuple[Finding, ...] = ()
+    """Under another alignment, which showed less."""
+    aligned: bool = True
+    """Whether the coordinates of a copy would have been found."""
 
     @property
     def deciding(self) -> Finding | None:
@@ -220,15 +231,19 @@ def decide(evidence: Evidence) -> tuple[Verdict, tuple[str, ...]]:
         reasons.append(f"Neither neurons nor attention could be tested: {evidence.obstacle}.")
         return ("related" if by_shared else "inconclusive"), tuple(reasons)
     if evidence.shows_relation(deciding):
-        reasons += [_agreeing(each) for each in evidence.findings]
+        reasons += [_agreeing(evidence, each) for each in evidence.findings]
         return "related", tuple(reasons)
     shares = " and ".join(f"{each.effect:.1%} of the sampled {each.kind}" for each in evidence.findings)
     p_value = f"{evidence.p_value:.2g}"
     if by_shared:
         reasons.append(f"{shares} agree (p = {p_value}): the link is in the shared tensors.")
         return "related", tuple(reasons)
-    little = all(each.effect <= UNRELATED_SHARE[each.kind] for each in evidence.findings)
+    little = all(each.effect <= UNRELATED_SHARE[each.kind] for each in (*evidence.findings, *evidence.besides))
     strongest = max(evidence.findings, key=lambda each: each.power)
+    if not evidence.aligned:
+        unknown = "the widths differ and the embeddings do not show which coordinates correspond, so a copy need not show"
+        reasons.append(f"{shares} agree (p = {p_value}); {unknown}.")
+        return "inconclusive", tuple(reasons)
     if little and evidence.p_value is not None and evidence.p_value > LARGEST_P:
         if strongest.power >= NEEDED_POWER and not evidence.shared_matrices:
             reasons.append(f"{shares} agree, as many as between layers that do not correspond (p = {p_value}).")
@@ -236,6 +251,8 @@ def decide(evidence: Evidence) -> tuple[Verdict, tuple[str, ...]]:
                 f"The same test finds {strongest.power:.0%} of the {strongest.kind} of a copy changed by noise as large as "
                 "its weights."
             )
+            if evidence.besides:
+                reasons.append("Coordinates were taken as the embeddings align them and as they stand; both show nothing.")
             return "independent", tuple(reasons)
         weak = ", but at this size the test is too weak to exclude a changed copy" if strongest.power < NEEDED_POWER else ""
         reasons.append(f"{shares} agree{weak}.")
@@ -244,8 +261,11 @@ def decide(evidence: Evidence) -> tuple[Verdict, tuple[str, ...]]:
     return "inconclusive", tuple(reasons)
 
 
-def _agreeing(finding: Finding) -> str:
-    return (
-        f"{finding.effect:.1%} of the sampled {finding.kind} are found again at their place; "
-        f"decoys reach that with p ≤ {finding.p_value:.2g}."
-    )
+def _agreeing(evidence: Evidence, finding: Finding) -> str:
+    """The p-value is of layer maps permuted, not of a decoy; a test that shows nothing by itself says so."""
+    found = f"{finding.effect:.1%} of the sampled {finding.kind} are found again at their place"
+    if not evidence.shows_relation(finding) or finding.p_value > LARGEST_P:
+        return f"{found}, which by itself shows nothing (p = {finding.p_value:.2g})."
+    if finding.p_value < LEAST_DRAWN:
+        return f"{found}; at most a share of {finding.p_value:.2g} of all orders of the layers would agree as much."
+    return f"{found}; of orders of the layers drawn at random, a share of {finding.p_value:.2g} agree as much."

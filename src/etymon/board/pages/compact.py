@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from etymon.board import words
+from etymon.board.flags import Flag
 from etymon.board.pages.looks import Look, Scale
 from etymon.board.standings import Cell, Change, Column, Row, Standings
 
@@ -73,9 +74,14 @@ def _row(row: Row, page: str) -> dict[str, Any]:
         "date": date.isoformat() if date else "",
         "lineage": row.lineage.verdict if row.lineage else "",
         "p": words.p_in_words(row.lineage.p_value) if row.lineage and row.lineage.p_value is not None else "",
-        "flags": [f"undeclared relation to {words.plain(flag.other)}: {flag.state}" for flag in row.flags],
+        "flags": [_flag(flag) for flag in row.flags],
         "flagged": is_flagged(row),
     }
+
+
+def _flag(flag: Flag) -> str:
+    order = ", which came first is disputed" if flag.order_disputed else ""
+    return f"undeclared relation to {words.plain(flag.other)}{order}: {flag.state}"
 
 
 def is_flagged(row: Row) -> bool:

@@ -84,6 +84,19 @@ def align(model: Side, parent: Side, tokens: SharedTokens) -> Alignment | None:
     return identity(widths[0]) if widths[0] and widths[0] == widths[1] else None
 
 
+def correspondences(model: Side, parent: Side, alignment: Alignment) -> tuple[Correspondence, ...]:
+    """The one by the alignment; and where that is a rotation between equal widths, one by the coordinates as they stand.
+
+    Any two tables have a best rotation. It may be worth nothing, as where the vocabulary was replaced, and then the layers
+    may still stand in their old coordinates.
+    """
+    found = correspond(model, parent, alignment)
+    width, layered = found.alignment.model_width, found.model.structure.layers and found.parent.structure.layers
+    if found.alignment.keeps_axes or width != found.alignment.parent_width or not layered:
+        return (found,)
+    return found, correspond(model, parent, identity(width))
+
+
 def correspond(model: Side, parent: Side, alignment: Alignment) -> Correspondence:
     """Settle roles on both sides, find the layer map, and take a second look at the alignment."""
     equal_depth = len(model.structure.layers) == len(parent.structure.layers)
@@ -102,11 +115,8 @@ def correspond(model: Side, parent: Side, alignment: Alignment) -> Correspondenc
             parent, structure=place(parent.tensors, parent.structure, model.structure, ours, _final_gain(model), back)
         )
         return Correspondence(model, parent, alignment, _in_order(model.structure), rotary[0], rotary[0])
-    if equal_depth:
-        alignment = _second_look(ours, theirs, alignment)
-        layer_map = _in_order(model.structure)
-    else:
-        layer_map = _map_layers(ours, theirs, alignment)
+    alignment = _second_look(ours, theirs, alignment, in_order=equal_depth)
+    layer_map = _in_order(model.structure) if equal_depth else _map_layers(ours, theirs, alignment)
     seen = {there: here for there, here in layer_map.items() if there in theirs and here in ours}
     structure = agree(model.structure, ours, parent.structure, theirs, seen, alignment)
     return Correspondence(replace(model, structure=structure), parent, alignment, layer_map, *rotary)
@@ -133,15 +143,22 @@ def _settled(side: Side, chosen: Iterable[int]) -> tuple[Side, Profiles]:
     return replace(side, structure=structure), relabel_profiles(side.structure, structure, profiles)
 
 
-def _second_look(ours: Profiles, theirs: Profiles, alignment: Alignment) -> Alignment:
-    """Identity where the embeddings did not align but the layers show equal coordinates (a replaced vocabulary)."""
+def _second_look(ours: Profiles, theirs: Profiles, alignment: Alignment, *, in_order: bool) -> Alignment:
+    """Identity where the embeddings did not align but the layers show equal coordinates (a replaced vocabulary).
+
+    Layers that are not in order are compared each with the one most like it.
+    """
     if alignment.keeps_axes or alignment.model_width != alignment.parent_width:
         return alignment
-    alike = [
-        correlation(ours[index].matrices["down"].writes, theirs[index].matrices["down"].writes)
-        for index in ours.keys() & theirs.keys()
-        if "down" in ours[index].matrices and "down" in theirs[index].matrices
-    ]
+    mine, other = (
+        {index: layer.matrices["down"].writes for index, layer in side.items() if "down" in layer.matrices}
+        for side in (ours, theirs)
+    )
+    if in_order:
+        alike = [correlation(mine[index], other[index]) for index in mine.keys() & other.keys()]
+    else:
+        fewer, more = sorted((mine, other), key=len)
+        alike = [max(correlation(one, each) for each in more.values()) for one in fewer.values()]
     return identity(alignment.model_width) if alike and np.mean(alike) > _SAME_COORDINATES else alignment
 
 

@@ -116,7 +116,8 @@ def _summary(blocks: Iterable[Array]) -> _Summary:
         total_H = total_H + block_RH.sum(0, dtype=np.float64)
         squares += float(np.square(block_RH, dtype=np.float64).sum())
     mean_H = total_H / max(1, rows)
-    return _Summary(rows, mean_H, float(np.sqrt(max(0.0, squares / max(1, rows) - mean_H @ mean_H))))
+    variance = squares / max(1, rows) - float(mean_H @ mean_H)
+    return _Summary(rows, mean_H, max(0.0, variance) ** 0.5)
 
 
 def _near(blocks: Iterable[Array], mean_H: np.ndarray, distance: float) -> Iterator[Array]:

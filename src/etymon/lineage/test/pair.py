@@ -1,8 +1,8 @@
 """The tests of a pair: which can be made, what they count, and the p-value over all of them."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from etymon.lineage.test.layers import choose_map, repeats, without_repeats
 from etymon.lineage.test.neurons import count_neurons
 from etymon.lineage.verdict import AgreementTest, Decoys, Kind, LayerEvidence
 from etymon.progress import Clock, Listener
+
+SECOND_WEIGHT = 0.1
+"""Share of the error that is spent on coordinates as they stand, where the embeddings show no more than a rotation. It is
+small so that a rotated copy of few layers is still found."""
 
 Pairs = tuple[tuple[int, int], ...]
 """Layers of the parent and of the model."""
@@ -51,6 +55,36 @@ class Tested:
     tests: tuple[AgreementTest, ...] = ()
     p_value: float | None = None
     p_floor: float | None = None
+    besides: tuple[AgreementTest, ...] = ()
+    """Those under another alignment, which showed less."""
+
+
+def tested_under(candidates: Sequence[Correspondence], listener: Listener) -> tuple[Correspondence, Tested, str]:
+    """The candidate under which most agrees, with its layer map; its tests; and why none could be made.
+
+    The smaller of two p-values is not one, so each is divided by its weight first (weighted Bonferroni).
+    """
+    made: list[tuple[Correspondence, Tested]] = []
+    weights = (1.0,) if len(candidates) == 1 else (1 - SECOND_WEIGHT, SECOND_WEIGHT)
+    for found, weight in zip(candidates, weights, strict=True):
+        agreements, obstacle = agreements_of(found, listener)
+        if not agreements:
+            return candidates[0], Tested(), obstacle
+        done = _weighed(tested(found, agreements), weight)
+        made.append((replace(found, layer_map=done.forward), done))
+    found, best = min(made, key=lambda each: 1.0 if each[1].p_value is None else each[1].p_value)
+    besides = tuple(test for _, done in made if done is not best for test in done.tests)
+    return found, replace(best, besides=besides), ""
+
+
+def _weighed(done: Tested, weight: float) -> Tested:
+    def raised(value: float | None) -> float | None:
+        return None if value is None else min(1.0, value / weight)
+
+    tests = tuple(
+        test.model_copy(update={"p_value": raised(test.p_value), "p_floor": raised(test.p_floor)}) for test in done.tests
+    )
+    return replace(done, tests=tests, p_value=raised(done.p_value), p_floor=raised(done.p_floor))
 
 
 def tested(found: Correspondence, agreements: Mapping[Kind, Agreement]) -> Tested:
