@@ -106,12 +106,7 @@ def test_stop_words_are_those_of_the_language_in_any_case() -> None:
 
 
 def test_a_long_text_is_measured_like_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    def counted(signals: Signals) -> dict[str, object]:
-        return vars(signals)
-
-    text = "\n".join(
-        f"Line {number} of this text is here.\n{'Again and again.' if number % 3 else ''}" for number in range(40)
-    )
-    whole = counted(measure(text))
+    text = "\n".join(f"Line {at} of this text is here.\n{'Again and again.' if at % 3 else ''}" for at in range(40))
+    whole = measure(text)
     monkeypatch.setattr(flat, "LONGEST", 100)
-    assert counted(measure(text)) == whole
+    assert measure(text) == whole
