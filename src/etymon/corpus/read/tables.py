@@ -98,22 +98,21 @@ def _json(path: Path, wanted: Collection[str] | None) -> _Rows:
 
 
 def _csv(path: Path, wanted: Collection[str] | None) -> _Rows:
-    """A row has every column that is wanted, or is bad; so is one with more cells than the header, unless they are empty."""
+    """A row has a cell for each column, or is bad; empty cells after its last are nothing."""
     with opened(path) as stream, closing(csv_records(stream)) as records:
         header = next(records, [])
         if isinstance(header, Bad):
             raise Stopped(header.reason, f"the header: {header.detail}")
         places = {name: header.index(name) for name in header}
-        needed = max((places[name] + 1 for name in places if wanted is not None and name in wanted), default=len(header))
         for number, cells in enumerate(records, 1):
             if isinstance(cells, Bad):
                 yield number, cells
-            elif len(cells) < needed or any(cells[len(header) :]):
+            elif len(cells) < len(header) or any(cells[len(header) :]):
                 if cells:
                     found = ",".join(cells)[:EXCERPT]
                     yield number, Bad("bad-row", f"{len(cells)} cells, not {len(header)}: {found}")
             else:
-                yield number, {name: cells[place] for name, place in places.items() if place < len(cells)}
+                yield number, {name: cells[place] for name, place in places.items()}
 
 
 def _parquet(path: Path, wanted: Collection[str] | None) -> _Rows:

@@ -18,6 +18,7 @@ from etymon.corpus.read.whence import iso_date
 _WITH_CONTENT = ("response", "resource", "conversion")
 _HTML = ("text/html", "application/xhtml+xml")
 _GZIP = b"\x1f\x8b"
+_CUT_OFF = ("cut-off", "the archive ends within this record, or its length is not told")
 
 
 def read_warc(path: Path, unit: str, column: str) -> Read:
@@ -31,10 +32,16 @@ def read_warc(path: Path, unit: str, column: str) -> Read:
     try:
         with opened(path) as stream:
             for number, record in enumerate(_records(stream), 1):
+                place = f"{unit}#{number}"
                 if record.rec_type in _WITH_CONTENT:
-                    yield _document(record, f"{unit}#{number}")
+                    yield _document(record, place)
+                elif _ends_early(record):
+                    yield Unread(place, *_CUT_OFF)
     except Stopped as stopped:
         yield Unread(f"{unit}#{number + 1}", stopped.reason, stopped.detail)
+        return
+    if not number:
+        yield Unread(unit, "unreadable-warc", "it holds no record")
 
 
 def _records(stream: io.BufferedReader) -> Iterator[Any]:
@@ -57,6 +64,8 @@ def _records(stream: io.BufferedReader) -> Iterator[Any]:
             raise Stopped("unreadable-warc", "the record before this is longer than it says")
         if record is None:
             return
+        if record.rec_type is None or not (record.rec_headers.get_header("Content-Length") or "").strip().isdecimal():
+            raise Stopped(*_CUT_OFF)
         yield record
 
 
@@ -94,12 +103,18 @@ def _content(record: Any) -> tuple[bytes, str, str | None]:
     content = _read(record.content_stream())
     if len(content) > LARGEST_PAGE:
         raise Stopped("too-large", f"it has more than {LARGEST_PAGE >> 20} MiB")
-    _read(record.raw_stream)
-    if record.length is None or getattr(record.raw_stream, "limit", 0) > 0:
-        raise Stopped("cut-off", "the archive ends within this record")
+    if _ends_early(record):
+        raise Stopped(*_CUT_OFF)
     if not content.strip():
         raise Stopped("empty", "there is no content")
     return content, kind, charset.strip("\"' ;") or None
+
+
+def _ends_early(record: Any) -> bool:
+    """Whether there is less than the record says; what is left of it is passed over."""
+    while record.raw_stream.read(1 << 16):
+        pass
+    return bool(record.raw_stream.limit > 0)
 
 
 def _read(stream: Any) -> bytes:
