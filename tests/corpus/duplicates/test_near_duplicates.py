@@ -103,6 +103,7 @@ def test_it_does_not_depend_on_how_the_work_is_divided(
         whole = found_in(Path(folder) / "whole", texts, EAGER, rows)
         patch.setattr(similarity, "_BATCH", batch)
         patch.setattr(similarity, "_ELEMENTS", 3)
+        patch.setattr(similarity, "_PAIRS", 2)
         patch.setattr(survivors, "_PAIRS", pairs)
         divided = found_in(Path(folder) / "divided", texts, EAGER, rows, group)
     for name in ("survivor_N", "similarity_N", "existing_N", "component_N"):
