@@ -117,7 +117,7 @@ def build_corpus(job: Job) -> Artifact:
 
 
 def _corpus(job: Job, role: str, asked: Corpus) -> Artifact:
-    sources = corpus_inputs(asked, job.folder, job.store.digests)
+    sources = corpus_inputs(asked, job.folder, job.store.digests, job.listener)
     parts: list[Artifact] = []
 
     def obtain(

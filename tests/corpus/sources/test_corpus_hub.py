@@ -14,9 +14,12 @@ from huggingface_hub import constants
 
 from etymon.corpus.sources.dataset_files import DatasetSource, card_configs, select_files
 from etymon.corpus.sources.find import corpus_inputs
+from etymon.corpus.stages.documents import DocumentsExecution, DocumentsMeaning, documents_stage
+from etymon.corpus.stages.reading import SourceMeaning
 from etymon.errors import EtymonError
+from etymon.progress import silent
 from etymon.recipe import Corpus
-from etymon.store import DigestCache
+from etymon.store import DigestCache, Store
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CARD = """---
@@ -224,3 +227,13 @@ def test_a_data_set_is_fetched_at_its_commit_and_then_there_offline(tmp_path: Pa
         assert "test-00000-of-00001.jsonl of org/name" in read("hf:org/name#main/test", HF_HUB_OFFLINE="1")
         hub.shutdown()
     assert read("hf:org/name") == expected, "a hub that cannot be reached"
+
+
+def test_the_commit_is_among_the_facts_of_what_was_read(hub_cache: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    source = SourceMeaning(name="hub", kind="files", license="MIT", column="text", columns={})
+    given = corpus_inputs(corpus("hf:org/name"), tmp_path, store.digests)
+    meaning = DocumentsMeaning(sources=(source,), fewest_units=2)
+    artifact, _ = store.obtain(documents_stage, given, meaning, DocumentsExecution(), silent)
+    assert artifact.facts["revisions"] == {"hub": COMMIT}
+    assert artifact.facts["unread"] == {"other-configuration": 1, "other-split": 1}

@@ -9,7 +9,8 @@ from etymon.corpus.read.packed import Stopped, content_of, opened
 from etymon.errors import EtymonError
 
 LARGEST_PAGE = 16 << 20
-"""Bytes of one HTML page. Looking for its text takes some seconds a megabyte; the longest in use have a few."""
+"""Bytes of one HTML page. Looking for the text of a megabyte took 0.04 s where it is paragraphs, and 1 to 5 s where it is
+links, tables or tags that are not closed; pages of more than a few megabytes are rare."""
 
 
 def read_html(path: Path, unit: str, column: str) -> Read:

@@ -48,6 +48,7 @@ def _build(draft: Draft[DocumentsMeaning, DocumentsExecution]) -> None:
         "cut": counted_by(row["reason"] for row in cut),
         "sectioned": sectioned,
         "hidden": sum(given.hidden for given in draft.inputs.values()),
+        "revisions": {name: given.revision for name, given in sorted(draft.inputs.items()) if given.revision},
     }
 
 
