@@ -102,7 +102,8 @@ def _maybe_shared(hash_D: NDArray[np.uint64]) -> Numbers:
 def _in_sorted(values: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:
     if not len(known):
         return np.zeros(len(values), np.bool_)
-    return known[np.minimum(np.searchsorted(known, values), len(known) - 1)] == values
+    place = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    return np.asarray(known[place] == values)
 
 
 def _bands_together(
