@@ -63,6 +63,13 @@ def test_documents_like_existing_ones_go(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("near")] == []
 
 
+def test_a_policy_may_keep_and_only_link_them(tmp_path: Path) -> None:
+    texts = [sentence(), sentence(20, 60), sentence(20, 60, 40, 80), "x y z"]
+    found = found_in(tmp_path, texts, NEAR.model_copy(update={"drop": False}))
+    assert found.survivor_N.tolist() == [0, 1, 2, 3]
+    assert found.component_N.tolist() == [0, 0, 0, -1]
+
+
 def test_nothing_to_compare_is_no_duplicate(tmp_path: Path) -> None:
     for texts in ([], [""], ["alone"], ["", ""]):
         assert found_in(tmp_path, texts).survivor_N.tolist() == list(range(len(texts)))

@@ -1,4 +1,4 @@
-"""Which documents that stay are near duplicates nevertheless: rows of conversations, which are never removed.
+"""Which documents are near duplicates and stay nevertheless: rows of conversations, which are never removed.
 
 The held-out split keeps linked documents on one side, so every near duplicate among them that shares a band must be found, if
 only through others: in each group a document is compared with all that are not linked to it yet, then one that is still
@@ -43,12 +43,15 @@ class Components:
         self._above_D[names] = names[first[together]]
 
 
-def link_rows(groups: Groups, row_D: NDArray[np.bool_], sets: ShingleSets, least: float) -> Components:
-    """Components of the near duplicates among the members of groups of which one is a row (``row_D``)."""
-    linked = Components(len(row_D))
+def link_staying(groups: Groups, stay_D: NDArray[np.bool_], sets: ShingleSets, least: float) -> Components:
+    """Components of the near duplicates among the members of groups, of which one at least must stay (``stay_D``).
+
+    Of the others none resemble each other.
+    """
+    linked = Components(len(stay_D))
     before_G = np.full(len(groups.size_G), -1)
     group_E = groups.group_E
-    groups, before_G = _unlinked(groups, group_E, np.ones(len(group_E), np.bool_), before_G, row_D, linked)
+    groups, before_G = _unlinked(groups, group_E, np.ones(len(group_E), np.bool_), before_G, stay_D, linked)
     while len(groups.size_G):
         member_E, group_E = groups.member_E, groups.group_E
         starts = offsets(groups.size_G)[:-1]
@@ -58,11 +61,11 @@ def link_rows(groups: Groups, row_D: NDArray[np.bool_], sets: ShingleSets, least
         pivot_G = np.minimum.reduceat(np.where(apart_E, place_E, len(member_E)), starts)
         pivot_G = np.where(pivot_G < len(member_E), pivot_G, starts)
         pivot_E = pivot_G[group_E]
-        wanted = np.flatnonzero((component_E != component_E[pivot_E]) & (row_D[member_E] | row_D[member_E[pivot_E]]))
+        wanted = np.flatnonzero((component_E != component_E[pivot_E]) & (stay_D[member_E] | stay_D[member_E[pivot_E]]))
         one_P, other_P = distinct_pairs(member_E[pivot_E[wanted]], member_E[wanted])
         near = sets.similarity(one_P, other_P, least) >= least
         linked.join(one_P[near], other_P[near])
-        groups, before_G = _unlinked(groups, group_E, place_E != pivot_E, member_E[pivot_G], row_D, linked)
+        groups, before_G = _unlinked(groups, group_E, place_E != pivot_E, member_E[pivot_G], stay_D, linked)
     return linked
 
 
@@ -71,10 +74,10 @@ def _unlinked(
     group_E: Numbers,
     keep_E: NDArray[np.bool_],
     before_G: Numbers,
-    row_D: NDArray[np.bool_],
+    stay_D: NDArray[np.bool_],
     linked: Components,
 ) -> tuple[Groups, Numbers]:
-    """Groups of the members that are kept, where one is a row and not all are of one component."""
+    """Groups of the members that are kept, where one must stay and not all are of one component."""
     if not len(group_E):
         return groups, before_G
     kept = regrouped(groups.member_E, group_E, keep_E)
@@ -85,6 +88,6 @@ def _unlinked(
     starts = offsets(kept.size_G)[:-1]
     component_E = linked.of(kept.member_E)
     open_G = np.minimum.reduceat(component_E, starts) != np.maximum.reduceat(component_E, starts)
-    open_G &= np.logical_or.reduceat(row_D[kept.member_E], starts)
+    open_G &= np.logical_or.reduceat(stay_D[kept.member_E], starts)
     open_E = np.repeat(open_G, kept.size_G)
     return Groups(kept.member_E[open_E], kept.size_G[open_G]), before_G[open_G]

@@ -3,7 +3,7 @@
 Documents that share a MinHash band are compared exactly, by the Jaccard similarity of their distinct runs of words. One is
 removed where an earlier one that stays is similar enough to it, so each has a similar survivor: a chain of near duplicates
 does not remove what is unlike the one that stays. Conversations and preferences are neither removed nor do they remove
-documents. Hashes and shingles lie on disk; memory holds a few numbers a document and the groups found. The result does not
+documents, and where the policy keeps near duplicates, nothing is; what then resembles each other is linked. Hashes and shingles lie on disk; memory holds a few numbers a document and the groups found. The result does not
 depend on how the work was divided, and later documents change nothing for earlier ones.
 
 Shapes: N documents of the table, D documents compared: existing ones, then those that the rules kept.
@@ -19,7 +19,7 @@ import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
 from etymon.corpus.duplicates.candidates import Numbers, candidate_groups
-from etymon.corpus.duplicates.links import link_rows
+from etymon.corpus.duplicates.links import link_staying
 from etymon.corpus.duplicates.similarity import ShingleSets
 from etymon.corpus.duplicates.survivors import find_survivors
 from etymon.corpus.policy.policy import NearDuplicates
@@ -65,7 +65,9 @@ def near_duplicates(
     before = parquet.read_metadata(existing[0]).num_rows if existing else 0
     tables = [(existing, np.arange(before))] if existing else []
     tables.append(((documents, bands), kept))
-    row_D = np.concatenate([_are_rows(table)[positions] for (table, _), positions in tables])
+    stay_D = np.concatenate([_are_rows(table)[positions] for (table, _), positions in tables])
+    if not near.drop:
+        stay_D[before:] = True
     with TemporaryDirectory(dir=scratch, prefix="near-duplicates-") as folder:
         groups = candidate_groups([(hashes, positions) for (_, hashes), positions in tables], near.rows, Path(folder))
         alike_D = np.zeros(before + len(kept), np.bool_)
@@ -73,10 +75,10 @@ def near_duplicates(
         tick(float(np.count_nonzero(~alike_D[before:])))
         texts = [(table, positions) for (table, _), positions in tables]
         sets = ShingleSets.read(texts, alike_D, near.ngram, Path(folder))
-        found = find_survivors(groups.of(~row_D), sets, near.similarity, before)
-        stays_D = found.survivor_D == np.arange(len(row_D))
-        stays_D[:before] = False
-        linked = link_rows(groups.of(stays_D), row_D, sets, near.similarity)
+        found = find_survivors(groups.of(~stay_D), sets, near.similarity, before)
+        unlike_D = found.survivor_D == np.arange(len(stay_D))
+        unlike_D[:before] = False
+        linked = link_staying(groups.of(unlike_D), stay_D, sets, near.similarity)
         tick(float(len(kept)))
         compared = sets.compared
         del sets
