@@ -3,8 +3,9 @@
 Documents that share a MinHash band are compared exactly, by the Jaccard similarity of their distinct runs of words. One is
 removed where an earlier one that stays is similar enough to it, so each has a similar survivor: a chain of near duplicates
 does not remove what is unlike the one that stays. Conversations and preferences are neither removed nor do they remove
-documents, and where the policy keeps near duplicates, nothing is; what then resembles each other is linked. Hashes and shingles lie on disk; memory holds a few numbers a document and the groups found. The result does not
-depend on how the work was divided, and later documents change nothing for earlier ones.
+documents, and where the policy keeps near duplicates nothing is; those of them that resemble each other are linked. Hashes
+and shingles lie on disk; memory holds a few numbers a document and the groups found. The result does not depend on how the
+work was divided, and later documents change nothing for the survivors of earlier ones.
 
 Shapes: N documents of the table, D documents compared: existing ones, then those that the rules kept.
 """
