@@ -54,7 +54,8 @@ def build_corpus(
     waived += refuse_sources_with_terms(signals.file(DOCUMENTS), policy, asked.waivers)
     inputs: dict[str, Input] = {"documents": documents, "signals": signals}
     wanted_items = {f"items/{name}": each for name, each in (items or {}).items()}
-    wanted_items |= {f"file/{each.name}": each for each in map(_given_file, _paths(asked.decontaminate, folder))}
+    for number, path in enumerate(_paths(asked.decontaminate, folder)):
+        wanted_items[f"file/{number:03}"] = _given_file(path)
     if wanted_items and policy.evaluation_items == "drop":
         looked_in = {"signals": signals} | wanted_items
         inputs["overlaps"] = obtain("overlaps", overlaps_stage, looked_in, OverlapsMeaning(), execution)

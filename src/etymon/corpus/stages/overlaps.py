@@ -28,13 +28,14 @@ def _build(draft: Draft[OverlapsMeaning, SignalsExecution]) -> None:
 
 def _look(draft: Draft[OverlapsMeaning, SignalsExecution]) -> None:
     signals: Artifact = draft.inputs["signals"]
-    texts = {
-        f"{role.removeprefix('items/')}/{item}" if role.startswith("items/") else item: text
-        for role, given in sorted(draft.inputs.items())
-        if role != "signals"
-        for item, text in (_items(given) if role.startswith("items/") else read_items(given.folder)).items()
-    }
-    grams, names = ItemGrams(list(texts.values())), list(texts)
+    names: list[str] = []
+    texts: list[str] = []
+    for role, given in sorted(draft.inputs.items()):
+        if role != "signals":
+            items = _items(given) if role.startswith("items/") else read_items(given.folder)
+            names += [f"{role.removeprefix('items/')}/{item}" if role.startswith("items/") else item for item in items]
+            texts += items.values()
+    grams = ItemGrams(texts)
     file = parquet.ParquetFile(signals.file(DOCUMENTS))
     tick = draft.clock("looking for evaluation items", total=file.metadata.num_rows, unit="documents")
     rows, done = [], 0
@@ -45,7 +46,7 @@ def _look(draft: Draft[OverlapsMeaning, SignalsExecution]) -> None:
         done += batch.num_rows
         tick(done)
     parquet.write_table(pa.Table.from_pylist(rows, _SCHEMA), draft.folder / OVERLAPS, compression="zstd")
-    draft.facts |= {"items": len(texts), "documents": len(rows)}
+    draft.facts |= {"items": len(texts), "too_short": grams.too_short, "documents": len(rows)}
 
 
 def _items(given: Input) -> dict[str, str]:
@@ -55,4 +56,4 @@ def _items(given: Input) -> dict[str, str]:
 
 overlaps_stage: Stage[OverlapsMeaning, SignalsExecution] = Stage("overlaps", 1, _build, OverlapsMeaning, SignalsExecution)
 """Inputs: ``signals``, an artifact of the signals stage; ``items/NAME`` for each set of items, a folder that holds
-``items.parquet`` (item, text); ``file/NAME`` for each file of items."""
+``items.parquet`` (item, text); ``file/N`` for each file of items."""
