@@ -9,12 +9,14 @@ tokenizer), SmolLM2-135M against a random start of its config and against Gemma-
 pair of 8 billion parameters (32 GB on disk, removed after).
 
 Keys: pairs, detected_share; lossless_pairs, lossless_exact_share (no tensor changed by more than 1e-4); layer_pairs,
-layer_map_share; rank_error (of merged adapters, relative), merge_error (of merge weights, largest); negatives,
-false_positives, inconclusive_negatives; share_p_below_01 and share_p_below_01_upper (over the small models, the upper bound
-of a 95% interval by bootstrap over models), ks_above (largest excess of the distribution of p over the uniform one), decoys
-(pairs of layers that do not correspond, in the real model), decoys_above (those that agree as much as the weakest true pair);
-seconds_135m, peak_mb_135m (digests cached; the interpreter's start not counted), ratio_read (seconds of `sha256sum` / ours
-for reading and digesting one file); seconds_8b, peak_mb_8b; peer_* for the Cisco provenance kit 1.0.0 on the same pairs.
+layer_map_share; rank_error (of merged adapters, relative), merge_error (of merge weights, largest); directions,
+directions_right, directions_unknown, directions_wrong (of pairs whose order is known, both ways round:
+``zoo/directions.py``); negatives, false_positives, inconclusive_negatives; share_p_below_01 and share_p_below_01_upper
+(over the small models, the upper bound of a 95% interval by bootstrap over models), ks_above (largest excess of the
+distribution of p over the uniform one), decoys (pairs of layers that do not correspond, in the real model), decoys_above
+(those that agree as much as the weakest true pair); seconds_135m, peak_mb_135m (digests cached; the interpreter's start not
+counted), ratio_read (seconds of `sha256sum` / ours for reading and digesting one file); seconds_8b, peak_mb_8b; peer_* for
+the Cisco provenance kit 1.0.0 on the same pairs.
 """
 
 import json
@@ -39,6 +41,7 @@ from etymon.foundation.weights import open_weights
 from etymon.lineage.compare import compare
 from etymon.lineage.merged import find_merge
 from etymon.lineage.verdict import Lineage
+from zoo.directions import Said, directions_said
 from zoo.large import write_pair
 from zoo.peer import peer_verdict
 from zoo.real import derivatives, gemma, random_start, smollm
@@ -96,7 +99,7 @@ def _pair(found: Lineage, transform: Transform, depth: int, name: str, seconds: 
         p_value=found.p_value,
         effect=found.effect,
         lossless=transform.lossless,
-        exact=all(change.relative < LOSSLESS for change in found.changes),
+        exact=found.identical or (bool(found.changes) and all(change.relative < LOSSLESS for change in found.changes)),
         layers=None if true_map is None else sorted(found.layer_map) == true_map,
         seconds=seconds,
     )
@@ -111,6 +114,25 @@ def small_positives(count: int, model: str) -> list[Pair]:
     with_vocabulary = [t for t in TRANSFORMS if not t.name.startswith("vocabulary")]
     drawn = [t for t in compositions(2 * count, seed=hash_of(model)) if "vocabulary" not in t.name][:count]
     return list(transformed_pairs(BENCH / "zoo" / model, SMALL_HEAD, [*with_vocabulary, *drawn], model))
+
+
+def direction_figures(models: Sequence[str]) -> dict[str, Any]:
+    """How often the direction of pairs whose order is known is told rightly, wrongly or not at all."""
+    said = [each for found in in_processes(small_directions, models, "directions") for each in found]
+    for each in said:
+        if each.answer == "wrong":
+            print(f"wrong direction: {each}", flush=True)
+    shares = {answer: sum(each.answer == answer for each in said) for answer in ("right", "unknown", "wrong")}
+    return {
+        "directions": len(said),
+        "directions_right": round(shares["right"] / len(said), 4),
+        "directions_unknown": round(shares["unknown"] / len(said), 4),
+        "directions_wrong": shares["wrong"],
+    }
+
+
+def small_directions(model: str) -> list[Said]:
+    return directions_said(read(BENCH / "zoo" / model, SMALL_HEAD))
 
 
 def hash_of(name: str) -> int:
@@ -256,6 +278,8 @@ def main() -> None:
         largest, _ = merge_errors(two[0], two[1], base)
         figures["merge_error"] = round(largest, 4)
     figures["rank_error"] = round(rank_errors(base, (8,) if quick else (4, 8, 16, 64)), 4)
+
+    figures |= direction_figures(sources[: 1 if quick else 4])
 
     pairs = list(combinations(range(len(small)), 2))
     answers = in_processes(small_pair, [(small[i].name, small[j].name) for i, j in pairs], "independent pairs")

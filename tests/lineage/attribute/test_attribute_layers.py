@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from etymon.lineage.attribute.layers import depth_change, depth_signs, size_signs
+from etymon.lineage.attribute.layers import copies_left, depth_change, depth_signs, size_signs
 from etymon.lineage.attribute.upcycling import COPIED, copied_shares
 from etymon.lineage.attribute.vocabulary import table_signs, token_rows, token_signs, untrained_rows
 from etymon.lineage.test.match import gate_directions, up_directions
@@ -40,6 +40,21 @@ def test_copies_of_a_layer_came_after_it() -> None:
     assert turned is not None
     assert turned.merged == ((1, (1, 2)),)
     assert [sign.direction for sign in depth_signs(turned)] == ["parent from model"]
+
+
+def test_a_layer_whose_copy_was_pruned_is_not_taken_for_the_copies_origin() -> None:
+    origin, *noise = (rows(seed) for seed in range(4))
+    one, copy = (origin + np.float32(0.1) * each for each in noise[:2])
+    assert copies_left(one, copy, origin)
+    assert copies_left(origin, origin, origin)
+    for share in (0, 0.01, 0.05, 0.1, 0.2, 1):
+        assert not copies_left(one, copy, one + np.float32(share) * noise[2])
+    assert not copies_left(origin, copy, origin)  # the one frozen and the other trained, or the other pruned
+    depth = depth_change([(0, 0), (1, 1), (1, 2), (2, 3)], 3, 4)
+    assert depth is not None
+    (sign,) = depth_signs(depth, copied=False)
+    assert sign.direction == "unknown"
+    assert "repeated in it or pruned from it" in sign.reason
 
 
 def test_another_order_shows_no_direction_and_the_same_no_change() -> None:

@@ -12,7 +12,7 @@ from etymon.lineage.align.correspond import Correspondence, Side
 from etymon.lineage.attribute.change import Change
 from etymon.lineage.attribute.changes import spread_layers, traces_of
 from etymon.lineage.attribute.direction import Sign, Traces, signs_of
-from etymon.lineage.attribute.layers import depth_change, depth_signs, size_signs
+from etymon.lineage.attribute.layers import copies_left, depth_change, depth_signs, size_signs
 from etymon.lineage.attribute.quantisation import Quantisation
 from etymon.lineage.attribute.records import Attribution, Depth, Experts, LowRank, Quantised, Tokens, Trace
 from etymon.lineage.attribute.upcycling import COPIED, copied_shares
@@ -38,7 +38,7 @@ def attribute(found: Correspondence, changes: Sequence[Change], pairs: Collectio
     signs = signs_of([each for _, each in traces])
     depth = depth_change(pairs, len(theirs.layers), len(ours.layers))
     if depth:
-        signs += depth_signs(depth, silent=_all_silent(found, depth))
+        signs += depth_signs(depth, silent=_all_silent(found, depth), copied=_copied(found, depth))
     if not ours.experts and not theirs.experts:
         signs += size_signs("neurons of a layer", ours.neurons, theirs.neurons)
     signs += size_signs("coordinates", ours.width, theirs.width)
@@ -94,6 +94,26 @@ def _all_silent(found: Correspondence, depth: Depth) -> bool:
     layers = [side.structure.layers[index] for index in alone]
     outs = [layer[role] for layer in layers for role in ("o", "down") if role in layer]
     return bool(outs) and all(np.abs(read_finite(side.tensors, piece)).max() < _SILENT for piece in outs)
+
+
+def _copied(found: Correspondence, depth: Depth) -> bool:
+    """Whether every repeated layer's copies left from the single one, by their gate and up rows."""
+    ours, theirs = found.model.structure.layers, found.parent.structure.layers
+
+    def rows_of(layer: Layer, *, parent: bool) -> Array:
+        tensors = found.parent.tensors if parent else found.model.tensors
+        read = np.concatenate([read_finite(tensors, layer[role]) for role in ("gate", "up") if role in layer])
+        return found.alignment.carry(read) if parent else read
+
+    single, many = (theirs, ours) if depth.repeated else (ours, theirs)
+    for layer, copies in depth.repeated or depth.merged:
+        if "gate" not in single[layer]:
+            return False
+        one, *others = (rows_of(many[copy], parent=bool(depth.merged)) for copy in copies)
+        alone = rows_of(single[layer], parent=bool(depth.repeated))
+        if any(each.shape != alone.shape or not copies_left(one, each, alone) for each in others):
+            return False
+    return True
 
 
 def _tokens(model: Side, parent: Side) -> Tokens | None:

@@ -6,8 +6,15 @@ Shapes: none; a pair is a layer of the parent and the layer of the model that ho
 from collections import defaultdict
 from collections.abc import Collection
 
+import numpy as np
+
 from etymon.lineage.attribute.direction import Direction, Sign
 from etymon.lineage.attribute.records import Depth
+from etymon.lineage.read.structure import Array
+
+_UNMOVED = 1e-6
+"""Of a matrix's norm: what only other arithmetic leaves."""
+_AT_RIGHT_ANGLES, _ALIKE_FAR = 0.25, 0.5
 
 
 def depth_change(pairs: Collection[tuple[int, int]], parent_depth: int, model_depth: int) -> Depth | None:
@@ -28,17 +35,33 @@ def depth_change(pairs: Collection[tuple[int, int]], parent_depth: int, model_de
     return None if unchanged else depth
 
 
-def depth_signs(depth: Depth, *, silent: bool = False) -> list[Sign]:
+def copies_left(one: Array, copy: Array, single: Array) -> bool:
+    """Whether two copies of a layer left from the single layer of the other model, as its descendants do.
+
+    Trained apart since, they have moved at right angles and alike far. Where the single layer was one of the two, d apart,
+    and the other was pruned, it lies e from the one after training and √(d² + e²) from the other, at an angle whose cosine is the
+    ratio of both: never small where they are alike far. Where nothing has moved, copies are copies.
+    """
+    left, right = (np.asarray(each - single, np.float64).ravel() for each in (one, copy))
+    near, far = sorted((float(np.linalg.norm(left)), float(np.linalg.norm(right))))
+    if far <= _UNMOVED * float(np.linalg.norm(single)):
+        return True
+    return near >= _ALIKE_FAR * far and float(left @ right) <= _AT_RIGHT_ANGLES * near * far
+
+
+def depth_signs(depth: Depth, *, silent: bool = False, copied: bool = True) -> list[Sign]:
     """Directions that the layers show.
 
-    Copies of one layer were made from it, so the model that holds them came after. Layers that one of the two has alone were
-    inserted where they write nothing yet (``silent``: their o and down are zero), which only new layers do. Others show no
-    direction: a gap may be cut out of the deeper model as well as filled in the shallower one.
+    Where copies of one layer left from it (``copied``), the model that holds them came after. Layers that one of the two has
+    alone were inserted where they write nothing yet (``silent``: their o and down are zero), which only new layers do. Others
+    show no direction: a gap may be cut out of the deeper model as well as filled in the shallower one.
     """
-    if depth.repeated and not depth.merged:
-        return [Sign("model from parent", f"the model repeats {_layers(len(depth.repeated))} of the parent")]
-    if depth.merged and not depth.repeated:
-        return [Sign("parent from model", f"the parent repeats {_layers(len(depth.merged))} of the model")]
+    if bool(depth.repeated) != bool(depth.merged):
+        deeper, shallower = ("model", "parent") if depth.repeated else ("parent", "model")
+        reason = f"the {deeper} repeats {_layers(len(depth.repeated or depth.merged))} of the {shallower}"
+        if copied:
+            return [Sign("model from parent" if depth.repeated else "parent from model", reason)]
+        return [Sign("unknown", f"{reason}, repeated in it or pruned from it")]
     if depth.moved or depth.repeated or bool(depth.pruned) == bool(depth.inserted):
         return []
     count = _layers(len(depth.inserted or depth.pruned))
