@@ -46,7 +46,7 @@ from zoo.large import write_pair
 from zoo.peer import peer_verdict
 from zoo.real import derivatives, gemma, random_start, smollm
 from zoo.small import folder_of, independents, make, relatives
-from zoo.transforms import LOSSLESS, TRANSFORMS, Specimen, Transform, compositions, low_rank, merged, rounded
+from zoo.transforms import LOSSLESS, REPLACED, TRANSFORMS, Specimen, Transform, compositions, low_rank, merged, rounded
 
 SMALL_HEAD = 32
 
@@ -111,9 +111,8 @@ def _fast_folder() -> str | None:
 
 def small_positives(count: int, model: str) -> list[Pair]:
     """One small model through every transform and ``count`` compositions, in one process."""
-    with_vocabulary = [t for t in TRANSFORMS if not t.name.startswith("vocabulary")]
-    drawn = [t for t in compositions(2 * count, seed=hash_of(model)) if "vocabulary" not in t.name][:count]
-    return list(transformed_pairs(BENCH / "zoo" / model, SMALL_HEAD, [*with_vocabulary, *drawn], model))
+    drawn = compositions(count, seed=hash_of(model))
+    return list(transformed_pairs(BENCH / "zoo" / model, SMALL_HEAD, [*TRANSFORMS, *REPLACED, *drawn], model))
 
 
 def direction_figures(models: Sequence[str]) -> dict[str, Any]:

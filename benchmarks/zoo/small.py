@@ -17,6 +17,8 @@ import numpy as np
 from common import BENCH
 
 LENGTH, ROWS, STEPS = 96, 12, 220
+BYTES = {f"byte {number}": number for number in range(256)}
+"""Strings of the tokens and their rows, as far as lineage reads a tokenizer.json."""
 CORPORA = ("docs", "code", "questions")
 
 
@@ -59,8 +61,13 @@ def folder_of(model: SmallModel) -> Path:
 def make(models: list[SmallModel], processes: int = 2) -> None:
     """Train what is not there yet, in processes of one thread each."""
     wanted = [each for each in models if not (folder_of(each) / "made.json").exists()]
-    if not wanted:
-        return
+    if wanted:
+        _train_all(wanted, processes)
+    for each in models:
+        (folder_of(each) / "tokenizer.json").write_text(json.dumps({"model": {"type": "BPE", "vocab": BYTES}}), "utf-8")
+
+
+def _train_all(wanted: list[SmallModel], processes: int) -> None:
     print(f"training {len(wanted)} small models", flush=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
     shares = [json.dumps([asdict(each) for each in wanted[start::processes]]) for start in range(processes)]
@@ -86,7 +93,7 @@ def text(corpus: str) -> bytes:
 
 
 def train(model: SmallModel) -> None:
-    """One model from its seed (or from another's weights), written as a Transformers folder without a tokenizer file."""
+    """One model from its seed (or from another's weights), written as a Transformers folder."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 

@@ -136,6 +136,14 @@ def extended_vocabulary(model: Specimen, seed: int, count: int = 64) -> Specimen
     return replace(model, tensors={**model.tensors, name: np.concatenate([table, rows])}, tokens=tokens)
 
 
+def replaced_vocabulary(model: Specimen, seed: int) -> Specimen:
+    """Embeddings drawn anew, the strings kept: nothing of the table shows which coordinate is which."""
+    name = "model.embed_tokens.weight"
+    table = model.tensors[name]
+    drawn = table.std() * np.random.default_rng(seed).standard_normal(table.shape, np.float32)
+    return replace(model, tensors={**model.tensors, name: drawn.astype(np.float32)})
+
+
 def half_of(layers: int) -> list[int]:
     """Every third layer gone."""
     return [layer for layer in range(layers) if layer % 3 != 1]
@@ -206,6 +214,24 @@ def compositions(count: int, seed: int = 0) -> list[Transform]:
         if sum(step.last for step in drawn) <= 1 and sum(step.layers is not None for step in drawn) <= 1:
             found.append(composed(drawn))
     return found
+
+
+def _named(name: str) -> Transform:
+    return next(each for each in TRANSFORMS if each.name == name)
+
+
+_REPLACED = Transform("vocabulary replaced", replaced_vocabulary)
+REPLACED = [
+    _REPLACED,
+    *(
+        composed([_REPLACED, *map(_named, names)])
+        for names in (
+            ("noise of a tenth",), ("every third layer gone",), ("middle layers twice",), ("neurons reordered", "bfloat16"),
+            ("every third layer gone", "noise of a half"),
+        )
+    ),
+]  # fmt: skip
+"""Not among those that are drawn: with coordinates reordered besides nothing shows which is which, as the limits say."""
 
 
 def merged(first: Tensors, second: Tensors, base: Tensors, how: str, weight: float, seed: int) -> Tensors:

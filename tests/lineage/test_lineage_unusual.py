@@ -112,3 +112,21 @@ def test_folders_that_hold_no_model_are_refused(tmp_path: Path) -> None:
     (tmp_path / "pickled" / "pytorch_model.bin").write_bytes(b"\x80\x02")
     with pytest.raises(EtymonError, match="pickle"):
         compare(base, tmp_path / "pickled")
+
+
+def test_numbers_in_meaningless_names_make_no_layers(tmp_path: Path) -> None:
+    """Six matrices whose names happen to hold two numbers, among many that hold none."""
+    base = tensors_of(random_model(1))
+    renamed = dict(zip((f"{letter}{other}" for letter in "abcdefgh" for other in "abcdefgh"), base.values(), strict=False))
+    assert len(renamed) == len(base)
+    shapes: dict[tuple[int, ...], list[str]] = {}
+    for name, values in renamed.items():
+        shapes.setdefault(values.shape, []).append(name)
+    numbered = {
+        name: f"{name}{number}" for names in shapes.values() for number, name in enumerate(names[:2]) if len(names) > 3
+    }
+    lineage = compare(
+        write_weights(tmp_path / "model", {numbered.get(name, name): values for name, values in renamed.items()}),
+        write_weights(tmp_path / "parent", base),
+    )
+    assert lineage.verdict == "related"

@@ -191,7 +191,7 @@ def _map_layers(ours: Profiles, theirs: Profiles, alignment: Alignment) -> dict[
 
     The likeness looks at other quantities than the test does, so choosing the map by it does not favour the test.
     """
-    if alignment.keeps_axes:
+    if alignment.keeps_axes and all("down" in layer.matrices for layer in (*ours.values(), *theirs.values())):
         scores = [[likeness("down", one, other, alignment) for one in ours.values()] for other in theirs.values()]
         rows, columns = linear_sum_assignment(np.array(scores), maximize=True)
         return dict(zip(rows.tolist(), columns.tolist(), strict=True))

@@ -120,8 +120,12 @@ def _width(shapes: Mapping[str, tuple[int, ...]]) -> int:
 
 
 def _layers_by_number(shapes: Mapping[str, tuple[int, ...]], width: int) -> list[list[str]]:
-    """The tensors of each layer, if one of the numbers in their names groups them into layers of equal shapes."""
+    """The tensors of each layer, if one of the numbers in their names groups them into layers of equal shapes.
+
+    These must hold a quarter of all matrices: names without meaning group a few by chance.
+    """
     numbers = {name: [int(digits) for digits in re.findall(r"\d+", name) if len(digits) <= 5] for name in shapes}
+    everything = sum(len(shape) >= 2 for shape in shapes.values())
     single: list[list[str]] = []
     for position in range(3):
         groups: dict[int, list[str]] = defaultdict(list)
@@ -140,10 +144,10 @@ def _layers_by_number(shapes: Mapping[str, tuple[int, ...]], width: int) -> list
             continue
         common = max(usable, key=lambda signature: (usable[signature] * len(signature), signature))
         layers = [groups[number] for number in sorted(groups) if signatures[number] == common]
-        if len(layers) > 1 and 2 * len(layers) > usable.total():
+        held = sum(len(shapes[name]) >= 2 for layer in layers for name in layer)
+        if len(layers) > 1 and 2 * len(layers) > usable.total() and 4 * held >= everything:
             return layers
         single = single or layers
-    everything = sum(len(shape) == 2 for shape in shapes.values())
     alone = single and sum(len(shapes[name]) == 2 for name in single[0]) + 2 >= everything
     return single if alone else []
 
