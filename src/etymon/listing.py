@@ -18,6 +18,7 @@ from etymon.foundation.model import Model
 from etymon.job.job import StageLine
 from etymon.job.screen import find_flags, read_pairs, reuse_of, screen_models
 from etymon.job.seen import seen_by
+from etymon.job.siblings import measure_siblings, with_siblings
 from etymon.job.summaries import score_line
 from etymon.progress import Listener, silent
 from etymon.recipe import Evaluate
@@ -83,6 +84,7 @@ def add_model(
         opener = _opener(path, store, listener, {listed.weights: model})
         screened = screen_models((*board.models, listed), opener, store, listener)
         flags, screening = find_flags(screened.models, screened.pairs, board.flags, today)
+        measure_siblings(screened.models, opener, store, listener)
         changed = board.model_copy(update={"tasks": tuple(pinned), "models": screened.models, "flags": flags})
         write_board(path, changed)
         _keep(path, changed, store)
@@ -137,7 +139,7 @@ def board_of(path: Path, store: Store, listener: Listener = silent) -> Artifact:
         tasks=board.tasks,
         aggregate=board.aggregate,
         removed=board.removed,
-        screening=screening,
+        screening=with_siblings(screening, board.models, store),
     )
     _keep(path, board, store)
     made, _ = store.obtain(board_stage, _artifacts(board, store), meaning, BoardExecution(), listener)

@@ -102,6 +102,18 @@ class Aggregate(Config):
     """100·max(0, (s − chance) / (1 − chance)), as Open LLM Leaderboard v2."""
 
 
+class Siblings(Config):
+    """Two listed models that declare one origin and not each other, and what they have in common."""
+
+    model: str
+    other: str
+    shared_matrices: int = Field(ge=0)
+    shared_share: float = Field(ge=0, le=1)
+    """Share of the model's parameters that lie in matrices which are the other's bit for bit."""
+    distance: float | None = Field(None, ge=0)
+    """Relative difference of the matrices of two layers; None where their shapes differ."""
+
+
 class Screening(Config):
     """How the models of a board were screened for undeclared derivation."""
 
@@ -113,6 +125,10 @@ class Screening(Config):
     """Of these, pairs whose weights were not compared, for their fingerprints are unlike; they count likewise."""
     declared: int = Field(ge=0)
     """Pairs that were not tested, for a declaration says that they are related."""
+    siblings: tuple[Siblings, ...] = ()
+    """Of these, the pairs of one declared origin that could be measured, the nearest first."""
+    unmeasured: int = Field(0, ge=0)
+    """Such pairs that could not."""
 
 
 class Scored(Config):

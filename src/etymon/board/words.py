@@ -226,6 +226,7 @@ def board_in_words(standings: Standings) -> list[str]:
         lines.append(f"Overall: {standings.aggregate.in_words}.")
     if screening := standings.screening:
         lines.append(f"Screened for undeclared kin: {screening_in_words(screening)}.")
+        lines += siblings_in_words(screening)
     lines += [
         f"{each.share:.0%} of the listed models rest on {plain(each.base)} ({len(each.models)} of them)."
         for each in standings.dependences
@@ -241,6 +242,23 @@ def screening_in_words(screening: Screening) -> str:
     apart += [f"{screening.untested:,} could not be tested"] if screening.untested else []
     of_which = f", of which {' and '.join(apart)}" if apart else ""
     return f"{counted(screening.pairs, 'pair')}{of_which}; {counted(screening.declared, 'more is', 'more are')} declared kin"
+
+
+def siblings_in_words(screening: Screening) -> list[str]:
+    """The nearest of the pairs that declare one origin and not each other, which accuses nobody; and how many are missing."""
+    lines = []
+    if screening.siblings:
+        nearest = screening.siblings[0]
+        told = f"{nearest.shared_share:.0%} of the parameters are the same bit for bit"
+        if nearest.distance is not None:
+            told += f", and layers differ by {nearest.distance:.2%}"
+        lines.append(
+            f"{counted(len(screening.siblings), 'pair')} of declared siblings, measured and not tested; the nearest are "
+            f"{plain(nearest.model)} and {plain(nearest.other)}: {told}."
+        )
+    if screening.unmeasured:
+        lines.append(f"{counted(screening.unmeasured, 'pair')} of declared siblings could not be measured.")
+    return lines
 
 
 def notes(standings: Standings) -> list[tuple[str, str]]:

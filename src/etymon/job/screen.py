@@ -129,6 +129,18 @@ def declared_kin(models: Sequence[ListedModel]) -> set[tuple[int, int]]:
 
     Models are known by the digest of their weights, never by name: who declares a parent by name alone has declared none.
     """
+    known = _origins(models)
+    return {(i, j) for i, j in combinations(range(len(models)), 2) if known[i] & known[j]}
+
+
+def declared_siblings(models: Sequence[ListedModel]) -> list[tuple[int, int]]:
+    """Those of them of which neither is declared to derive from the other."""
+    known, weights = _origins(models), [model.weights for model in models]
+    return [(i, j) for i, j in sorted(declared_kin(models)) if weights[i] not in known[j] and weights[j] not in known[i]]
+
+
+def _origins(models: Sequence[ListedModel]) -> list[set[str]]:
+    """By place, the digests of a model's weights and of all that it is declared to derive from."""
     by_weights = {model.weights: model for model in models}
 
     def origins(model: ListedModel) -> set[str]:
@@ -141,8 +153,7 @@ def declared_kin(models: Sequence[ListedModel]) -> set[tuple[int, int]]:
                         waiting.append(by_weights[parent.weights])
         return found
 
-    known = [origins(model) for model in models]
-    return {(i, j) for i, j in combinations(range(len(models)), 2) if known[i] & known[j]}
+    return [origins(model) for model in models]
 
 
 def screen_models(

@@ -39,8 +39,8 @@ def copies_left(one: Array, copy: Array, single: Array) -> bool:
     """Whether two copies of a layer left from the single layer of the other model, as its descendants do.
 
     Trained apart since, they have moved at right angles and alike far. Where the single layer was one of the two, d apart,
-    and the other was pruned, it lies e from the one after training and √(d² + e²) from the other, at an angle whose cosine is the
-    ratio of both: never small where they are alike far. Where nothing has moved, copies are copies.
+    and the other was pruned, it lies e from the one after training and √(d² + e²) from the other, at an angle whose cosine is
+    the ratio of both: never small where they are alike far. Where nothing has moved, copies are copies.
     """
     left, right = (np.asarray(each - single, np.float64).ravel() for each in (one, copy))
     near, far = sorted((float(np.linalg.norm(left)), float(np.linalg.norm(right))))
