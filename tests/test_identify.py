@@ -11,6 +11,14 @@ from typer.testing import CliRunner, Result
 
 from etymon.cli.app import app
 from etymon.errors import EtymonError
+from etymon.job.record import RunExecution, RunMeaning, run_stage
+from etymon.recipe import Recipe
+from etymon.store import Store
+
+PLAN = {
+    "corpus": {"sources": [{"name": "notes", "kind": "files", "license": "own", "path": "notes.txt"}]},
+    "train": {"objective": "pretrain", "method": "full", "budget": {"tokens": 1000}},
+}
 
 
 def run(*words: object) -> Result:
@@ -47,6 +55,16 @@ def test_a_parent_whose_weights_are_at_hand_gets_the_real_test(
     assert lineage["parent"] == parent.name
     assert lineage["verdict"] == "related"
     assert "holds these very weights" in run("lineage", parent, *store).output
+
+
+def test_a_foundation_that_is_gone_is_named_and_the_others_are_compared(tmp_path: Path, parent: Path, child: Path) -> None:
+    store = Store(tmp_path / "store")
+    for name, foundation in (("gone", tmp_path / "deleted"), ("here", parent)):
+        recipe = Recipe.model_validate({"name": name, "foundation": str(foundation), **PLAN})
+        store.obtain(run_stage, {}, RunMeaning(recipe=recipe, entries=()), RunExecution())
+    shown = run("lineage", child, "-w", store.root).output
+    assert "related: " in shown
+    assert f"Not compared with {tmp_path / 'deleted'}" in " ".join(shown.split())
 
 
 def test_a_parent_known_by_an_exchanged_fingerprint_is_a_candidate_and_no_verdict(
