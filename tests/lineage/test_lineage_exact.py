@@ -119,6 +119,7 @@ def test_gate_and_up_that_changed_places_are_not_the_same_model(tmp_path: Path, 
     lineage = compared(tmp_path, swapped(base, "gate_proj", "up_proj"), base)
     assert lineage.verdict == "related"
     assert not lineage.identical
+    assert any("Under each other's names: 12 tensors" in line for line in explain(lineage))
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])

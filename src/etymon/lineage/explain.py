@@ -144,11 +144,21 @@ def _changes(lineage: Lineage) -> list[str]:
         same = [ROLES[role] for role, change in lineage.change_by_role.items() if not change and role not in undone]
         lines += [f"Relative change by role: {', '.join(named)}."] if named else []
         lines += [f"No change at all: {', '.join(same)}."] if same else []
+    if exchanged := _exchanged(lineage):
+        lines.append(f"Under each other's names: {counted(exchanged, 'tensor')}, so the model computes something else.")
     if any(change.canonical for change in lineage.changes):
         lines.append(
             "Some layers are stored in another arrangement (order, scale, folded gains), which was undone to compare them."
         )
     return lines
+
+
+def _exchanged(lineage: Lineage) -> int:
+    """Tensors whose name the parent gives another tensor, where the layers stand in order."""
+    if any(there != here for there, here in lineage.layer_map):
+        return 0
+    names = {change.counterpart for change in lineage.changes}
+    return sum(change.tensor in names and change.tensor != change.counterpart for change in lineage.changes)
 
 
 def percent(change: float) -> str:
