@@ -7,7 +7,7 @@ os.environ.setdefault("DAFT_PROGRESS_BAR", "0")  # progress is reported through 
 
 import daft
 from daft import DataFrame, DataType, Expression, col, lit
-from daft.functions import minhash, when
+from daft.functions import when
 
 RUNNER = "DAFT_RUNNER"
 """Environment variable: ``native`` or ``ray``; fixed for the life of a process."""
@@ -18,10 +18,9 @@ else:
 
 batch_function = daft.func.batch
 read_parquet = daft.read_parquet
-from_pydict = daft.from_pydict
 from_arrow = daft.from_arrow
 
 __all__ = [
-    "RUNNER", "DataFrame", "DataType", "Expression", "batch_function", "col", "from_arrow", "from_pydict", "lit",
-    "minhash", "read_parquet", "when",
+    "RUNNER", "DataFrame", "DataType", "Expression", "batch_function", "col", "from_arrow", "lit",
+    "read_parquet", "when",
 ]  # fmt: skip

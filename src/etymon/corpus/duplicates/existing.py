@@ -92,7 +92,7 @@ def write_existing(files: Sequence[Path], folder: Path, near: NearDuplicates) ->
                 compared = spaced_words([folded(compared_text(each.text, each.row)) for each in batch])
                 hashes = pa.array(list(band_hashes_of(compared, near.ngram, near.bands, near.rows)), _BANDS.field(1).type)
                 columns = [[each.id for each in batch], [each.text for each in batch], [each.row for each in batch]]
-                content = [content_digest(each.text, each.row) for each in batch]
+                content = [content_digest(folded(each.text), each.row) for each in batch]
                 documents.write_table(pa.table([positions, *columns, content], schema=_DOCUMENTS))
                 bands.write_table(pa.table([positions, hashes], schema=_BANDS))
                 count += len(batch)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from etymon.text.minhash import NOTHING, band_hashes, signatures
-from etymon.text.normalise import folded, repair
+from etymon.text.normalise import repair
 from etymon.text.rows import Row
 from etymon.text.shingles import run_hashes
 
@@ -26,12 +26,12 @@ def compared_text(text: str, row: str | None) -> str:
     return repair(read.text)
 
 
-def content_digest(text: str, row: str | None) -> str:
-    """By which exact copies are known, 32 hex digits: of a text whatever its case, widths and layout; of a row its JSON.
+def content_digest(folded_text: str, row: str | None) -> str:
+    """By which exact copies are known, 32 hex digits: of a text in its folded form, of a row its JSON.
 
     Two rows may read alike and differ in who says what, or in how they are judged: only the whole row tells.
     """
-    return sha256((folded(text) if row is None else row).encode()).hexdigest()[:32]
+    return sha256((folded_text if row is None else row).encode()).hexdigest()[:32]
 
 
 def band_hashes_of(comparable_texts: Sequence[str], ngram: int, bands: int, rows: int) -> NDArray[np.uint64]:

@@ -4,13 +4,14 @@ A batch of texts is measured at once: its characters are one array, and so are i
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from etymon.corpus.duplicates.signatures import compared_text, content_digest
 from etymon.corpus.policy.policy import COUNTS, REFUSED_TERMS, Kind
 from etymon.corpus.signals.language import detect_language
 from etymon.corpus.signals.lines import Lines, find_lines, line_signals
@@ -21,7 +22,6 @@ from etymon.corpus.signals.terms import terms_of
 from etymon.corpus.signals.tokens import Tokens, find_tokens
 from etymon.text.flat import SpanHashes, blocks, spaced_words, together, word_spans
 from etymon.text.normalise import folded, repair
-from etymon.text.rows import Row
 
 __all__ = ["SIGNAL_NAMES", "SIGNAL_TYPES", "Signals", "detect_language", "document_id", "measure", "measure_batch"]
 
@@ -124,14 +124,13 @@ def measure_batch(
     documents = [mask_document(repair(text), row, mask) for text, row in zip(texts, rows, strict=True)]
     texts, rows = [text for text, _, _ in documents], [row for _, row, _ in documents]
     folds = [folded(text) for text in texts]
-    # two rows may read alike and differ in who says what, or in how they are judged: only the whole row tells
-    known_by = [fold if row is None else row for fold, row in zip(folds, rows, strict=True)]
-    compared = [fold if row is None else folded(_without_system(row)) for fold, row in zip(folds, rows, strict=True)]
+    together = list(zip(texts, rows, folds, strict=True))
+    compared = [fold if row is None else folded(compared_text(text, row)) for text, row, fold in together]
     return {
         "id": [document_id(text if row is None else row) for text, row in zip(texts, rows, strict=True)],
         "text": texts,
         "row": rows,
-        "content": [sha256(each.encode()).hexdigest()[:32] for each in known_by],
+        "content": [content_digest(fold, row) for _, row, fold in together],
         "comparable": spaced_words(compared),
         **_signals(texts, folds),
         **{name: [counts[name] for _, _, counts in documents] for name in COUNTS.values()},
@@ -150,14 +149,6 @@ def document_id(text: str) -> str:
     """A document's name: 20 hex digits of the SHA-256 of its repaired text, or of a row's JSON. The same text has one name
     everywhere."""
     return sha256(text.encode()).hexdigest()[:20]
-
-
-def _without_system(row: str) -> str:
-    """What is said besides the system message: one that all rows share does not make them near duplicates."""
-    said = Row.from_json(row)
-    if not isinstance(said.prompt, str):
-        said = replace(said, prompt=tuple(each for each in said.prompt if each.role != "system"))
-    return repair(said.text)
 
 
 def _signals(texts: Sequence[str], folds: Sequence[str]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def apart_if_large(build: Build, draft: Draft[Any, Any], tables: list[Path]) -> 
     ``build`` is a function of a module. The child's progress is the draft's; its errors are raised here. Raises EtymonError
     where the child is killed.
     """
-    runner = getattr(draft.execution, "data_runner", "native")
+    runner = draft.execution.data_runner
     if runner == os.environ.get(RUNNER, "native") and sum(table.stat().st_size for table in tables) < LARGE_BYTES:
         build(draft)
         return
