@@ -27,9 +27,9 @@ def test_two_ranks_train_what_one_trains(tiny_llama: Path, some_texts: list[str]
 
     def losses(workspace: str, *launch: str) -> list[float]:
         arguments = ["train", "recipe.yaml", "-w", workspace, "--set", f"execution.parallel={parallel}"]
-        subprocess.run(
-            [sys.executable, *launch, "-m", "etymon", *arguments], cwd=tmp_path, env=environment, check=True, timeout=200
-        )
+        command = [sys.executable, *launch, "-m", "etymon", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
         (metrics,) = (tmp_path / workspace).glob("artifacts/train-*/metrics.jsonl")
         return [json.loads(line)["loss"] for line in metrics.read_text().splitlines()]
 

@@ -112,6 +112,7 @@ def follow() -> None:
     while True:
         order: Order | None = ranks.tell(None)
         if order is None:
+            _leave()
             return
         order.follow(ranks)
 
@@ -119,3 +120,9 @@ def follow() -> None:
 def release() -> None:
     """Tell the other ranks that there is nothing more to do."""
     join().tell(None)
+    _leave()
+
+
+def _leave() -> None:
+    # Threads of a group that is still there while the interpreter ends can abort the process.
+    distributed.destroy_process_group()
