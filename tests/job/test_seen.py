@@ -26,7 +26,8 @@ def test_a_runs_board_tells_which_items_are_in_its_corpus(tiny_llama: Path, some
     (tmp_path / "keep.yaml").write_text("name: keeps\nevaluation_items: keep\n", "utf-8")
     (tmp_path / "recipe.yaml").write_text(
         f"name: small\nfoundation: {tiny_llama}\n"
-        "corpus: {sources: [{name: docs, kind: files, license: own, path: documents}],\n  heldout: {share: 0.2}, data_policy: keep.yaml}\n"
+        "corpus: {sources: [{name: docs, kind: files, license: own, path: documents}],\n"
+        "  heldout: {share: 0.2}, data_policy: keep.yaml}\n"
         "train: {budget: {tokens: 2000}, tokens_per_step: 512, learning_rate: 3e-3, sequence_length: 256}\n"
         "baselines: [scratch]\nevaluate: {tasks: [heldout, items.jsonl]}\n",
         "utf-8",

@@ -191,6 +191,18 @@ def test_a_shuffled_vocabulary_is_aligned_by_its_strings(tmp_path: Path, base: T
     assert lineage.verdict == "related"
     assert lineage.same_vocabulary is False
     assert lineage.shared_tokens == 512
+    assert not lineage.identical
+    assert max(change.relative for change in lineage.changes) < 1e-6
+
+
+def test_an_extended_vocabulary_is_compared_by_shared_tokens(tmp_path: Path, base: Tensors, tokenizer: str) -> None:
+    table = base["model.embed_tokens.weight"]
+    longer = {**base, "model.embed_tokens.weight": np.concatenate([1.01 * table, table[:3]])}
+    rows = {**json.loads(tokenizer)["model"]["vocab"], "new 1": 512, "new 2": 513, "new 3": 514}
+    model = write_weights(tmp_path / "model", longer, json.dumps({"model": {"type": "BPE", "vocab": rows}}))
+    (change,) = compare(model, write_weights(tmp_path / "parent", base, tokenizer)).changes[:1]
+    assert (change.role, change.parameters) == ("embedding", table.size)
+    assert change.relative == pytest.approx(0.01, rel=1e-3)
 
 
 def test_a_replaced_vocabulary_does_not_hide_the_layers(tmp_path: Path, base: Tensors, scratch: Tensors) -> None:

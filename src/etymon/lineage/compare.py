@@ -96,7 +96,7 @@ def compare_sides(model: Side, parent: Side, listener: Listener = silent) -> Lin
     attribution = Attribution()
     way: tuple[Direction, str] = ("unknown", "it is looked for only between related models that differ")
     if found and verdict == "related":
-        changes = changes_of(found, shared, listener)
+        changes = changes_of(found, tokens, shared, listener)
         evidence = replace(evidence, identical=evidence.identical or every_value_equal(found, changes))
         verdict, reasons = decide(evidence)
         if not evidence.identical:

@@ -148,7 +148,8 @@ def _changes(lineage: Lineage) -> list[str]:
         lines.append(f"Under each other's names: {counted(exchanged, 'tensor')}, so the model computes something else.")
     if any(change.canonical for change in lineage.changes):
         lines.append(
-            "Some layers are stored in another arrangement (order, scale, folded gains), which was undone to compare them."
+            "Some tensors are stored in another arrangement (order, scale, folded gains, other rows for the same tokens), "
+            "which was undone to compare them."
         )
     return lines
 

@@ -11,9 +11,9 @@ from scipy.optimize import linear_sum_assignment
 from etymon.lineage.align.place import place
 from etymon.lineage.align.residual import Alignment, align_residual, identity
 from etymon.lineage.attribute.shared import tensor_digests
-from etymon.lineage.read.profile import LayerProfile, correlation, finite_blocks, profile_layer, read_finite
+from etymon.lineage.read.profile import LayerProfile, correlation, finite_rows, profile_layer, read_finite
 from etymon.lineage.read.roles import Rotary, agree, likeness, relabel_profiles, rotary_of, settle
-from etymon.lineage.read.structure import Array, Piece, Structure, Tensors
+from etymon.lineage.read.structure import Array, Structure, Tensors
 from etymon.lineage.read.tokens import SharedTokens
 
 _TOKENS = 4096
@@ -75,8 +75,8 @@ def align(model: Side, parent: Side, tokens: SharedTokens) -> Alignment | None:
     if len(tokens.model_rows) > 1:
         chosen = tokens.sample(max(_TOKENS, 4 * max(widths)))
         for piece, other in product(model.structure.embeddings, parent.structure.embeddings):
-            ours = _rows(model.tensors, piece, chosen.model_rows)  # read anew, for more than two tables would not fit
-            found.append(align_residual(ours, _rows(parent.tensors, other, chosen.parent_rows)))
+            ours = finite_rows(model.tensors, piece, chosen.model_rows)  # read anew, for more than two tables would not fit
+            found.append(align_residual(ours, finite_rows(parent.tensors, other, chosen.parent_rows)))
             if found[-1].keeps_axes and found[-1].similarity > _SAME_TABLE:
                 break
     if found:
@@ -120,17 +120,6 @@ def correspond(model: Side, parent: Side, alignment: Alignment) -> Correspondenc
     seen = {there: here for there, here in layer_map.items() if there in theirs and here in ours}
     structure = agree(model.structure, ours, parent.structure, theirs, seen, alignment)
     return Correspondence(replace(model, structure=structure), parent, alignment, layer_map, *rotary)
-
-
-def _rows(tensors: Tensors, piece: Piece, rows: np.ndarray) -> Array:
-    """Some rows of a table, which may be larger than memory. The others are looked at too, for values that are not finite."""
-    chosen = np.empty((len(rows), *piece.shape(tensors.shape(piece.name))[1:]), np.float32)
-    start = 0
-    for block in finite_blocks(tensors, piece):
-        here = (rows >= start) & (rows < start + len(block))
-        chosen[here] = block[rows[here] - start]
-        start += len(block)
-    return chosen
 
 
 def _final_gain(side: Side) -> Array | None:

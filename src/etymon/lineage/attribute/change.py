@@ -10,18 +10,21 @@ from etymon.lineage.align.residual import Alignment
 from etymon.lineage.attribute.rank import effective_rank
 from etymon.lineage.attribute.shared import Shared
 from etymon.lineage.canonicalise.rewrite import fold_gain, neuron_factors
-from etymon.lineage.read.profile import finite_blocks, read_finite
+from etymon.lineage.read.profile import finite_blocks, finite_rows, read_finite
 from etymon.lineage.read.roles import Rotary
 from etymon.lineage.read.structure import NORM_ROLES, WRITES_TO_RESIDUAL, Array, Layer, Piece, Structure, Tensors
+from etymon.lineage.read.tokens import SharedTokens
 from etymon.lineage.test.match import gate_directions, neuron_map, up_directions
 
 _SCALARS_AT_ONCE = 1 << 22
 """Scalars subtracted at once, so that a large table costs no second copy."""
+_TABLE_SCALARS_AT_ONCE = 1 << 26
+"""Scalars of rows that lie scattered, for which the whole table is gone through."""
 
 Block = Mapping[str, tuple[float, int | None]]
 """Relative change and its rank, by role."""
-_REARRANGED = 0.2
-"""A related layer whose stored values differ by more than this is compared again in canonical form."""
+REARRANGED = 0.2
+"""A related layer whose stored values differ by more than this is compared again in canonical form, and a table by token."""
 _CLEARLY_LESS = 0.8
 """A block counts in canonical form where it differs at most this share as much: fixing freedoms takes a little off."""
 
@@ -38,7 +41,8 @@ class Change:
     relative: float
     """‖Δ‖ / ‖W parent‖, Frobenius; 0 means equal in every value."""
     canonical: bool = False
-    """Measured after folding gains, reordering and rescaling, because the stored values are arranged differently."""
+    """Measured after folding gains, reordering and rescaling, because the stored values are arranged differently; of a
+    table, over the tokens that both models have, whatever their rows."""
     rank: int | None = None
     """Effective rank of the change above rounding; None where it is full, hidden by rounding or not a matrix of a layer."""
     counterpart: str = ""
@@ -89,7 +93,7 @@ def layer_changes(
         if change := piece_change(role, index, model, pair[0], parent, pair[1], alignment, shared, thorough=thorough):
             stored[role] = change
     folded = any(_flat(model, ours[norm]) != _flat(parent, theirs[norm]) for norm in NORM_ROLES if norm in roles)
-    if folded or any(change.relative > _REARRANGED for change in stored.values()):
+    if folded or any(change.relative > REARRANGED for change in stored.values()):
         for norm, block in _canonical_blocks(model, ours, parent, theirs, alignment, rotary, their_rotary):
             if block.keys() <= stored.keys() and _clearly_less(block, stored):
                 for role, (relative, rank) in block.items():
@@ -139,10 +143,28 @@ def piece_change(
     else:
         relative = relative_change(one, _carried(other, role, alignment))
     rank = None
-    if ranked and one.ndim == 2 and relative <= _REARRANGED:
+    if ranked and one.ndim == 2 and relative <= REARRANGED:
         turned = (one.T, other.T) if role in WRITES_TO_RESIDUAL else (one, other)
         rank = effective_rank(*turned, alignment.carry, thorough=thorough)
     return Change(role, layer, ours.name, one.size, relative, rank=rank, counterpart=theirs.name)
+
+
+def token_change(
+    role: str, model: Tensors, ours: Piece, parent: Tensors, theirs: Piece, alignment: Alignment, tokens: SharedTokens
+) -> Change:
+    """Change of a table over the tokens that both models have, each at its own row."""
+    width = ours.shape(model.shape(ours.name))[1]
+    at_once = max(1, _TABLE_SCALARS_AT_ONCE // width)
+    parts = (slice(start, start + at_once) for start in range(0, len(tokens.model_rows), at_once))
+    relative = relative_of(
+        (
+            finite_rows(model, ours, tokens.model_rows[part]),
+            _carried(finite_rows(parent, theirs, tokens.parent_rows[part]), role, alignment),
+        )
+        for part in parts
+    )
+    scalars = len(tokens.model_rows) * width
+    return Change(role, None, ours.name, scalars, relative, canonical=True, counterpart=theirs.name)
 
 
 def _carried(values: Array, role: str, alignment: Alignment) -> Array:

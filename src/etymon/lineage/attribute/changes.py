@@ -6,21 +6,22 @@ from collections.abc import Sequence
 from itertools import product
 
 from etymon.lineage.align.correspond import Correspondence
-from etymon.lineage.attribute.change import Change, layer_changes, piece_change
+from etymon.lineage.attribute.change import REARRANGED, Change, layer_changes, piece_change, token_change
 from etymon.lineage.attribute.direction import Traces, find_traces
 from etymon.lineage.attribute.shared import Shared
 from etymon.lineage.read.profile import read_finite
 from etymon.lineage.read.structure import MATRIX_ROLES, Tensors
+from etymon.lineage.read.tokens import SharedTokens
 from etymon.progress import Clock, Listener
 
 _STORED_ALIKE = 0.4
 """Relative change up to which the values of two matrices stand in the same places."""
 
 
-def changes_of(found: Correspondence, shared: Shared, listener: Listener) -> list[Change]:
+def changes_of(found: Correspondence, tokens: SharedTokens, shared: Shared, listener: Listener) -> list[Change]:
     """Every tensor that has a counterpart, with its relative change. Raises EtymonError for values that are not finite."""
     model, parent = found.model, found.parent
-    changes = _table_changes(found, shared)
+    changes = _table_changes(found, tokens, shared)
     ours, theirs = model.structure.final_norm, parent.structure.final_norm
     if ours and theirs:
         final = piece_change("final norm", None, model.tensors, ours, parent.tensors, theirs, found.alignment, shared)
@@ -65,13 +66,20 @@ def _other_experts(found: Correspondence, there: int, here: int, shared: Shared)
     return [change for change in changes if change]
 
 
-def _table_changes(found: Correspondence, shared: Shared) -> list[Change]:
-    """Embedding and head. Nothing but the likeness tells two tables of one model apart, so each takes the closest."""
+def _table_changes(found: Correspondence, tokens: SharedTokens, shared: Shared) -> list[Change]:
+    """Embedding and head. Nothing but the likeness tells two tables of one model apart, so each takes the closest.
+
+    Tables whose rows are not in one order, or that are not equally long, are compared by the tokens that both have.
+    """
     tables = found.model.structure.embeddings, found.parent.structure.embeddings
     role = "embedding" if max(len(each) for each in tables) == 1 else "embedding or head"
     best: dict[str, Change] = {}
     for one, other in product(*tables):
-        change = piece_change(role, None, found.model.tensors, one, found.parent.tensors, other, found.alignment, shared)
+        sides = found.model.tensors, one, found.parent.tensors, other, found.alignment
+        change = piece_change(role, None, *sides, shared)
+        if tokens.basis == "strings" and (change is None or change.relative > REARRANGED):
+            by_token = token_change(role, *sides, tokens)
+            change = by_token if change is None or by_token.relative < change.relative else change
         if change and (one.name not in best or change.relative < best[one.name].relative):
             best[one.name] = change
     return list(best.values())

@@ -84,6 +84,17 @@ def finite_blocks(tensors: Tensors, piece: Piece) -> Iterator[Array]:
         tensors.close()
 
 
+def finite_rows(tensors: Tensors, piece: Piece, rows: np.ndarray) -> Array:
+    """Some rows of such a table. The others are looked at too, for values that are not finite."""
+    chosen = np.empty((len(rows), *piece.shape(tensors.shape(piece.name))[1:]), np.float32)
+    start = 0
+    for block in finite_blocks(tensors, piece):
+        here = (rows >= start) & (rows < start + len(block))
+        chosen[here] = block[rows[here] - start]
+        start += len(block)
+    return chosen
+
+
 def profile_layer(tensors: Tensors, layer: Layer) -> LayerProfile:
     """Read a layer once. Raises EtymonError for values that are not finite."""
     gains = {role: read_finite(tensors, layer[role]) for role in NORM_ROLES if role in layer}
