@@ -168,12 +168,12 @@ def remove_models(names: list[str], store: Store) -> list[About]:
     return chosen
 
 
-def export_index(path: Path, names: list[str], key: Path | None, store: Store) -> list[About]:
+def export_index(path: Path, names: list[str], key: Path | None, store: Store, password: str | None = None) -> list[About]:
     """Write an archive of some or all fingerprints, signed where a key is given."""
     chosen = _chosen(names, store) if names else [about for about, _ in listed(store)]
     if not chosen:
         raise EtymonError("The index is empty.", "`etymon index add MODEL` puts a model into it.")
-    export_fingerprints(path, [index_of(store).read(about.weights) for about in chosen], key)
+    export_fingerprints(path, [index_of(store).read(about.weights) for about in chosen], key, password)
     return chosen
 
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from etymon.cli import board, check, corpus, evaluate, index, lineage, make, models, new, see
+from etymon.cli import board, check, corpus, evaluate, evidence, index, lineage, make, models, new, see
 
 app = typer.Typer(
     name="etymon",
@@ -28,5 +28,6 @@ app.add_typer(board.app, name="board")
 app.command("runs")(see.runs)
 app.command("show")(see.show)
 app.command("verify")(see.verify)
+app.add_typer(evidence.keys_app, name="keys")
 app.command("clean")(see.clean)
 app.command("rebuild-catalog")(see.rebuild_catalog)

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, open_store, progress
+from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, key_password, open_store, progress
 
 app = typer.Typer(
     help="Fingerprints of models, by which `etymon lineage MODEL` finds a parent nobody named.", no_args_is_help=True
@@ -71,7 +71,7 @@ def export(
     """Write fingerprints to FILE, to give to others instead of weights."""
     from etymon.identify import export_index
 
-    found = export_index(file, models or [], key, open_store(workspace))
+    found = export_index(file, models or [], key, open_store(workspace), key_password(key) if key else None)
     signed = "signed" if key else "not signed (--key signs)"
     console.print(f"{len(found)} fingerprints written to {file}, {signed}.", markup=False, soft_wrap=True)
 

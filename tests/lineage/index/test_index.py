@@ -32,6 +32,7 @@ from lineage_transforms import (
 )
 
 from etymon.errors import EtymonError
+from etymon.evidence.keys import load_public, new_key
 from etymon.lineage.compare import opened
 from etymon.lineage.index.exchange import export_fingerprints, import_fingerprints
 from etymon.lineage.index.file import LARGEST, fingerprint_bytes, read_fingerprint
@@ -205,29 +206,27 @@ def test_an_index_knows_what_was_added_and_removed(tmp_path: Path, known: list[F
     assert index.origin(digest_of(0)).in_words() == "imported, unsigned"
 
 
-def keys(folder: Path) -> tuple[Path, Path]:
-    """A private key and its public one."""
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+PASSWORD = "correct horse"
 
-    folder.mkdir()
-    private = ec.generate_private_key(ec.SECP256R1())
-    (folder / "key.pem").write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    (folder / "public.pem").write_bytes(public)
-    return folder / "key.pem", folder / "public.pem"
+
+def keys(folder: Path) -> tuple[Path, Path]:
+    """A private key and its public one, as `etymon keys new` makes them."""
+    new_key(folder / "key.pem", PASSWORD)
+    return folder / "key.pem", folder / "key.pem.pub"
 
 
 def test_an_archive_is_signed_and_a_change_to_it_is_seen(tmp_path: Path, known: list[Fingerprint]) -> None:
     key, public = keys(tmp_path / "mine")
     _, other = keys(tmp_path / "other")
     archive = tmp_path / "fingerprints.zip"
-    export_fingerprints(archive, known[:2], key)
+    export_fingerprints(archive, known[:2], key, PASSWORD)
     imported = import_fingerprints(archive, public)
     assert [each.about for each in imported.fingerprints] == [each.about for each in known[:2]]
-    assert imported.signer
+    assert imported.signer == load_public(public).id
     assert import_fingerprints(archive, None).signer is None
-    with pytest.raises(EtymonError, match="not by public"):
+    with pytest.raises(EtymonError, match="no private key that can be read"):
+        export_fingerprints(archive, known[:2], key, "wrong")
+    with pytest.raises(EtymonError, match=r"not by key\.pem\.pub"):
         import_fingerprints(archive, other)
     changed = archive.read_bytes().replace(b'"kind"', b'"Kind"')
     (tmp_path / "changed.zip").write_bytes(changed)

@@ -15,6 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256, Hash
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
 from etymon.errors import EtymonError
 from etymon.lineage.index.file import LARGEST, fingerprint_bytes, read_fingerprint
 from etymon.lineage.index.fingerprint import Fingerprint
@@ -24,16 +34,17 @@ _STATEMENT, _SIGNATURE = "statement.json", "statement.sig"
 _KIND = "fingerprints of language models, format 1"
 _MEMBER = re.compile(r"[0-9a-f]{64}\.safetensors")
 _MOST = 100_000
-_HOW_TO_MAKE = "`openssl ecparam -name prime256v1 -genkey -noout -out key.pem` makes one."
-_EXTRA = "Install it with: pip install 'etymon[signing]'."
+_HOW_TO_MAKE = "`etymon keys new FILE` makes one."
 
 
-def export_fingerprints(path: Path, fingerprints: Sequence[Fingerprint], key: Path | None) -> None:
-    """``key``: a private P-256 key in PEM. Raises EtymonError for another key."""
+def export_fingerprints(
+    path: Path, fingerprints: Sequence[Fingerprint], key: Path | None, password: str | None = None
+) -> None:
+    """``key``: a private P-256 key in PEM, ``password`` what it is encrypted with. Raises EtymonError for another key."""
     contents = {f"{each.about.weights}.safetensors": fingerprint_bytes(each) for each in fingerprints}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     statement = json.dumps({"kind": _KIND, "sha256": digests}, indent=1, sort_keys=True).encode()
-    signature = _sign(statement, key) if key else None
+    signature = _sign(statement, key, password) if key else None
     making = path.with_name(f"{path.name}.{os.getpid()}.making")
     try:
         with making.open("wb") as file:
@@ -112,15 +123,9 @@ def _digests(statement: bytes) -> dict[str, str]:
     return digests
 
 
-def _sign(statement: bytes, key: Path) -> bytes:
+def _sign(statement: bytes, key: Path, password: str | None) -> bytes:
     try:
-        from cryptography.hazmat.primitives.asymmetric import ec
-        from cryptography.hazmat.primitives.hashes import SHA256
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-    except ImportError:
-        raise EtymonError("Signing needs the package cryptography.", _EXTRA) from None
-    try:
-        private = load_pem_private_key(key.read_bytes(), None)
+        private = load_pem_private_key(key.read_bytes(), password.encode() if password else None)
     except (OSError, ValueError, TypeError) as error:
         raise EtymonError(f"{key} is no private key that can be read: {error}.", _HOW_TO_MAKE) from None
     if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(private.curve, ec.SECP256R1):
@@ -130,14 +135,7 @@ def _sign(statement: bytes, key: Path) -> bytes:
 
 def _verify(statement: bytes, signature: bytes, public_key: Path) -> str:
     """SHA-256 of the key, in hex."""
-    try:
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric import ec
-        from cryptography.hazmat.primitives.hashes import SHA256, Hash
-        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
-    except ImportError:
-        raise EtymonError("Checking a signature needs the package cryptography.", _EXTRA) from None
-    remedy = "`openssl ec -in KEY -pubout -out PUBLIC` writes the public key of a private one."
+    remedy = "`etymon keys new FILE` writes the public key of FILE to FILE.pub."
     try:
         public = load_pem_public_key(public_key.read_bytes())
     except (OSError, ValueError) as error:
