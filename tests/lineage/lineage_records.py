@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from etymon.lineage.verdict import AgreementTest, Decoys, LayerEvidence, Lineage, Sizes, TensorChange
+from etymon.lineage.test.records import AgreementTest, Decoys, LayerEvidence
+from etymon.lineage.verdict import Lineage, Sizes, TensorChange
 
 SIZES = Sizes(layers=9, width=64, neurons=192, key_width=32, vocabulary=512)
 

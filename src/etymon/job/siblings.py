@@ -15,9 +15,9 @@ from etymon.foundation.model import Model
 from etymon.job.screen import declared_siblings
 from etymon.lineage.align.correspond import Side
 from etymon.lineage.attribute.change import relative_of
-from etymon.lineage.attribute.shared import find_shared, learnt_matrices, share_of
 from etymon.lineage.compare import opened
 from etymon.lineage.read.profile import read_finite
+from etymon.lineage.read.shared import find_shared, learnt_matrices, share_of
 from etymon.lineage.read.structure import MATRIX_ROLES
 from etymon.lineage.stage import COMPARISON_VERSION
 from etymon.progress import Listener, silent

@@ -21,9 +21,9 @@ from etymon.foundation.weights import Weights, open_weights
 from etymon.lineage.align.correspond import Side
 from etymon.lineage.attribute.change import Change, relative_of
 from etymon.lineage.attribute.changes import change_by_role
-from etymon.lineage.attribute.shared import find_shared, holds_weights, share_of, tensor_digests
 from etymon.lineage.read.piece import Piece
 from etymon.lineage.read.profile import finite_blocks, read_finite
+from etymon.lineage.read.shared import find_shared, holds_weights, share_of, tensor_digests
 from etymon.lineage.read.structure import Structure, read_structure
 from etymon.lineage.read.tokens import read_vocabulary
 from etymon.lineage.verdict import Evidence, Lineage, Sizes, TensorChange, decide

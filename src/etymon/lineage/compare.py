@@ -15,21 +15,12 @@ from etymon.lineage.attribute.change import Change, same_sizes
 from etymon.lineage.attribute.changes import change_by_role, changes_of, every_value_equal, unchanged_tensors
 from etymon.lineage.attribute.direction import Direction, decide_direction
 from etymon.lineage.attribute.records import Attribution
-from etymon.lineage.attribute.shared import find_shared, learnt_matrices, share_of
+from etymon.lineage.read.shared import find_shared, learnt_matrices, share_of
 from etymon.lineage.read.structure import Structure, read_structure
 from etymon.lineage.read.tokens import SharedTokens, read_vocabulary, shared_tokens
 from etymon.lineage.test.pair import Tested, tested_under
-from etymon.lineage.verdict import (
-    AgreementTest,
-    AlignmentRecord,
-    Evidence,
-    Finding,
-    Lineage,
-    Sizes,
-    TensorChange,
-    Verdict,
-    decide,
-)
+from etymon.lineage.test.records import AgreementTest
+from etymon.lineage.verdict import AlignmentRecord, Evidence, Finding, Lineage, Sizes, TensorChange, Verdict, decide
 from etymon.progress import Clock, Listener, silent
 
 

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from etymon.lineage.attribute.records import Attribution
 from etymon.lineage.test.decoys import LEAST_DRAWN
+from etymon.lineage.test.records import AgreementTest, Kind
 from etymon.text.counted import counted
 
 Verdict = Literal["related", "independent", "inconclusive"]
@@ -32,53 +33,12 @@ NEEDED_POWER = 0.90
 SMALLEST_SHARE = 0.01
 """Share of a model's scalars that must lie in matrices which are the other's bit for bit, for these to show a relation."""
 
-Kind = Literal["neurons", "attention planes"]
-"""What a test looks at."""
 RELATED_SHARE: dict[Kind, float] = {"neurons": 0.10, "attention planes": 0.20}
 UNRELATED_SHARE: dict[Kind, float] = {"neurons": 0.02, "attention planes": 0.05}
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True)
-
-
-class LayerEvidence(_Record):
-    """One layer of the parent against the layer of the model that the map gives it."""
-
-    parent_layer: int
-    model_layer: int
-    agreeing: int
-    sampled: int
-    p_value: float
-    """Against all decoys; at least 1 / (decoys + 1)."""
-
-
-class Decoys(_Record):
-    """Agreement between layers that do not correspond."""
-
-    count: int
-    mean_share: float
-    largest_share: float
-
-
-class AgreementTest(_Record):
-    """One of the two tests: neurons of the MLPs, or planes of the attention heads."""
-
-    kind: Kind
-    p_value: float
-    """From permuted layer maps."""
-    p_floor: float
-    """The least value the test could have given."""
-    effect: float
-    """Mean share of the sampled that agree."""
-    power: float
-    """Share of the sampled that are found in a copy of the parent changed by noise as large as its weights."""
-    layers: tuple[LayerEvidence, ...]
-    decoys: Decoys | None
-    agreement: tuple[tuple[int, ...], ...]
-    """How many agree between each layer of the parent (rows) and each of the model."""
-    sampled: int
-    """Of a layer, for ``agreement``; a layer's p-value may rest on half of them (``layers``)."""
 
 
 class AlignmentRecord(_Record):

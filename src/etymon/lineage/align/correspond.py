@@ -8,11 +8,12 @@ from itertools import product
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from etymon.lineage.align.agree import agree, likeness
 from etymon.lineage.align.place import place
 from etymon.lineage.align.residual import Alignment, align_residual, identity
-from etymon.lineage.attribute.shared import tensor_digests
 from etymon.lineage.read.profile import LayerProfile, correlation, finite_rows, profile_layer, read_finite
-from etymon.lineage.read.roles import Rotary, agree, likeness, relabel_profiles, rotary_of, settle
+from etymon.lineage.read.roles import Rotary, relabel_profiles, rotary_of, settle
+from etymon.lineage.read.shared import tensor_digests
 from etymon.lineage.read.structure import Array, Structure, Tensors
 from etymon.lineage.read.tokens import SharedTokens
 

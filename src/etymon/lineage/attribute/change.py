@@ -8,10 +8,10 @@ import numpy as np
 from etymon.lineage.align.heads import Attention, arranged
 from etymon.lineage.align.residual import Alignment
 from etymon.lineage.attribute.rank import effective_rank
-from etymon.lineage.attribute.shared import Shared
 from etymon.lineage.canonicalise.rewrite import fold_gain, neuron_factors
 from etymon.lineage.read.profile import finite_blocks, finite_rows, read_finite
 from etymon.lineage.read.roles import Rotary
+from etymon.lineage.read.shared import Shared
 from etymon.lineage.read.structure import NORM_ROLES, WRITES_TO_RESIDUAL, Array, Layer, Piece, Structure, Tensors
 from etymon.lineage.read.tokens import SharedTokens
 from etymon.lineage.test.match import gate_directions, neuron_map, up_directions

@@ -8,8 +8,8 @@ from itertools import product
 from etymon.lineage.align.correspond import Correspondence
 from etymon.lineage.attribute.change import REARRANGED, Change, layer_changes, piece_change, token_change
 from etymon.lineage.attribute.direction import Traces, find_traces
-from etymon.lineage.attribute.shared import Shared
 from etymon.lineage.read.profile import read_finite
+from etymon.lineage.read.shared import Shared
 from etymon.lineage.read.structure import MATRIX_ROLES, Tensors
 from etymon.lineage.read.tokens import SharedTokens
 from etymon.progress import Clock, Listener

@@ -7,7 +7,8 @@ import math
 
 import numpy as np
 
-from etymon.lineage.verdict import LARGEST_P, RELATED_SHARE, AgreementTest
+from etymon.lineage.test.records import AgreementTest
+from etymon.lineage.verdict import LARGEST_P, RELATED_SHARE
 from etymon.pictures.picture import Axis, Key, Picture, Tick, box, dot, power_ticks
 from etymon.text.counted import counted
 

@@ -12,7 +12,7 @@ from etymon.lineage.test.attention import count_planes
 from etymon.lineage.test.decoys import after_the_first, decoy_p_value, decoys_of, map_p_floor, map_p_value
 from etymon.lineage.test.layers import choose_map, repeats, without_repeats
 from etymon.lineage.test.neurons import count_neurons
-from etymon.lineage.verdict import AgreementTest, Decoys, Kind, LayerEvidence
+from etymon.lineage.test.records import AgreementTest, Decoys, Kind, LayerEvidence
 from etymon.progress import Clock, Listener
 
 SECOND_WEIGHT = 0.1
