@@ -17,8 +17,8 @@ from etymon.corpus.composition import Amount, compose, count_personal
 from etymon.corpus.policy.check import declarations
 from etymon.corpus.policy.load import load_policy
 from etymon.corpus.policy.policy import COUNTS
-from etymon.corpus.policy.waivers import Waived
 from etymon.recipe import Corpus
+from etymon.waivers import Waived
 
 DECISIONS = [
     # source, license, url, date, language, characters, words, reason, side

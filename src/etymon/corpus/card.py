@@ -15,9 +15,9 @@ import pyarrow.parquet as parquet
 from etymon.corpus.composition import Composition
 from etymon.corpus.policy.check import Declaration
 from etymon.corpus.policy.policy import COUNTS, Policy
-from etymon.corpus.policy.waivers import Waived
 from etymon.store import file_digest
 from etymon.text.counted import counted
+from etymon.waivers import Waived
 
 CARD = "croissant.json"
 _SIDES = {"train": "to learn from", "heldout": "held out to measure on"}

@@ -108,7 +108,7 @@ def test_a_waiver_lets_one_source_pass_and_is_recorded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rule", "source", "said"),
     [
-        ("license-not-allowed", None, "is for nothing: no source breaks that rule"),
+        ("license-not-allowed", None, "is for nothing: nothing breaks that rule"),
         ("license-not-alowed", None, "Did you mean license-not-allowed?"),
         ("license-not-allowed", "poem", "names the source 'poem', which there is not.\nDid you mean poems?"),
         ("illegal-content", None, "the data policy permissive-only has no such rule"),

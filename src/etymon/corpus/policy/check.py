@@ -7,10 +7,10 @@ from typing import Any, get_args
 from etymon.corpus.policy.licenses import close_license, is_taken
 from etymon.corpus.policy.origins import is_from
 from etymon.corpus.policy.policy import Declared, Policy
-from etymon.corpus.policy.waivers import Breach, Waived, refuse_unknown, settle
 from etymon.errors import EtymonError
 from etymon.recipe import Corpus, Source, Waiver
 from etymon.store import Config, file_digest
+from etymon.waivers import Breach, Waived, refuse_unknown, settle
 
 SOURCE_RULES = (
     "license-not-allowed", "license-refused", "origin-not-allowed", "origin-refused",
@@ -65,7 +65,7 @@ def check_sources(corpus: Corpus, policy: Policy, waivers: Sequence[Waiver], bas
             f"The waiver of {idle.rule} is for nothing: the data policy {policy.name} has no such rule.", "Take it out."
         )
     breaches = [breach for source in corpus.sources for breach in _breaches(source, policy, base)]
-    return settle(breaches, waivers, policy.name, SOURCE_RULES)
+    return settle(breaches, waivers, f"the data policy {policy.name}", SOURCE_RULES)
 
 
 def _breaches(source: Source, policy: Policy, base: Path) -> Iterator[Breach]:

@@ -8,8 +8,8 @@ import pyarrow.parquet as parquet
 
 from etymon.corpus.policy.check import REFUSED_TERM
 from etymon.corpus.policy.policy import REFUSED_TERMS, Policy
-from etymon.corpus.policy.waivers import Breach, Waived, settle
 from etymon.recipe import Waiver
+from etymon.waivers import Breach, Waived, settle
 
 
 def refuse_sources_with_terms(documents: Path, policy: Policy, waivers: Sequence[Waiver]) -> list[Waived]:
@@ -27,4 +27,4 @@ def refuse_sources_with_terms(documents: Path, policy: Policy, waivers: Sequence
         breaches.append(
             Breach(REFUSED_TERM, source, found, "Clean the source, leave it out, or let such documents be dropped.")
         )
-    return settle(breaches, waivers, policy.name, [REFUSED_TERM])
+    return settle(breaches, waivers, f"the data policy {policy.name}", [REFUSED_TERM])

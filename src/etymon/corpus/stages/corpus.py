@@ -29,7 +29,6 @@ from etymon.corpus.mix import Share, mix_sources, seeded_draw
 from etymon.corpus.policy.check import Declaration
 from etymon.corpus.policy.origins import urls_from
 from etymon.corpus.policy.policy import Policy
-from etymon.corpus.policy.waivers import Waived
 from etymon.corpus.split import Split, split_units
 from etymon.corpus.stages.apart import apart_if_large
 from etymon.corpus.stages.counts import counted_by, empty_corpus
@@ -41,6 +40,7 @@ from etymon.recipe import Mix
 from etymon.store import Artifact, Config, Draft, Stage
 from etymon.text.normalise import comparable
 from etymon.text.rows import Row
+from etymon.waivers import Waived
 
 DECISIONS = "decisions.parquet"
 MIXTURE = "mixture.json"

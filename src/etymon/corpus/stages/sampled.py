@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from etymon.corpus.policy.check import ILLEGAL_CONTENT
 from etymon.corpus.policy.policy import IllegalContent, Policy
-from etymon.corpus.policy.waivers import Breach, Waived, settle
 from etymon.corpus.signals.terms import Terms
 from etymon.corpus.stages.documents import DOCUMENTS
 from etymon.recipe import Waiver
 from etymon.statistics.intervals import wilson_interval
 from etymon.store import Artifact, Config, Draft, Stage
 from etymon.text.normalise import folded
+from etymon.waivers import Breach, Waived, settle
 
 SAMPLED = "sampled.parquet"
 _SCHEMA = pa.schema([("position", pa.int64()), ("source", pa.string()), ("unit", pa.string()), ("found", pa.string())])
@@ -90,7 +90,7 @@ def refuse_illegal(sampled: Artifact, policy: Policy, waivers: Sequence[Waiver])
         for each in source_samples(sampled)
         if each.illegal > limit * each.sampled
     ]
-    return settle(breaches, waivers, policy.name, [ILLEGAL_CONTENT])
+    return settle(breaches, waivers, f"the data policy {policy.name}", [ILLEGAL_CONTENT])
 
 
 class _Look:

@@ -1,4 +1,4 @@
-"""Breaches of a data policy: refused with the rule's name, unless someone answers for them."""
+"""Breaches of rules, of a data policy or of licences: refused with the rule's name, unless someone answers for them."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -11,13 +11,15 @@ from etymon.store import Config
 
 @dataclass(frozen=True)
 class Breach:
-    """A source breaks a rule of the policy."""
+    """A source, or what else a model is made of, breaks a rule."""
 
     rule: str
     source: str
     found: str
     """What was found, as a clause: ``its licence is CC-BY-NC-4.0``."""
     remedy: str
+    subject: str = ""
+    """What to call it; without it, it is the source of that name."""
 
 
 class Waived(Config):
@@ -29,8 +31,9 @@ class Waived(Config):
     reason: str
 
 
-def settle(breaches: Sequence[Breach], waivers: Iterable[Waiver], policy: str, rules: Sequence[str]) -> list[Waived]:
+def settle(breaches: Sequence[Breach], waivers: Iterable[Waiver], whose: str, rules: Sequence[str]) -> list[Waived]:
     """The breaches that are waived. ``rules`` are those that were looked at; waivers of other rules are not considered.
+    ``whose`` says whose rules they are, such as ``the data policy strict``.
 
     Raises EtymonError for the breaches that are not waived, and for a waiver to which no breach corresponds.
     """
@@ -43,11 +46,11 @@ def settle(breaches: Sequence[Breach], waivers: Iterable[Waiver], policy: str, r
         else:
             open_breaches.append(breach)
     if open_breaches:
-        raise _refused(open_breaches, policy)
+        raise _refused(open_breaches, whose)
     if vain := next((waiver for waiver in considered if waiver not in used), None):
-        of_source = f" for the source {vain.source!r}" if vain.source else ""
+        of_source = f" for {vain.source!r}" if vain.source else ""
         raise EtymonError(
-            f"The waiver of {vain.rule}{of_source} is for nothing: no source breaks that rule of the data policy {policy}.",
+            f"The waiver of {vain.rule}{of_source} is for nothing: nothing breaks that rule of {whose}.",
             "Take it out, so that it covers nothing that comes later.",
         )
     return waived
@@ -67,9 +70,9 @@ def _covers(waiver: Waiver, breach: Breach) -> bool:
     return waiver.rule == breach.rule and waiver.source in (None, breach.source)
 
 
-def _refused(breaches: Sequence[Breach], policy: str) -> EtymonError:
+def _refused(breaches: Sequence[Breach], whose: str) -> EtymonError:
     lines = [
-        f"Source {breach.source!r} breaks the rule {breach.rule} of the data policy {policy}: {breach.found}."
+        f"{breach.subject or f'Source {breach.source!r}'} breaks the rule {breach.rule} of {whose}: {breach.found}."
         for breach in breaches
     ]
     remedies = list(dict.fromkeys(breach.remedy for breach in breaches))
