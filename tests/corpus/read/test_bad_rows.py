@@ -40,14 +40,23 @@ def test_one_bad_line_among_many(tmp_path: Path) -> None:
 
 
 def test_mixed_types_in_a_column(tmp_path: Path) -> None:
-    values = ["one", 2, None, ["four"], {"text": "five"}, True, "seven"]
+    values = ["one", 2, None, ["four", 4], {"text": "five"}, True, "seven", [], ["eight", ["nine"]]]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": value}) + "\n" for value in values))
     documents, unread = read(tmp_path / "a.jsonl")
     assert [each.text for each in documents] == ["one", "seven"]
     assert reasons(unread) == [
         ("2", "text-not-a-string"), ("3", "empty"), ("4", "text-not-a-string"), ("5", "text-not-a-string"),
-        ("6", "text-not-a-string"),
+        ("6", "text-not-a-string"), ("8", "empty"), ("9", "text-not-a-string"),
     ]  # fmt: skip
+
+
+def test_a_list_of_strings_is_a_text_by_lines(tmp_path: Path) -> None:
+    poem = ["白日依山盡，黃河入海流。", "欲窮千里目，更上一層樓。"]
+    (tmp_path / "a.json").write_text(json.dumps([{"lines": poem, "title": "登鸛雀樓"}]))
+    pyarrow.parquet.write_table(pyarrow.table({"lines": [poem]}), tmp_path / "a.parquet")
+    for name in ("a.json", "a.parquet"):
+        documents, unread = read(tmp_path / name, "lines")
+        assert ([each.text for each in documents], unread) == (["\n".join(poem)], [])
 
 
 def test_missing_columns(tmp_path: Path) -> None:

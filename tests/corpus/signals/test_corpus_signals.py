@@ -26,6 +26,10 @@ _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
         ("Все люди рождаются свободными и равными.", "ru"),
         ("人人生而自由，在尊嚴和權利上一律平等。", "zh"),
         ("THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG AND RUNS AWAY.", "en"),
+        ("秦川雄帝宅，函谷壯皇居。綺殿千尋起，離宮百雉餘。", "zh"),
+        ("大陰凝至化，真耀蘊軒儀。\n德邁娥臺敞，仁高姒幄披。", "zh"),
+        ("吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。", "ja"),
+        ("日本国憲法", "ja"),
         ("12 + 34 = 46", "und"),
     ],
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from etymon.corpus.propose.kinds import ROWS_LOOKED_AT, Kind, first_rows, kind_of, most_of
-from etymon.corpus.read.formats import READERS, ROW_TYPES, Document, Unread, read_file, suffix_of, type_of
+from etymon.corpus.read.formats import READERS, ROW_TYPES, Document, Unread, read_file, suffix_of, text_in, type_of
 from etymon.corpus.read.row_files import read_rows
 from etymon.corpus.signals.measure import detect_language
 from etymon.corpus.sources.find import find_files
@@ -202,14 +202,14 @@ def _scale_of_all(root: Path, names: list[str], look: _Look) -> float:
 
 
 def _text_columns(root: Path, names: list[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The text column of each file of rows: ``text`` if it is there, else the column of strings with the most characters."""
+    """The text column of each file of rows: ``text`` if it is there, else the column of texts with the most characters."""
     columns, without = {}, {}
     for name in names:
         if type_of(name) in ROW_TYPES:
             rows = first_rows(root / name)
             lengths: Counter[str] = Counter()
             for row in rows:
-                lengths.update({key: len(value) for key, value in row.items() if isinstance(value, str)})
+                lengths.update({key: len(text_in(value) or "") for key, value in row.items()})
             if lengths.total():
                 columns[name] = "text" if lengths["text"] else lengths.most_common(1)[0][0]
             else:

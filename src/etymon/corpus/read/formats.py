@@ -63,11 +63,20 @@ def _read_rows(path: Path, unit: str, column: str) -> Read:
 
 def _document(content: dict[str, Any], place: str, column: str) -> Document | Unread:
     value = content[column]
-    if value is None or value == "":
+    if value is None or value == "" or value == []:
         return Unread(place, "empty", "")
-    if not isinstance(value, str):
+    text = text_in(value)
+    if text is None:
         return Unread(place, "text-not-a-string", f"{type(value).__name__}: {str(value)[:EXCERPT]}")
-    return Document(place, value, url=url_of(content, column), date=date_of(content, column))
+    return Document(place, text, url=url_of(content, column), date=date_of(content, column))
+
+
+def text_in(value: Any) -> str | None:
+    """The text that a column's value is: a string, or a list of strings, which are its lines, as collections of verse and
+    of scanned pages keep them; None for anything else."""
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        return "\n".join(value)
+    return value if isinstance(value, str) else None
 
 
 def _no_column(path: Path, column: str, columns: list[str]) -> EtymonError:

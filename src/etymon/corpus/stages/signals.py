@@ -9,6 +9,7 @@ an exact copy has its survivor's id.
 import heapq
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -20,7 +21,8 @@ from etymon.corpus.policy.policy import Kind
 from etymon.corpus.signals.measure import SIGNAL_TYPES, measure_batch
 from etymon.corpus.stages.apart import apart_if_large
 from etymon.corpus.stages.documents import DOCUMENTS
-from etymon.store import Artifact, Config, Draft, Stage
+from etymon.errors import EtymonError
+from etymon.store import Config, Draft, Stage
 
 BANDS = "bands.parquet"
 _BATCH = 256  # documents
@@ -55,15 +57,15 @@ class SignalsExecution(Config):
 
 
 def _build(draft: Draft[SignalsMeaning, SignalsExecution]) -> None:
-    documents: Artifact = draft.inputs["documents"]
-    apart_if_large(_measure, draft, [documents.file(DOCUMENTS)])
+    documents = draft.inputs["documents"].file(DOCUMENTS)
+    apart_if_large(_measure, draft, [documents], always=_several(documents))
 
 
 def _measure(draft: Draft[SignalsMeaning, SignalsExecution]) -> None:
     path = draft.inputs["documents"].file(DOCUMENTS)
     count = parquet.read_metadata(path).num_rows
     tick = draft.clock("measuring", total=count, unit="documents")
-    measured = _measured(several=count > _ALONE)
+    measured = _measured(several=_several(path))
     frame = read_parquet(str(path)).select(
         "position", *_CARRIED, measured(col("raw"), col("row"), draft.meaning.model_dump_json())
     )
@@ -72,7 +74,7 @@ def _measure(draft: Draft[SignalsMeaning, SignalsExecution]) -> None:
         parquet.ParquetWriter(draft.folder / DOCUMENTS, _TEXTS, compression="zstd") as texts,
         parquet.ParquetWriter(draft.folder / BANDS, _BANDS, compression="zstd") as bands,
     ):
-        for table in in_groups(in_order(frame.to_arrow_iter())):
+        for table in in_groups(in_order(_told(frame.to_arrow_iter()))):
             texts.write_table(table.select(_TEXTS.names).cast(_TEXTS))
             bands.write_table(table.select(_BANDS.names).cast(_BANDS))
             done += len(table)
@@ -80,6 +82,24 @@ def _measure(draft: Draft[SignalsMeaning, SignalsExecution]) -> None:
     if done != count:
         raise RuntimeError(f"{count} documents were to be measured, and {done} came back")
     draft.facts |= {"documents": count}
+
+
+def _several(documents: Path) -> bool:
+    return parquet.read_metadata(documents).num_rows > _ALONE
+
+
+def _told(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches. Raises EtymonError where a process that measures is killed, which the engine tells by its words alone."""
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if "UDF process" not in str(error):
+            raise
+        raise EtymonError(
+            "A process that measured documents ended before its work was done.",
+            "Where the machine ran out of memory, it is killed: close other programs or build on a larger machine. "
+            "What was finished before is kept, and the same command goes on from there.",
+        ) from None
 
 
 def _measured(several: bool) -> Any:
@@ -138,5 +158,5 @@ def _runs(table: pa.Table) -> Iterator[pa.Table]:
         yield table.slice(begin, end - begin)
 
 
-signals_stage: Stage[SignalsMeaning, SignalsExecution] = Stage("signals", 1, _build, SignalsMeaning, SignalsExecution)
+signals_stage: Stage[SignalsMeaning, SignalsExecution] = Stage("signals", 2, _build, SignalsMeaning, SignalsExecution)
 """Inputs: ``documents``, an artifact of the documents stage."""
