@@ -6,17 +6,28 @@ from pathlib import Path
 import pytest
 import yaml
 from evidence_run import Run, evaluate_heldout
+from google.protobuf import json_format
 from huggingface_hub import ModelCard
+from hypothesis import given
+from hypothesis import strategies as st
+from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
+from in_toto_attestation.predicates.test_result.v0.test_result_pb2 import TestResult as TheirResult
+from in_toto_attestation.v1 import statement as library
+from in_toto_attestation.v1 import statement_pb2
+from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
 
 from etymon.errors import EtymonError
 from etymon.evidence.card import metadata
-from etymon.evidence.statement import Statement
+from etymon.evidence.statement import read_statement
+from etymon.evidence.statements import CORPUS, DERIVATION, FOLDER, LINEAGE, TRAINING, evaluation_file
 from etymon.foundation.facts import describe_model
 from etymon.store import Artifact, file_digest, root_digest
 
+KINDS = (TRAINING, DERIVATION, CORPUS, LINEAGE)
+
 
 def test_the_statement_names_what_was_made_and_from_what(run: Run, evidence: Artifact) -> None:
-    statement = evidence.read_json("provenance.json")
+    statement = evidence.read_json(TRAINING)
     assert statement["_type"] == "https://in-toto.io/Statement/v1"
     assert statement["predicateType"] == "https://slsa.dev/provenance/v1"
     whole, *parts = statement["subject"]
@@ -36,15 +47,52 @@ def test_the_statement_names_what_was_made_and_from_what(run: Run, evidence: Art
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", details["metadata"]["finishedOn"])
 
 
-def test_the_statement_survives_reading(evidence: Artifact) -> None:
-    text = evidence.file("provenance.json").read_text("utf-8")
-    assert Statement.model_validate_json(text).to_json() == text
+@pytest.mark.parametrize("file", [*KINDS, "statements/evaluation-heldout.json"])
+def test_a_statement_survives_reading_and_is_one_to_an_in_toto_library(evidence: Artifact, file: str) -> None:
+    text = evidence.file(file).read_text("utf-8")
+    assert read_statement(text.encode(), file).to_json() == text
+    theirs = json_format.Parse(text, statement_pb2.Statement())
+    library.Statement.copy_from_pb(theirs).validate()
+    for each in theirs.subject:
+        ResourceDescriptor.copy_from_pb(each).validate()
+    predicate = json_format.MessageToJson(theirs.predicate)
+    kinds = {TRAINING: provenance_pb2.Provenance, LINEAGE: TheirResult, "statements/evaluation-heldout.json": TheirResult}
+    if file in kinds:
+        assert json_format.Parse(predicate, kinds[file](), ignore_unknown_fields=True).ByteSize()
 
 
-def test_it_is_not_signed_and_says_so(evidence: Artifact) -> None:
-    assert evidence.facts["signed"] is False
-    assert evidence.facts["statements"] == 1
-    assert "not signed" in evidence.file("README.md").read_text("utf-8")
+def test_every_statement_about_the_model_has_the_same_subject(run: Run, evidence: Artifact) -> None:
+    files = [name for name in evidence.manifest.files if name.startswith(FOLDER)]
+    assert len(files) == evidence.facts["statements"] == 5
+    subjects = {name: evidence.read_json(name)["subject"][0]["digest"]["sha256"] for name in files}
+    assert subjects.pop(CORPUS) == run.corpus.digest
+    assert set(subjects.values()) == {run.derived_model().digest}
+
+
+def test_what_the_statements_say_is_in_the_artifacts(run: Run, evidence: Artifact) -> None:
+    derivation = evidence.read_json(DERIVATION)["predicate"]
+    assert derivation["relation"] == "cpt"
+    assert derivation["parents"][0]["digest"] == {"sha256": run.foundation.digest}
+    assert derivation["tensorMap"]["tensors"] == run.lineage.facts["tensors"]
+    claims = evidence.read_json(LINEAGE)["predicate"]["etymon_claims"]
+    assert claims["verdict"] == run.lineage.facts["verdict"]
+    claims = evidence.read_json("statements/evaluation-heldout.json")["predicate"]["etymon_claims"]
+    assert claims["metrics"]["bits_per_byte"]["score"] == run.heldout.facts["metrics"]["bits_per_byte"]["score"]
+    assert claims["records"]["digest"]["sha256"] == run.heldout.manifest.files["records.parquet"].sha256
+    corpus = evidence.read_json(CORPUS)["predicate"]
+    assert corpus["documentsTrain"] == run.corpus.facts["documents_train"]
+    assert [each["annotations"]["role"] for each in corpus["madeFrom"]] == sorted(run.corpus.manifest.inputs)
+
+
+@given(st.text())
+def test_a_task_never_becomes_a_path(task: str) -> None:
+    file = evaluation_file(task)
+    assert re.fullmatch(r"statements/evaluation-[A-Za-z0-9_-]*\.json", file)
+    assert len(file) < 150
+
+
+def test_two_tasks_have_two_files() -> None:
+    assert len({evaluation_file(task) for task in ("a/b", "a_b", "a:b", "a" * 100, "a" * 101)}) == 5
 
 
 def test_the_facts_count_the_obligations(evidence: Artifact) -> None:

@@ -9,6 +9,7 @@ import pytest
 from evidence_run import Run
 
 from etymon.errors import EtymonError
+from etymon.evidence.statements import CORPUS, DERIVATION, FOLDER, LINEAGE, TRAINING
 from etymon.evidence.verify import Finding, taken_from_outside, verify
 from etymon.store import Artifact, Store, file_digest, load_artifact, root_digest
 from etymon.store.artifact import MANIFEST
@@ -125,12 +126,15 @@ def test_a_missing_link_is_named(copied: Store, run: Run) -> None:
     without = [artifact for artifact in copied.artifacts() if artifact.manifest.stage != "corpus"]
     found = verify(without)
     assert found
-    assert all(run.corpus.name in each.problem and "Bring back" in each.remedy for each in found)
+    assert all(run.corpus.name in each.problem for each in found)
+    assert {each.remedy.split(",")[0] for each in found} == {"Bring back what it was made from", "Verify them together."}
 
 
-def test_an_artifact_kept_elsewhere_is_no_gap(copied: Store, run: Run) -> None:
+def test_an_artifact_kept_elsewhere_is_a_gap_only_to_statements(copied: Store, run: Run) -> None:
     without = [artifact for artifact in copied.artifacts() if artifact.manifest.stage != "corpus"]
-    assert verify(without, {run.corpus.digest}) == []
+    (found,) = verify(without, {run.corpus.digest})
+    assert found.file == FOLDER
+    assert f"corpus ({run.corpus.name}) is not among these artifacts" in found.problem
 
 
 def test_what_comes_from_outside_is_listed(copied: Store, run: Run) -> None:
@@ -140,16 +144,16 @@ def test_what_comes_from_outside_is_listed(copied: Store, run: Run) -> None:
     assert run.derived_model().digest not in outside
 
 
-def restate(copied: Store, change: Callable[[dict[str, Any]], None]) -> list[Finding]:
-    """Rewrite the statement and make the manifest agree with it; then verify."""
+def restate(copied: Store, change: Callable[[dict[str, Any]], None], file: str = TRAINING) -> list[Finding]:
+    """Rewrite a statement and make the manifest agree with it; then verify."""
     folder = folder_of(copied, "evidence")
-    path = folder / "provenance.json"
+    path = folder / file
     content = json.loads(path.read_text("utf-8"))
     change(content)
     path.write_text(json.dumps(content), "utf-8")
 
     def agree(manifest: dict[str, Any]) -> None:
-        manifest["files"]["provenance.json"] |= {"sha256": file_digest(path), "bytes": path.stat().st_size}
+        manifest["files"][file] |= {"sha256": file_digest(path), "bytes": path.stat().st_size}
         manifest["digest"] = root_digest({name: each["sha256"] for name, each in manifest["files"].items()})
 
     edit(folder, agree)
@@ -164,21 +168,47 @@ def restate(copied: Store, change: Callable[[dict[str, Any]], None]) -> list[Fin
         (lambda s: s["subject"].pop(), "states another digest"),
         (lambda s: s["subject"].append({"name": "../x", "digest": {"sha256": "ab" * 32}}), "states another digest"),
         (lambda s: s["predicate"]["buildDefinition"]["resolvedDependencies"].pop(), "other dependencies"),
-        (lambda s: s["subject"].clear(), "is not a provenance statement"),
-        (lambda s: s.update(predicateType="https://example.org/other"), "is not a provenance statement"),
-        (lambda s: s.update(extra=1), "is not a provenance statement"),
+        (lambda s: s["subject"].clear(), "is not a statement"),
+        (lambda s: s.update(predicateType="https://example.org/other"), "is not a statement"),
+        (lambda s: s.update(extra=1), "is not a statement"),
     ],
 )
 def test_a_rewritten_statement_is_found(copied: Store, change: Callable[[dict[str, Any]], None], problem: str) -> None:
     (found, *_) = restate(copied, change)
     assert problem in found.problem
-    assert found.file == "provenance.json"
+    assert found.file == TRAINING
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        (TRAINING, lambda s: s["subject"][0].update(name="other")),
+        (TRAINING, lambda s: s["predicate"]["buildDefinition"]["externalParameters"]["settings"].update(seed=9)),
+        (TRAINING, lambda s: s["predicate"]["buildDefinition"]["resolvedDependencies"][1]["annotations"].clear()),
+        (DERIVATION, lambda s: s["predicate"]["parents"][0]["digest"].update(sha256="ab" * 32)),
+        (DERIVATION, lambda s: s["predicate"].update(relation="lora-merge")),
+        (CORPUS, lambda s: s["predicate"]["licenses"].append("MIT")),
+        (CORPUS, lambda s: s["predicate"].update(documentsRead=1)),
+        (LINEAGE, lambda s: s["predicate"].update(result="PASSED", passedTests=["lineage", "another"])),
+        (LINEAGE, lambda s: s["predicate"]["etymon_claims"].update(effect=0.5)),
+        (
+            "statements/evaluation-heldout.json",
+            lambda s: s["predicate"]["etymon_claims"]["metrics"]["bits_per_byte"].update(n=1),
+        ),
+    ],
+)
+def test_a_statement_must_follow_from_its_artifacts(
+    copied: Store, file: str, change: Callable[[dict[str, Any]], None]
+) -> None:
+    (found,) = restate(copied, change, file)
+    assert "does not say what the artifacts say" in found.problem
+    assert found.file == file
 
 
 def test_a_statement_that_is_no_json_is_a_finding(copied: Store) -> None:
-    path = folder_of(copied, "evidence") / "provenance.json"
+    path = folder_of(copied, "evidence") / TRAINING
     path.write_bytes(b"[" * 100_000)
-    assert any("is not a provenance statement" in each.problem for each in findings(copied))
+    assert any("is not a statement" in each.problem for each in findings(copied))
 
 
 def test_a_finding_reads_as_a_sentence(evidence: Artifact) -> None:

@@ -1,7 +1,6 @@
 """The statement of a training run: what the weights are, what they were made from and how.
 
-Written from the manifests of the run that did the work and the foundation's facts, from nothing else. It is not signed:
-it says what was recorded, and its digests can be checked, but it does not prove who wrote it.
+Written from the manifests of the run that did the work and the foundation's facts, from nothing else.
 """
 
 import re
@@ -16,7 +15,7 @@ from etymon.evidence.statement import (
     Provenance,
     Resource,
     RunDetails,
-    Statement,
+    TrainingStatement,
 )
 from etymon.foundation.model import Model
 from etymon.store import Artifact, root_digest
@@ -24,7 +23,7 @@ from etymon.store import Artifact, root_digest
 BUILD_TYPE = "urn:etymon:train"
 """Followed by the stage's version. The settings under ``externalParameters`` are those of the recipe's ``train`` section."""
 MODEL_FOLDER = "model/"
-_ROOT = "OpenSSF Model Signing root: SHA-256 over the raw SHA-256 digests of the files, in the order of their names"
+ROOT = "OpenSSF Model Signing root: SHA-256 over the raw SHA-256 digests of the files, in the order of their names"
 
 
 def model_files(derivative: Artifact) -> dict[str, str]:
@@ -40,20 +39,23 @@ def model_digest(derivative: Artifact) -> str:
     return root_digest(files)
 
 
-def training_statement(name: str, derivative: Artifact, foundation: Model, corpus: Artifact) -> Statement:
+def training_statement(name: str, derivative: Artifact, foundation: Resource, corpus: Artifact) -> TrainingStatement:
     """The provenance of ``derivative``, called ``name``. Raises EtymonError where it was not made from these two."""
     manifest = derivative.manifest
-    for role, given in (("foundation", foundation), ("corpus", corpus)):
+    for role, label, digest in (
+        ("foundation", foundation.name, foundation.digest.sha256),
+        ("corpus", corpus.name, corpus.digest),
+    ):
         record = manifest.inputs.get(role)
-        if record is None or record.digest != given.digest:
+        if record is None or record.digest != digest:
             raise EtymonError(
-                f"{derivative.name} was not made from the {role} {given.name}: its manifest records "
-                + (f"{record.label} with digest {record.digest[:16]}…, not {given.digest[:16]}…." if record else "none."),
+                f"{derivative.name} was not made from the {role} {label}: its manifest records "
+                + (f"{record.label} with digest {record.digest[:16]}…, not {digest[:16]}…." if record else "none."),
                 "Evidence is written of what was done only; run the recipe again.",
             )
-    return Statement(
+    return TrainingStatement(
         subject=(
-            Resource(name=name, digest=Digest(sha256=model_digest(derivative)), annotations={"digest": _ROOT}),
+            model_resource(name, derivative),
             *(Resource(name=file, digest=Digest(sha256=sha)) for file, sha in sorted(model_files(derivative).items())),
         ),
         predicate=Provenance(
@@ -61,7 +63,7 @@ def training_statement(name: str, derivative: Artifact, foundation: Model, corpu
                 build_type=f"{BUILD_TYPE}:{manifest.stage_version}",
                 external_parameters=manifest.meaning,
                 internal_parameters={"execution": manifest.execution, "environment": manifest.environment},
-                resolved_dependencies=(_foundation(foundation), _corpus(corpus)),
+                resolved_dependencies=(foundation, _corpus(corpus)),
             ),
             run_details=RunDetails(
                 builder=Builder(id="urn:etymon", version={"etymon": manifest.environment.get("etymon", "unknown")}),
@@ -76,7 +78,13 @@ def training_statement(name: str, derivative: Artifact, foundation: Model, corpu
     )
 
 
-def _foundation(model: Model) -> Resource:
+def model_resource(name: str, derivative: Artifact) -> Resource:
+    """The subject of every statement about a model."""
+    return Resource(name=name, digest=Digest(sha256=model_digest(derivative)), annotations={"digest": ROOT})
+
+
+def foundation_resource(model: Model) -> Resource:
+    """A foundation as statements name it."""
     facts = model.facts
     return Resource(
         name=model.name,
@@ -84,7 +92,7 @@ def _foundation(model: Model) -> Resource:
         digest=Digest(sha256=model.digest),
         annotations={
             "role": "foundation",
-            "digest": _ROOT,
+            "digest": ROOT,
             "license": facts.license or "not declared",
             "declaredParents": [parent.model_dump(mode="json") for parent in facts.parents],
         },
@@ -97,7 +105,7 @@ def _corpus(corpus: Artifact) -> Resource:
         digest=Digest(sha256=corpus.digest),
         annotations={
             "role": "corpus",
-            "digest": _ROOT,
+            "digest": ROOT,
             "licenses": corpus.facts.get("licenses", []),
             "sources": {role: given.digest for role, given in corpus.manifest.inputs.items()},
         },

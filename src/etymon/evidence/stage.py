@@ -1,16 +1,17 @@
 """The evidence stage: what a finished derivative is made of, written from the artifacts of the run.
 
-Files: ``provenance.json`` (in-toto Statement v1 with SLSA v1 provenance, unsigned), ``obligations.json``, and ``README.md``,
-the model card.
+Files: ``statements/`` (in-toto Statements v1, unsigned: ``etymon.evidence.sign`` signs them), ``obligations.json``, and
+``README.md``, the model card.
 """
 
 from etymon.errors import EtymonError
 from etymon.evidence.card import CardContent, card_text
 from etymon.evidence.licences import derive_obligations
-from etymon.evidence.provenance import model_digest, training_statement
+from etymon.evidence.provenance import model_digest
+from etymon.evidence.statements import FOLDER, statements
 from etymon.store import Artifact, Config, Draft, Stage
 
-PROVENANCE, OBLIGATIONS, CARD = "provenance.json", "obligations.json", "README.md"
+OBLIGATIONS, CARD = "obligations.json", "README.md"
 EVALUATION = "evaluation/"
 
 
@@ -26,7 +27,7 @@ class EvidenceExecution(Config):
 
 
 def build_evidence(draft: Draft[EvidenceMeaning, EvidenceExecution]) -> None:
-    """Write the three files.
+    """Write them all.
 
     Inputs: ``derivative`` (train Artifact), ``foundation`` (Model), ``corpus`` (corpus Artifact); optionally
     ``evaluation/<task>`` (evaluation Artifacts of the derivative) and ``lineage`` (Artifact).
@@ -44,17 +45,18 @@ def build_evidence(draft: Draft[EvidenceMeaning, EvidenceExecution]) -> None:
     if lineage:
         _refuse_another_model(lineage, derivative.name, {derivative.digest, model_digest(derivative)})
         _refuse_another_model(lineage, foundation.name, {foundation.digest})
-    statement = training_statement(name, derivative, foundation, corpus)
+    written = statements(name, derivative, foundation, corpus, evaluations, lineage)
     obligations = derive_obligations(name, derivative, foundation, corpus)
     card = card_text(CardContent(name, derivative, foundation, corpus, evaluations, lineage, obligations))
-    (draft.folder / PROVENANCE).write_text(statement.to_json(), "utf-8")
+    (draft.folder / FOLDER).mkdir()
+    for file, statement in written.items():
+        (draft.folder / file).write_text(statement.to_json(), "utf-8")
     (draft.folder / OBLIGATIONS).write_text(obligations.model_dump_json(indent=1) + "\n", "utf-8")
     (draft.folder / CARD).write_text(card, "utf-8")
     draft.facts |= {
         "name": name,
         "subject": model_digest(derivative),
-        "statements": 1,
-        "signed": False,
+        "statements": len(written),
         "obligations_met": obligations.count("met"),
         "obligations_unmet": obligations.count("unmet"),
         "obligations_to_do": obligations.count("to do"),
@@ -72,4 +74,4 @@ def _refuse_another_model(measured: Artifact, name: str, digests: set[str]) -> N
         )
 
 
-evidence_stage = Stage("evidence", 1, build_evidence, EvidenceMeaning, EvidenceExecution)
+evidence_stage = Stage("evidence", 2, build_evidence, EvidenceMeaning, EvidenceExecution)

@@ -1,26 +1,28 @@
 """Check a run's artifacts again: every byte, every digest, every link from one artifact to what it was made from.
 
 What this shows and what not: files that differ from their manifest, manifests that differ from their own digests or address,
-and statements that speak of other files are found. Someone who rewrites a file together with all that records it is found
-only by a signature, and statements are not signed yet. Of a manifest the facts, execution, environment and times are covered
-by no digest.
+and statements that say other than their artifacts are found. Someone who rewrites a file together with all that records it
+is found only by a signature (``etymon.evidence.signed``), and so is a change of a manifest's facts, execution, environment
+or times, which no digest covers.
 """
 
-from collections.abc import Collection, Iterable
+import os
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from pydantic import ValidationError
-
+from etymon.errors import EtymonError
 from etymon.evidence.provenance import model_digest, model_files
-from etymon.evidence.statement import Statement
-from etymon.store import Artifact, file_digest, root_digest
+from etymon.evidence.statement import Statement, TrainingStatement, read_statement
+from etymon.evidence.statements import FOLDER, TRAINING, statements
+from etymon.store import Artifact, file_digest, load_artifact, root_digest
 from etymon.store.artifact import MANIFEST, artifact_name, content_digests
 from etymon.store.stage import address_of
 
-_LARGEST_STATEMENT = 64 << 20
-_PROVENANCE = "provenance.json"
-_DERIVATIVE = "derivative"
+_DERIVATIVE, _CORPUS, _LINEAGE, _EVALUATION = "derivative", "corpus", "lineage", "evaluation/"
+_READERS = 8
+"""Files that are read at once."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +40,65 @@ class Finding:
         return f"{place}: {self.problem} {self.remedy}"
 
 
-def verify(artifacts: Iterable[Artifact], store_digests: Collection[str] = ()) -> list[Finding]:
+def load_all(root: Path) -> tuple[list[Artifact], list[Finding]]:
+    """The artifacts in a workspace, and those that are not to be read."""
+    folder = root / "artifacts"
+    found, damaged = [], []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        try:
+            found.append(load_artifact(path))
+        except (EtymonError, OSError, RecursionError) as error:
+            remedy = error.remedy if isinstance(error, EtymonError) else ""
+            damaged.append(Finding(path.name, MANIFEST, f"cannot be read: {str(error).splitlines()[0]}", remedy))
+    return found, damaged
+
+
+def verify(
+    artifacts: Iterable[Artifact], store_digests: Collection[str] = (), taken: Mapping[Path, str] | None = None
+) -> list[Finding]:
     """Everything that is wrong with these artifacts; an empty list means that they are sound.
 
-    Every byte is read; nothing remembered is trusted. An input that is named like an artifact must be one of these, or its
-    digest one of ``store_digests``, the digests of artifacts kept elsewhere. Other inputs come from outside and cannot be
-    checked here: ``taken_from_outside`` lists them.
+    Every byte is read; nothing remembered is trusted but ``taken``, digests that the caller has just taken. An input that is
+    named like an artifact must be one of these, or its digest one of ``store_digests``, the digests of artifacts kept
+    elsewhere. Other inputs come from outside and cannot be checked here: ``taken_from_outside`` lists them.
     """
     given = list(artifacts)
     by_digest = {artifact.digest: artifact for artifact in given}
     known = {*_inside(given), *store_digests}
-    findings = [finding for artifact in given for finding in [*_files(artifact), *_manifest(artifact)]]
+    digests = read_again([path for artifact in given for path in _recorded(artifact)], taken or {})
+    findings = [finding for artifact in given for finding in [*_files(artifact, digests), *_manifest(artifact)]]
     for artifact in given:
         findings += _inputs(artifact, known)
-        if _PROVENANCE in artifact.manifest.files:
-            findings += _statement(artifact, by_digest)
+        if TRAINING in artifact.manifest.files:
+            findings += _statements(artifact, by_digest)
     return findings
+
+
+def read_again(paths: Collection[Path], taken: Mapping[Path, str]) -> dict[Path, str]:
+    """SHA-256 of each file, those in ``taken`` as they are; several are read at once. What cannot be read is left out."""
+    wanted = sorted((path for path in paths if path not in taken), key=lambda path: -path.stat().st_size)
+
+    def digest(path: Path) -> str | None:
+        try:
+            return file_digest(path)
+        except OSError:
+            return None
+
+    with ThreadPoolExecutor(min(_READERS, os.cpu_count() or 1)) as readers:
+        found = zip(wanted, readers.map(digest, wanted), strict=True)
+        return {**{path: taken[path] for path in paths if path in taken}, **{path: each for path, each in found if each}}
+
+
+def _recorded(artifact: Artifact) -> Iterable[Path]:
+    """The files that are where the manifest says, and of that size."""
+    for name, record in artifact.manifest.files.items():
+        path = artifact.folder / name
+        if _inside_folder(name) and not path.is_symlink() and path.is_file() and path.stat().st_size == record.bytes:
+            yield path
+
+
+def _inside_folder(name: str) -> bool:
+    return not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts and "\0" not in name
 
 
 def taken_from_outside(artifacts: Iterable[Artifact]) -> dict[str, str]:
@@ -74,19 +119,19 @@ def _inside(artifacts: Iterable[Artifact]) -> set[str]:
     return {digest for each in artifacts for digest in (each.digest, *([model_digest(each)] if model_files(each) else []))}
 
 
-def _files(artifact: Artifact) -> Iterable[Finding]:
+def _files(artifact: Artifact, digests: Mapping[Path, str]) -> Iterable[Finding]:
     """Damaged and missing files, and files that nobody recorded."""
     again = f"Remove {artifact.folder} and run again."
     records = artifact.manifest.files
     for name, record in sorted(records.items()):
         path = artifact.folder / name
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        if not _inside_folder(name):
             yield Finding(artifact.name, MANIFEST, f"lists a file outside the artifact: {name!r}.", again)
         elif path.is_symlink() or not path.is_file():
             yield Finding(artifact.name, name, "is missing.", again)
         elif path.stat().st_size != record.bytes:
             yield Finding(artifact.name, name, f"has {path.stat().st_size} bytes, not {record.bytes}.", again)
-        elif file_digest(path) != record.sha256:
+        elif digests.get(path) != record.sha256:
             yield Finding(artifact.name, name, "has other content than was recorded.", again)
     for path in sorted(artifact.folder.rglob("*")):
         name = path.relative_to(artifact.folder).as_posix()
@@ -124,46 +169,77 @@ def _is_artifact_name(label: str) -> bool:
     return stage.isalnum() and len(address) == 12 and all(c in "0123456789abcdef" for c in address)
 
 
-def _statement(artifact: Artifact, by_digest: dict[str, Artifact]) -> Iterable[Finding]:
-    """The statement's subject must be the derivative's files, its dependencies what the derivative records."""
+def _statements(artifact: Artifact, by_digest: Mapping[str, Artifact]) -> Iterable[Finding]:
+    """The statements must be those that follow from the artifacts they speak of."""
     again = f"Remove {artifact.folder} and run again; the evidence is written anew."
-    path = artifact.folder / _PROVENANCE
-    if not path.is_file():
-        return  # already found missing
-    if path.stat().st_size > _LARGEST_STATEMENT:
-        yield Finding(artifact.name, _PROVENANCE, "is too large to be a statement.", again)
+    inputs = artifact.manifest.inputs
+    found: dict[str, Statement] = {}
+    for name in sorted(name for name in artifact.manifest.files if name.startswith(FOLDER)):
+        try:
+            if _inside_folder(name) and (artifact.folder / name).is_file():  # else already found missing
+                found[name] = read_statement((artifact.folder / name).read_bytes(), name)
+        except EtymonError as error:
+            yield Finding(artifact.name, name, error.problem.removeprefix(f"{name} "), again)
+    gone = [role for role, given in sorted(inputs.items()) if _is_artifact(role) and given.digest not in by_digest]
+    if gone:
+        listed = ", ".join(f"{role} ({inputs[role].label})" for role in gone)
+        problem = f"cannot be compared with what they speak of: {listed} is not among these artifacts."
+        yield Finding(artifact.name, FOLDER, problem, "Verify them together.")
         return
-    try:
-        statement = Statement.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        problem = f"is not a provenance statement ({where or 'JSON'}: {error.errors()[0]['msg']})."
-        yield Finding(artifact.name, _PROVENANCE, problem, again)
+    given = {role: by_digest[record.digest] for role, record in inputs.items() if _is_artifact(role)}
+    training = found.get(TRAINING)
+    if not isinstance(training, TrainingStatement) or not {_DERIVATIVE, _CORPUS} <= given.keys():
         return
-    recorded = artifact.manifest.inputs.get(_DERIVATIVE)
-    derivative = by_digest.get(recorded.digest) if recorded else None
-    if derivative is None:
-        problem = "cannot be compared with the derivative that it speaks of: it is not among these artifacts."
-        yield Finding(artifact.name, _PROVENANCE, problem, "Verify them together.")
+    if not model_files(given[_DERIVATIVE]):
+        problem = f"speaks of {given[_DERIVATIVE].name}, which holds no model."
+        yield Finding(artifact.name, TRAINING, problem, again)
         return
-    if not model_files(derivative):
-        yield Finding(artifact.name, _PROVENANCE, f"speaks of {derivative.name}, which holds no model.", again)
-        return
-    yield from _compare(artifact, statement, derivative, again)
+    wrong = list(_compare(artifact, training, given[_DERIVATIVE], again))
+    yield from wrong
+    if not wrong:
+        yield from _follow(artifact, found, given, training, again)
 
 
-def _compare(artifact: Artifact, statement: Statement, derivative: Artifact, again: str) -> Iterable[Finding]:
+def _is_artifact(role: str) -> bool:
+    """Whether an evidence artifact's input is an artifact; the foundation is a model."""
+    return role in (_DERIVATIVE, _CORPUS, _LINEAGE) or role.startswith(_EVALUATION)
+
+
+def _compare(artifact: Artifact, statement: TrainingStatement, derivative: Artifact, again: str) -> Iterable[Finding]:
+    """What is commonly wrong, in words of its own."""
     whole, *parts = statement.subject
     if whole.digest.sha256 != model_digest(derivative):
         problem = f"its subject is not the model of {derivative.name}: the root digests differ."
-        yield Finding(artifact.name, _PROVENANCE, problem, again)
+        yield Finding(artifact.name, TRAINING, problem, again)
     stated = {part.name: part.digest.sha256 for part in parts}
     for name in sorted({*stated, *model_files(derivative)}):
         if stated.get(name) != model_files(derivative).get(name):
             problem = f"states another digest of {derivative.name}/{name} than is recorded."
-            yield Finding(artifact.name, _PROVENANCE, problem, again)
-    sources = {given.digest for given in derivative.manifest.inputs.values()}
-    depended = {each.digest.sha256 for each in statement.predicate.build_definition.resolved_dependencies}
-    if sources != depended:
+            yield Finding(artifact.name, TRAINING, problem, again)
+    sources = {role: given.digest for role, given in derivative.manifest.inputs.items()}
+    depended = statement.predicate.build_definition.resolved_dependencies
+    if [sources.get("foundation"), sources.get("corpus")] != [each.digest.sha256 for each in depended]:
         problem = f"names other dependencies than {derivative.name} was made from."
-        yield Finding(artifact.name, _PROVENANCE, problem, again)
+        yield Finding(artifact.name, TRAINING, problem, again)
+
+
+def _follow(
+    artifact: Artifact,
+    found: Mapping[str, Statement],
+    given: Mapping[str, Artifact],
+    training: TrainingStatement,
+    again: str,
+) -> Iterable[Finding]:
+    """Write the statements again from the artifacts; of the foundation only what they say of it is known."""
+    foundation, _ = training.predicate.build_definition.resolved_dependencies
+    evaluations = {role.removeprefix(_EVALUATION): each for role, each in given.items() if role.startswith(_EVALUATION)}
+    name = str(artifact.manifest.meaning.get("name"))
+    try:
+        follow = statements(name, given[_DERIVATIVE], foundation, given[_CORPUS], evaluations, given.get(_LINEAGE))
+    except (EtymonError, OSError, ValueError, KeyError, TypeError) as error:
+        problem = f"cannot be written again from the artifacts that they speak of: {str(error).splitlines()[0]}"
+        yield Finding(artifact.name, FOLDER, problem, again)
+        return
+    for file in sorted({*follow, *found}):
+        if follow.get(file) != found.get(file):
+            yield Finding(artifact.name, file, "does not say what the artifacts say that it speaks of.", again)
