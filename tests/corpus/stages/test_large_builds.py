@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ def corpus(folder: Path, store: str, listener: Any = silent, data_runner: str = 
     return build_corpus(asked, inputs, obtain_in(place, listener), folder, data_runner=data_runner)
 
 
+def write_rows(folder: Path, count: int) -> None:
+    folder.mkdir()
+    rows = "".join(f'{{"text": "{" ".join(prose(number, 3).split())}"}}\n' for number in range(count))
+    (folder / "rows.jsonl").write_text(rows, "utf-8")
+
+
 @pytest.fixture
 def always_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apart, "LARGE_BYTES", 0)
@@ -46,12 +53,40 @@ def test_a_child_process_makes_the_same_corpus_and_tells_its_progress(
 
 @pytest.mark.slow
 def test_several_processes_measure_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "docs").mkdir()
-    rows = "".join(f'{{"text": "{" ".join(prose(number, 3).split())}"}}\n' for number in range(700))
-    (tmp_path / "docs" / "rows.jsonl").write_text(rows, "utf-8")
+    write_rows(tmp_path / "docs", 700)
     alone = corpus(tmp_path, "alone")
     monkeypatch.setattr(signals, "_ALONE", 100)
     assert corpus(tmp_path, "several").digest == alone.digest
+
+
+@pytest.mark.slow
+def test_a_process_that_measures_is_killed_and_the_next_attempt_goes_on(tmp_path: Path) -> None:
+    write_rows(tmp_path / "docs", 9000)
+
+    def kill(report: Report) -> None:
+        if report.doing == "measuring":
+            for child in psutil.Process().children(recursive=True):
+                if "udf_worker" in " ".join(child.cmdline()):
+                    child.kill()
+
+    with pytest.raises(EtymonError, match="A process that measured documents ended"):
+        corpus(tmp_path, "store", kill)
+    assert corpus(tmp_path, "store").facts["documents_in"] == 9000
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_and_the_next_attempt_goes_on(tmp_path: Path) -> None:
+    write_rows(tmp_path / "docs", 700)
+    (tmp_path / "store").mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", tmp_path / "store"], check=False).returncode:
+        pytest.skip("only root may make a disk so small")
+    try:
+        with pytest.raises(EtymonError, match="The disk is full"):
+            corpus(tmp_path, "store")
+        subprocess.run(["mount", "-o", "remount,size=64m", tmp_path / "store"], check=True)
+        assert corpus(tmp_path, "store").facts["documents_in"] == 700
+    finally:
+        subprocess.run(["umount", "--lazy", tmp_path / "store"], check=True)
 
 
 @pytest.mark.slow

@@ -26,14 +26,17 @@ LARGE_BYTES = 64_000_000
 Build = Callable[[Draft[Any, Any]], None]
 
 
-def apart_if_large(build: Build, draft: Draft[Any, Any], tables: list[Path]) -> None:
+def apart_if_large(build: Build, draft: Draft[Any, Any], tables: list[Path], *, always: bool = False) -> None:
     """Call ``build(draft)``, in a child process where the tables it reads are large or the runner is not the embedded one.
+
+    ``always`` is for work that starts processes of its own: the engine aborts its process after one of these was killed.
 
     ``build`` is a function of a module. The child's progress is the draft's; its errors are raised here. Raises EtymonError
     where the child is killed.
     """
     runner = draft.execution.data_runner
-    if runner == os.environ.get(RUNNER, "native") and sum(table.stat().st_size for table in tables) < LARGE_BYTES:
+    small = sum(table.stat().st_size for table in tables) < LARGE_BYTES
+    if small and not always and runner == os.environ.get(RUNNER, "native"):
         build(draft)
         return
     order = pickle.dumps((build, replace(draft, scratch=_no_scratch, listener=_no_listener)))
