@@ -71,6 +71,15 @@ class Collected(_Part):
         return self
 
 
+class Writer(_Part):
+    """A model that wrote the texts of a source."""
+
+    model: str = Field(min_length=1)
+    """Such as ``hf:org/name``, or in words."""
+    license: str | None = Field(None, min_length=1)
+    """Its licence, where it is not one of the models whose licence is known here."""
+
+
 class Source(_Part):
     """Where documents come from, and under which licence."""
 
@@ -97,6 +106,8 @@ class Source(_Part):
     """When it was collected: ``{from: 2024-01-01, to: 2024-03-31}``."""
     language: str | None = Field(None, pattern="^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$")
     """Its main language, as a code: ``en``, ``zh-Hant``."""
+    generated_by: Writer | None = None
+    """The model that wrote it, where one did: its licence may say what such texts may train, and how that is named."""
 
     @model_validator(mode="after")
     def _path_where_needed(self) -> "Source":
@@ -142,13 +153,19 @@ class Mix(_Part):
         return self
 
 
+LICENCE_RULES = (
+    "licence-unknown", "licence-misdeclared", "non-commercial", "no-derivatives", "other-models", "incompatible-parents",
+)  # fmt: skip
+"""What licences forbid and a run therefore stops for."""
+
+
 class Waiver(_Part):
-    """A breach of the data policy that someone answers for."""
+    """A breach of the data policy, or a conflict of licences, that someone answers for."""
 
     rule: str
     """The rule that is broken, by the name that the refusal gives."""
     source: str | None = None
-    """The source that breaks it; without one, all that do."""
+    """The source that breaks it, or ``foundation``; without one, all that do."""
     reason: str = Field(min_length=1)
 
 
@@ -372,6 +389,9 @@ class Recipe(_Part):
     """Train so many times, with the seeds ``train.seed``, ``train.seed`` + 1 …; scores then show the training variance."""
     evaluate: Evaluate = Evaluate()
     execution: Execution = Execution()
+    waivers: tuple[Waiver, ...] = ()
+    """Conflicts of licences that are accepted all the same; each is recorded with the evidence. Those of the data policy are
+    among the corpus's own."""
 
     @model_validator(mode="after")
     def _no_control_in_vain(self) -> "Recipe":

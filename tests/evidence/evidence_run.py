@@ -29,7 +29,9 @@ class Run:
     heldout: Artifact
     lineage: Artifact
 
-    def evidence(self, name: str = "tiny-docs", store: Store | None = None, **changed: object) -> Artifact:
+    def evidence(
+        self, name: str = "tiny-docs", store: Store | None = None, waivers: tuple[recipe.Waiver, ...] = (), **changed: object
+    ) -> Artifact:
         """The evidence artifact; inputs can be replaced."""
         inputs = {
             "derivative": self.derivative,
@@ -39,7 +41,7 @@ class Run:
             "lineage": self.lineage,
         } | changed
         given = {role: each for role, each in inputs.items() if each is not None}
-        meaning = EvidenceMeaning(name=name)
+        meaning = EvidenceMeaning(name=name, waivers=waivers)
         return (store or self.store).obtain(evidence_stage, given, meaning, EvidenceExecution())[0]  # type: ignore[arg-type]
 
     def derived_model(self) -> Model:

@@ -22,7 +22,7 @@ Overrides = Annotated[
 ]
 Waive = Annotated[
     list[str] | None,
-    typer.Option("--waive", help="Accept a breach of the data policy: RULE, or RULE:SOURCE. It is recorded with the corpus."),
+    typer.Option("--waive", help="Accept a breach of the data policy or of a licence: RULE, or RULE:SOURCE. It is recorded."),
 ]
 Reasons = Annotated[
     list[str] | None, typer.Option("--reason", help="Why it is accepted: one for all, or one for each --waive.")

@@ -20,7 +20,7 @@ from etymon.cli.common import (
 )
 from etymon.cli.progress import LiveProgress, duration
 from etymon.errors import EtymonError
-from etymon.recipe import Waiver, load_recipe
+from etymon.recipe import LICENCE_RULES, Waiver, load_recipe
 
 if TYPE_CHECKING:
     from etymon.run import Job, StageLine
@@ -80,8 +80,10 @@ def start(
 ) -> "Job":
     """Read the recipe first, so that a mistake in it shows at once; then load the libraries. The waivers come to its own."""
     read = load_recipe(recipe, tuple(overrides or ()))
-    corpus = read.corpus.model_copy(update={"waivers": read.corpus.waivers + waivers})
-    read = read.model_copy(update={"corpus": corpus})
+    of_licences = tuple(each for each in waivers if each.rule in LICENCE_RULES)
+    of_data = tuple(each for each in waivers if each not in of_licences)
+    corpus = read.corpus.model_copy(update={"waivers": read.corpus.waivers + of_data})
+    read = read.model_copy(update={"corpus": corpus, "waivers": read.waivers + of_licences})
     from etymon.progress import Report
 
     live(Report("starting", "loading libraries"))

@@ -1,16 +1,20 @@
-"""The model card: Hugging Face metadata, then in words what the derivative is, was trained on, scores, owes and cannot show.
+"""The model card: Hugging Face metadata, then in words what the derivative is, inherits, learned, owes and cannot show.
 
-Metadata: https://huggingface.co/docs/hub/model-cards. All of it is read from artifacts; nothing else is claimed.
+All of it is read from artifacts; nothing else is claimed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-from etymon.evidence.licences import Obligations, find_licence
-from etymon.evidence.provenance import hub_names, model_digest, package_url
+from etymon.evidence.card_metadata import metadata
+from etymon.evidence.inherited import inherited_table
+from etymon.evidence.materials import Used
+from etymon.evidence.notice import shown_lines
+from etymon.evidence.obligations import Obligations
+from etymon.evidence.provenance import model_digest, package_url
 from etymon.foundation.model import Model
 from etymon.store import Artifact
 
@@ -26,15 +30,22 @@ class CardContent:
     evaluations: Mapping[str, Artifact]
     """By task."""
     lineage: Artifact | None
+    standings: Mapping[str, Any] | None
+    """Of the board that ranks it."""
+    used: Sequence[Used]
     obligations: Obligations
 
 
 def card_text(content: CardContent) -> str:
     """The whole ``README.md``."""
-    front = yaml.safe_dump(metadata(content.foundation), sort_keys=False, allow_unicode=True)
+    fields = metadata(content.name, content.foundation, content.corpus, content.evaluations)
+    front = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
     sections = [
         f"# {content.name}",
+        *(f"**{line}**" for line in shown_lines(content.used, "display")),
         _origin(content),
+        "## Inherited and earned",
+        inherited_table(content.standings, model_digest(content.derivative)),
         "## Trained on",
         _training(content),
         "## Scores",
@@ -45,21 +56,10 @@ def card_text(content: CardContent) -> str:
         _licences(content.obligations),
         "## Limits",
         _limits(content),
+        "## How to verify",
+        _verifying(content),
     ]
     return f"---\n{front}---\n\n" + "\n\n".join(sections) + "\n"
-
-
-def metadata(foundation: Model) -> dict[str, Any]:
-    """The card's front matter. The licence is the foundation's, for a derivative passes it on."""
-    fields: dict[str, Any] = {"library_name": "transformers"}
-    license = foundation.facts.license
-    known = find_licence(license)
-    if known and known[1].hub:
-        fields["license"] = known[1].hub
-    elif license:
-        fields |= {"license": "other", "license_name": known[0] if known else license}
-    fields |= {"base_model": hub_names(foundation), "base_model_relation": "finetune", "tags": ["etymon"]}
-    return fields
 
 
 def _origin(content: CardContent) -> str:
@@ -80,12 +80,41 @@ def _training(content: CardContent) -> str:
     lines = [
         f"Corpus `{content.corpus.name}` (digest `{content.corpus.digest}`): {_count(corpus, 'documents_train')} documents "
         f"for training and {_count(corpus, 'documents_heldout')} held out, of {_count(corpus, 'documents_in')} read.",
+        _sources(corpus),
         f"{_count(train, 'tokens')} tokens were seen in {_count(train, 'steps')} steps, {_count(train, 'epochs')} passes "
         f"over the training documents; {_count(train, 'documents_split')} documents longer than a sequence were split.",
-        "Documents by source: " + _listed(corpus.get("sources")) + ".",
+        "Documents by language, as detected: " + _listed(corpus.get("languages")) + ".",
         "Documents dropped, by reason: " + _listed(corpus.get("drops")) + ".",
     ]
+    waived = [f"{each['source']}: {each['rule']}, {each['found']} ({each['reason']})" for each in corpus.get("waived", [])]
+    if waived:
+        lines.append("Rules of the data policy that were waived:\n\n" + _bullets(waived))
     return "\n\n".join(lines)
+
+
+def _sources(corpus: Mapping[str, Any]) -> str:
+    """A row for each source, with what the recipe declares of it."""
+    lines = [
+        "| source | documents | licence | origin | personal data | collected | written by |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for each in corpus.get("sources_declared", []):
+        writer, collected = each.get("generated_by"), each.get("collected")
+        cells = [
+            each["source"],
+            f"{corpus.get('sources', {}).get(each['source'], 0):,}",
+            each["license"],
+            each.get("origin") or "not declared",
+            each.get("personal_data") or "not declared",
+            " to ".join(collected.values()) if collected else "not declared",
+            writer["model"] if writer else "no model, as declared",
+        ]
+        lines.append("| " + " | ".join(map(_cell, cells)) + " |")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _count(facts: Mapping[str, Any], key: str) -> str:
@@ -141,6 +170,9 @@ def _licences(obligations: Obligations) -> str:
         notes = " ".join(material.notes)
         head = f"**{material.role} `{material.material}`: {material.license}.** {notes}".strip()
         lines.append(f"{head}\n\n{asked}" if asked else head + ("" if notes else " Nothing is asked."))
+    if obligations.waived:
+        waived = (f"{each.source}: {each.rule}, {each.found}. Reason given: {each.reason}" for each in obligations.waived)
+        lines.append("**Conflicts that were waived.**\n\n" + _bullets(waived))
     return "\n\n".join(lines)
 
 
@@ -148,12 +180,22 @@ def _limits(content: CardContent) -> str:
     tasks = ", ".join(sorted(content.evaluations)) or "nothing"
     return _bullets(
         [
-            f"Measured on {tasks} only. No test of safety, bias or truthfulness was run.",
+            f"Measured on {tasks} only. No test of safety, bias or truthfulness was run unless it is among these.",
             "The intervals cover the choice of items, not the chance in training: one run with one seed.",
             "What the foundation learned, its faults included, is inherited; what it was trained on is not known here.",
-            "`provenance.json` and this card are not signed. `etymon verify` checks their digests against the files, "
-            "which shows that they agree, not who wrote them.",
+            *(f"Conflict of licences: {each.found}." for each in content.obligations.waived),
         ]
+    )
+
+
+def _verifying(content: CardContent) -> str:
+    return (
+        "`obligations.json`, `bom.cdx.json` (CycloneDX) and the in-toto statements say the same to machines. A digest shows "
+        "that files agree; only a signature shows who says so. Get the publisher's public key by another way than this "
+        "folder, then:\n\n"
+        "```\netymon verify FOLDER --key PUBLISHER.pub\n```\n\n"
+        f"The folder's name does not matter; the model is the one whose weights folder has the root digest "
+        f"`{model_digest(content.derivative)[:16]}…`."
     )
 
 

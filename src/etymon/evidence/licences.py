@@ -1,24 +1,21 @@
-"""What the licences of the foundation and of the sources ask of a derivative, and what of it is done.
+"""What licences ask, as data (``licences.yaml``, ``licence_texts/``), and finding a licence by what people write.
 
-The rules are data (``licences.yaml``). An obligation is *met* or *unmet* where the files show it, otherwise it is *to do*:
-for a person to see to. A licence that the rules do not know is *unknown* and has to be read; it is never taken for harmless.
-This is not legal advice.
+A licence that the rules do not know is *unknown*: it has to be read, and is never taken for harmless.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from itertools import product
 
 import yaml
+from license_expression import ExpressionError, Licensing
 from pydantic import BaseModel, ConfigDict
 
-from etymon.evidence.provenance import MODEL_FOLDER
-from etymon.foundation.card import read_card
-from etymon.foundation.model import Model
-from etymon.store import Artifact
-
-Status = Literal["met", "unmet", "to do"]
+STOPPING = ("non-commercial", "no-derivatives", "other-models")
+"""What a run stops for."""
 
 
 class _Part(BaseModel):
@@ -26,11 +23,12 @@ class _Part(BaseModel):
 
 
 class Ask(_Part):
-    """One thing that a licence asks."""
+    """One thing that a licence asks; the fields are explained at the top of ``licences.yaml``."""
 
     ask: str
     says: str
     value: str = ""
+    outputs: bool = False
 
 
 class Licence(_Part):
@@ -42,48 +40,36 @@ class Licence(_Part):
     hub: str = ""
     note: str = ""
     like: str = ""
+    binding: bool = False
     read: bool = True
 
-
-class Obligation(_Part):
-    """One obligation and what was seen of it."""
-
-    says: str
-    status: Status
-    evidence: str
+    def asked(self, what: str) -> Ask | None:
+        """What it asks of this kind, if it does."""
+        return next((each for each in self.asks if each.ask == what), None)
 
 
-class Material(_Part):
-    """One thing that went into the derivative, with what its licence asks."""
+@dataclass(frozen=True)
+class Rules:
+    """The whole of ``licences.yaml``."""
 
-    material: str
-    role: Literal["foundation", "corpus"]
-    license: str
-    known: bool
-    text: str = ""
-    notes: tuple[str, ...] = ()
-    obligations: tuple[Obligation, ...] = ()
+    version: int
+    licences: dict[str, Licence]
+    models: dict[str, str]
+    """Licences by the pattern of a repository's name."""
 
 
-class Obligations(_Part):
-    """The content of ``obligations.json``."""
+@dataclass(frozen=True)
+class Known:
+    """A licence that the rules know, under the name that it was looked for."""
 
-    notice: str = "Not legal advice. The texts of the licences decide, and these rules may be incomplete."
-    rules_version: int
-    materials: tuple[Material, ...]
-
-    def count(self, status: Status) -> int:
-        return sum(each.status == status for material in self.materials for each in material.obligations)
-
-    @property
-    def unknown(self) -> list[str]:
-        """Licences that have to be read, for the rules do not know them."""
-        return sorted({material.license for material in self.materials if not material.known})
+    name: str
+    """The rules' own, except where they know it only by a pattern: then as it was written."""
+    licence: Licence
 
 
 @cache
-def rules() -> tuple[int, dict[str, Licence]]:
-    """Version of the rules, and the licences by identifier."""
+def rules() -> Rules:
+    """The rules that are shipped."""
     content = yaml.safe_load(files("etymon.evidence").joinpath("licences.yaml").read_text("utf-8"))
     licences = {name: Licence.model_validate(fields) for name, fields in content["licences"].items()}
     for name, licence in licences.items():
@@ -91,126 +77,70 @@ def rules() -> tuple[int, dict[str, Licence]]:
             own = {ask.ask: ask for ask in licence.asks}
             asks = tuple(own.get(ask.ask, ask) for ask in licences[licence.like].asks)
             licences[name] = licence.model_copy(update={"asks": asks})
-    return content["version"], licences
+    return Rules(content["version"], licences, content["models"])
 
 
-def find_licence(license: str | None) -> tuple[str, Licence] | None:
-    """The identifier in the rules and the licence, for an SPDX or hub identifier; None where the rules do not know it."""
-    wanted = (license or "").strip().lower()
-    for name, licence in rules()[1].items():
-        if wanted in (name.lower(), *(other.lower() for other in licence.names)):
-            return name, licence
+def find_licence(license: str | None) -> Known | None:
+    """The licence of one SPDX or hub identifier; None where the rules do not know it."""
+    wanted = (license or "").strip()
+    for name, licence in rules().licences.items():
+        if wanted.lower() in (name.lower(), *(other.lower() for other in licence.names)):
+            return Known(name, licence)
+    plain = wanted.lower().removesuffix("+")  # "or any later version" leaves the choice
+    for licence in rules().licences.values():
+        if any(fnmatchcase(plain, pattern.lower()) for pattern in licence.names if "*" in pattern):
+            return Known(wanted, licence)
     return None
 
 
-def derive_obligations(name: str, derivative: Artifact, foundation: Model, corpus: Artifact) -> Obligations:
-    """What is asked of the derivative that will be called ``name``, and what its files show."""
-    materials = [_foundation(name, derivative, foundation)]
-    materials += [_source(corpus, license) for license in corpus.facts.get("licenses", [])]
-    return Obligations(rules_version=rules()[0], materials=tuple(materials))
+def find_licences(license: str | None) -> tuple[Known, ...] | None:
+    """The licences of an SPDX expression, all that hold at once; None where one of them is unknown.
+
+    ``A OR B`` leaves the choice: taken is what the rules know and what asks least. An exception (``WITH``) only allows more.
+    """
+    known = [tuple(found) for found in map(_all_known, _alternatives(license or "")) if found is not None]
+    return min(known, key=_weight) if known else None
 
 
-def _foundation(name: str, derivative: Artifact, foundation: Model) -> Material:
-    licence = find_licence(foundation.facts.license)
-    if licence is None:
-        return _unknown(foundation.name, "foundation", foundation.facts.license)
-    seen = _Seen(name, derivative, foundation)
-    return _material(foundation.name, "foundation", *licence, [seen.judge(ask) for ask in licence[1].asks])
+def licence_of_model(name: str) -> str | None:
+    """Under which licence a model of the hub (``org/name``, ``hf:org/name@revision``) is, if the rules say so."""
+    repository = name.removeprefix("hf:").partition("@")[0].lower()
+    return next((licence for pattern, licence in rules().models.items() if fnmatchcase(repository, pattern.lower())), None)
 
 
-def _source(corpus: Artifact, license: str) -> Material:
-    """Obligations of text that was trained on. Whether they reach the model is a question of law, so all are left to do."""
-    licence = find_licence(license)
-    if licence is None:
-        return _unknown(corpus.name, "corpus", license)
-    evidence = "Asked of copies and adaptations of the texts; whether the model is one is a question of law, not settled."
-    asked = [Obligation(says=ask.says, status="to do", evidence=evidence) for ask in licence[1].asks]
-    return _material(corpus.name, "corpus", *licence, asked)
+def licence_text(name: str) -> str | None:
+    """The whole text of a licence, where it is shipped."""
+    texts = {path.name: path for path in files("etymon.evidence").joinpath("licence_texts").iterdir()}
+    found = texts.get(f"{name}.txt")
+    return found.read_text("utf-8") if found else None
 
 
-def _material(
-    name: str, role: Literal["foundation", "corpus"], identifier: str, licence: Licence, obligations: list[Obligation]
-) -> Material:
-    unread = "These rules were written without opening the licence's own text: read it."
-    notes = [note for note in (licence.note, "" if licence.read else unread) if note]
-    return Material(
-        material=name,
-        role=role,
-        license=identifier,
-        known=True,
-        text=licence.text,
-        notes=tuple(notes),
-        obligations=tuple(obligations),
-    )
+def _alternatives(license: str) -> list[list[str]]:
+    """The expression as alternatives, each the identifiers that hold at once; what is no expression is one identifier."""
+    try:
+        parsed = Licensing().parse(license)
+    except (ExpressionError, RecursionError):
+        parsed = None
+    return [[license]] if parsed is None else list(_chosen(parsed))
 
 
-def _unknown(name: str, role: Literal["foundation", "corpus"], license: str | None) -> Material:
-    if not license:
-        notes = ("No licence is declared: all rights are reserved until its owner says otherwise.",)
+def _chosen(expression: object) -> Iterator[list[str]]:
+    operator, parts = type(expression).__name__, getattr(expression, "args", ())
+    if operator == "OR":
+        for part in parts:
+            yield from _chosen(part)
+    elif operator == "AND":
+        for choice in product(*(list(_chosen(part)) for part in parts)):
+            yield [name for names in choice for name in names]
     else:
-        notes = ("unknown: read its text. Take all rights as reserved until then.",)
-    return Material(material=name, role=role, license=license or "not declared", known=False, notes=notes)
+        yield [str(getattr(expression, "license_symbol", expression))]
 
 
-class _Seen:
-    """What the derivative's files show about the obligations that its foundation's licence puts on it."""
-
-    def __init__(self, name: str, derivative: Artifact, foundation: Model) -> None:
-        self._name, self._derivative, self._foundation = name, derivative, foundation
-        self._files = {
-            file.removeprefix(MODEL_FOLDER): record.sha256
-            for file, record in derivative.manifest.files.items()
-            if file.startswith(MODEL_FOLDER)
-        }
-
-    def judge(self, ask: Ask) -> Obligation:
-        checks: dict[str, Callable[[Ask], tuple[Status, str]]] = {
-            "licence-copy": self._licence_copy,
-            "notice-file": self._notice_file,
-            "notice-line": self._notice_line,
-            "name-prefix": self._name_prefix,
-            "changes-stated": self._changes_stated,
-        }
-        check = checks.get(ask.ask)
-        status, evidence = check(ask) if check else ("to do", "No file shows this; a person has to see to it.")
-        return Obligation(says=ask.says, status=status, evidence=evidence)
-
-    def _licence_copy(self, ask: Ask) -> tuple[Status, str]:
-        mine, theirs = _named(self._files, "LICEN", "COPYING"), _named(self._foundation.facts.files, "LICEN", "COPYING")
-        if not mine:
-            return "unmet", "The model's folder holds no licence file: put the text beside the weights."
-        if same := sorted(set(mine.values()) & set(theirs.values())):
-            return "met", f"The foundation's licence file is in the model's folder (SHA-256 {same[0][:16]}…)."
-        return "to do", f"The model's folder holds {min(mine)}; see that it is the right text."
-
-    def _notice_file(self, ask: Ask) -> tuple[Status, str]:
-        mine, theirs = _named(self._files, "NOTICE"), _named(self._foundation.facts.files, "NOTICE")
-        if not theirs:
-            return "to do", "The foundation as it was opened has no NOTICE file; see whether the original has one."
-        if set(theirs.values()) <= set(mine.values()):
-            return "met", "The foundation's NOTICE file is in the model's folder."
-        return "unmet", "The foundation has a NOTICE file that is not in the model's folder: copy it there."
-
-    def _notice_line(self, ask: Ask) -> tuple[Status, str]:
-        for file in _named(self._files, "NOTICE"):
-            text = self._derivative.file(MODEL_FOLDER + file).read_text("utf-8", errors="replace")
-            if " ".join(ask.value.split()) in " ".join(text.split()):
-                return "met", f"{file} has the line."
-        return "unmet", f"No NOTICE file in the model's folder has the line: {ask.value}"
-
-    def _name_prefix(self, ask: Ask) -> tuple[Status, str]:
-        if self._name.startswith(ask.value):
-            return "met", f"The name is {self._name}."
-        return "unmet", f"The name is {self._name}: give the recipe a name that begins with {ask.value}."
-
-    def _changes_stated(self, ask: Ask) -> tuple[Status, str]:
-        """The card in the model's folder declares its parent and how it differs from it."""
-        parents = read_card(self._derivative.folder / MODEL_FOLDER).parents if "README.md" in self._files else ()
-        if parents:
-            return "met", f"The card in the model's folder declares it a {parents[0].relation} of {parents[0].uri}."
-        return "unmet", "No card in the model's folder says that the weights were changed."
+def _all_known(names: list[str]) -> list[Known] | None:
+    found = [find_licence(name) for name in names]
+    return None if None in found else [each for each in found if each]
 
 
-def _named(digests: dict[str, Any], *beginnings: str) -> dict[str, str]:
-    """Files, with their digests, whose name begins so, in any case."""
-    return {name: sha for name, sha in digests.items() if name.rsplit("/", 1)[-1].upper().startswith(beginnings)}
+def _weight(known: tuple[Known, ...]) -> tuple[int, int]:
+    asks = [ask for each in known for ask in each.licence.asks]
+    return sum(ask.ask in STOPPING for ask in asks), len(asks)

@@ -42,6 +42,8 @@ class Declaration(Config):
     collected: dict[str, str] | None
     """``from`` and ``to``, ISO dates."""
     language: str | None
+    generated_by: dict[str, str] | None = None
+    """``model``, and ``license`` where it is declared."""
 
 
 def declarations(corpus: Corpus) -> tuple[Declaration, ...]:
@@ -129,4 +131,5 @@ def _declaration(source: Source) -> Declaration:
         personal_data=source.personal_data,
         collected=stated.get("collected"),
         language=source.language,
+        generated_by=stated.get("generated_by"),
     )
