@@ -17,7 +17,7 @@ from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
 
 from etymon.errors import EtymonError
-from etymon.evidence.card import metadata
+from etymon.evidence.card_metadata import metadata
 from etymon.evidence.statement import read_statement
 from etymon.evidence.statements import CORPUS, DERIVATION, FOLDER, LINEAGE, TRAINING, evaluation_file
 from etymon.foundation.facts import describe_model
@@ -99,8 +99,8 @@ def test_the_facts_count_the_obligations(evidence: Artifact) -> None:
     content = evidence.read_json("obligations.json")
     statuses = [each["status"] for material in content["materials"] for each in material["obligations"]]
     facts = evidence.facts
-    assert facts["obligations_met"] == statuses.count("met") == 1
-    assert facts["obligations_unmet"] == statuses.count("unmet") == 1
+    assert facts["obligations_met"] == statuses.count("met") == 2
+    assert facts["obligations_unmet"] == statuses.count("unmet") == 0
     assert facts["obligations_to_do"] == statuses.count("to do") == 4
     assert facts["licences_unknown"] == []
 
@@ -111,7 +111,8 @@ def test_the_card_is_one_that_the_hub_reads(run: Run, evidence: Artifact) -> Non
     assert card.data.license == "apache-2.0"
     assert card.data.to_dict()["base_model_relation"] == "finetune"
     assert card.data.library_name == "transformers"
-    for heading in ("Trained on", "Scores", "Lineage", "What the licences ask", "Limits"):
+    headings = ("Inherited and earned", "Trained on", "Scores", "Lineage", "What the licences ask", "Limits", "How to verify")
+    for heading in headings:
         assert f"## {heading}" in card.text
 
 
@@ -150,6 +151,6 @@ def test_a_score_of_another_model_is_refused(run: Run) -> None:
 
 def test_front_matter_is_yaml_whatever_the_licence_is_called(run: Run) -> None:
     facts = run.foundation.facts.model_copy(update={"license": "My: own [licence]"})
-    fields = yaml.safe_load(yaml.safe_dump(metadata(replace(run.foundation, facts=facts))))
+    fields = yaml.safe_load(yaml.safe_dump(metadata("x", replace(run.foundation, facts=facts), run.corpus, {})))
     assert fields["license"] == "other"
     assert fields["license_name"] == "My: own [licence]"

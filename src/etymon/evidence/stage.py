@@ -1,14 +1,20 @@
 """The evidence stage: what a finished derivative is made of, written from the artifacts of the run.
 
-Files: ``statements/`` (in-toto Statements v1, unsigned: ``etymon.evidence.sign`` signs them), ``obligations.json``, and
-``README.md``, the model card.
+Files: ``statements/`` (in-toto Statements v1, unsigned: ``etymon.evidence.sign`` signs them), ``README.md``, the model
+card, ``bom.cdx.json``, ``obligations.json``, and what goes beside the weights when they are passed on: ``NOTICE``,
+``LICENSE`` and ``LICENSES/``.
 """
 
 from etymon.errors import EtymonError
+from etymon.evidence.bom import BOM, bill_of_materials
 from etymon.evidence.card import CardContent, card_text
-from etymon.evidence.licences import derive_obligations
+from etymon.evidence.conflicts import refuse_conflicts
+from etymon.evidence.materials import sources_used, weights_used
+from etymon.evidence.notice import companions
+from etymon.evidence.obligations import derive_obligations
 from etymon.evidence.provenance import model_digest
 from etymon.evidence.statements import FOLDER, statements
+from etymon.recipe import Waiver
 from etymon.store import Artifact, Config, Draft, Stage
 
 OBLIGATIONS, CARD = "obligations.json", "README.md"
@@ -20,6 +26,8 @@ class EvidenceMeaning(Config):
 
     name: str
     """What the derivative is called; a licence may ask for a beginning of it."""
+    waivers: tuple[Waiver, ...] = ()
+    """Conflicts of licences that someone answers for."""
 
 
 class EvidenceExecution(Config):
@@ -30,8 +38,9 @@ def build_evidence(draft: Draft[EvidenceMeaning, EvidenceExecution]) -> None:
     """Write them all.
 
     Inputs: ``derivative`` (train Artifact), ``foundation`` (Model), ``corpus`` (corpus Artifact); optionally
-    ``evaluation/<task>`` (evaluation Artifacts of the derivative) and ``lineage`` (Artifact).
-    Raises EtymonError where the derivative was not made from these, or an evaluation or lineage is of another model.
+    ``evaluation/<task>`` (evaluation Artifacts of the derivative), ``lineage`` and ``board`` (Artifacts).
+    Raises EtymonError where the derivative was not made from these, an evaluation or lineage is of another model, or licences
+    forbid it and nobody answers for that.
     """
     clock = draft.clock("writing statements")
     inputs, name = draft.inputs, draft.meaning.name
@@ -46,13 +55,20 @@ def build_evidence(draft: Draft[EvidenceMeaning, EvidenceExecution]) -> None:
         _refuse_another_model(lineage, derivative.name, {derivative.digest, model_digest(derivative)})
         _refuse_another_model(lineage, foundation.name, {foundation.digest})
     written = statements(name, derivative, foundation, corpus, evaluations, lineage)
-    obligations = derive_obligations(name, derivative, foundation, corpus)
-    card = card_text(CardContent(name, derivative, foundation, corpus, evaluations, lineage, obligations))
+    used = [*weights_used(foundation), *sources_used(corpus.facts.get("sources_declared", []))]
+    waived = refuse_conflicts(used, draft.meaning.waivers)
+    placed = companions(name, foundation, used)
+    obligations = derive_obligations(name, derivative, foundation, used, placed, waived)
+    standings = inputs["board"].read_json("standings.json") if "board" in inputs else None
+    card = card_text(CardContent(name, derivative, foundation, corpus, evaluations, lineage, standings, used, obligations))
+    bill = bill_of_materials(name, derivative, foundation, corpus, used, evaluations, lineage, sorted(written))
     (draft.folder / FOLDER).mkdir()
     for file, statement in written.items():
         (draft.folder / file).write_text(statement.to_json(), "utf-8")
-    (draft.folder / OBLIGATIONS).write_text(obligations.model_dump_json(indent=1) + "\n", "utf-8")
-    (draft.folder / CARD).write_text(card, "utf-8")
+    papers = {OBLIGATIONS: obligations.model_dump_json(indent=1) + "\n", CARD: card, BOM: bill, **placed}
+    for file, text in papers.items():
+        (draft.folder / file).parent.mkdir(exist_ok=True)
+        (draft.folder / file).write_text(text, "utf-8")
     draft.facts |= {
         "name": name,
         "subject": model_digest(derivative),
@@ -61,6 +77,7 @@ def build_evidence(draft: Draft[EvidenceMeaning, EvidenceExecution]) -> None:
         "obligations_unmet": obligations.count("unmet"),
         "obligations_to_do": obligations.count("to do"),
         "licences_unknown": obligations.unknown,
+        "licence_conflicts_waived": [each.model_dump() for each in waived],
     }
     clock(1)
 
