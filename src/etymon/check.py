@@ -7,10 +7,12 @@ from tempfile import TemporaryDirectory
 from etymon.corpus.policy.check import check_sources
 from etymon.corpus.policy.load import load_policy
 from etymon.errors import EtymonError
+from etymon.evidence.conflicts import refuse_conflicts
 from etymon.foundation.model import Model
 from etymon.foundation.probe import Probe, probe_contamination
 from etymon.foundation.ranks import Ranks
 from etymon.job.items import items_of_tasks
+from etymon.job.licences import licence_notes, licences_used
 from etymon.progress import clocks
 from etymon.recipe import Evaluate
 from etymon.run import Job, Training, build_corpora, open_foundation, plan_tasks, train_config
@@ -51,11 +53,13 @@ def check(job: Job, *, probe: bool = False) -> Checked:
     ``probe``: also whether the parts of a packed row notice each other. Raises EtymonError where nothing can be trained on.
     """
     of_sources = _sources(job)
-    foundation, (corpus, control) = open_foundation(job), build_corpora(_with_tasks_that_load(job))
+    foundation = open_foundation(job)
+    of_licences = _licences(job, foundation)
+    corpus, control = build_corpora(_with_tasks_that_load(job))
     of_tasks = _tasks(job, corpus)
     with TemporaryDirectory() as work:
         prepared, trainee, findings = _examined(job, foundation, corpus, Training(), Path(work))
-        findings += [of_sources, of_tasks]
+        findings += [of_sources, of_licences, of_tasks]
         rows = tuple(render_example(prepared, example) for example in prepared.plan.steps[0][:_SHOWN])
         probed = None
         if probe:
@@ -86,6 +90,15 @@ def _sources(job: Job) -> Finding:
         breaches = "; ".join(f"{each.source}: {each.rule}, {each.found} ({each.reason})" for each in waived)
         return Finding("sources", f"waived, and recorded with the corpus: {breaches}", "note")
     return Finding("sources", f"what they declare breaks no rule of the data policy {policy.name}")
+
+
+def _licences(job: Job, foundation: Model) -> Finding:
+    """Whether licences allow the derivative. Raises EtymonError for a conflict that is not waived."""
+    used = licences_used(job, foundation)
+    waived = refuse_conflicts(used, job.recipe.waivers)
+    if notes := licence_notes(job.recipe.name, used, waived):
+        return Finding("licences", "; ".join(notes), "note")
+    return Finding("licences", "what foundation and sources are under allows the derivative")
 
 
 def _tasks(job: Job, corpus: Artifact) -> Finding:

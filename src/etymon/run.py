@@ -24,6 +24,7 @@ from etymon.job.control import control_corpus, refuse_related
 from etymon.job.entries import board_entries
 from etymon.job.items import items_of_tasks
 from etymon.job.job import Job, StageLine
+from etymon.job.licences import check_licences
 from etymon.job.record import RunExecution, RunMeaning, run_stage
 from etymon.job.seen import look_for_items, with_seen
 from etymon.job.summaries import board_line, corpus_line, evidence_line, foundation_line, score_line, training_line
@@ -38,9 +39,9 @@ from etymon.store import Artifact, Config, Input, Stage, Store
 from etymon.train.stage import train_stage
 
 __all__ = [
-    "Job", "Outcome", "StageLine", "Training", "board_entries", "build_corpora", "build_corpus", "evaluate_models",
-    "foundation_source", "open_foundation", "plan_tasks", "rank", "read_lineage", "record_run", "run", "seed_notes",
-    "trace_lineage", "train_config", "train_model", "trained_model", "trainings", "write_evidence",
+    "Job", "Outcome", "StageLine", "Training", "board_entries", "build_corpora", "build_corpus", "check_licences",
+    "evaluate_models", "foundation_source", "open_foundation", "plan_tasks", "rank", "read_lineage", "record_run", "run",
+    "seed_notes", "trace_lineage", "train_config", "train_model", "trained_model", "trainings", "write_evidence",
 ]  # fmt: skip
 
 
@@ -59,6 +60,7 @@ class Outcome:
 def run(job: Job) -> Outcome:
     """Make everything the recipe asks for that is not there yet."""
     foundation = open_foundation(job)
+    check_licences(job, foundation)  # before any work: what licences forbid is not trained
     corpus, control = build_corpora(job)
     tasks = plan_tasks(job, corpus)  # before training: a mistake in a task shows at once
     models = {
@@ -68,10 +70,10 @@ def run(job: Job) -> Outcome:
     derivative, firsts = models[Training()], [each for each in models if each.further_seed is None]
     scores, notes = evaluate_models(job, [foundation, *models.values()], tasks)
     lineages = {training: trace_lineage(job, models[training], foundation) for training in firsts}
-    write_evidence(job, foundation, corpus, scores[derivative.name])
     seen = look_for_items(job, foundation, models, (corpus, control), tasks, scores)
     entries = with_seen(board_entries(job, foundation, models, scores, lineages), seen)
     board = rank(job, f"{job.recipe.name} and what it grew from", entries)
+    write_evidence(job, foundation, corpus, scores[derivative.name], board)
     record_run(job, entries)
     notes += seed_notes(job, models)
     standings, page = read_standings(board.folder), board.folder / PAGE
@@ -204,13 +206,14 @@ def read_lineage(artifact: Artifact, model: Model, parent: Model) -> Lineage:
     return found.model_copy(update={"model": model.name, "parent": parent.name})
 
 
-def write_evidence(job: Job, foundation: Model, corpus: Artifact, scores: list[Artifact]) -> Artifact:
-    """Provenance, licence obligations and the model card of the derivative."""
+def write_evidence(job: Job, foundation: Model, corpus: Artifact, scores: list[Artifact], board: Artifact) -> Artifact:
+    """Statements, licence obligations, bill of materials and the model card of the derivative."""
     name = job.recipe.name
     inputs: dict[str, Any] = {"derivative": job.made["train"], "foundation": foundation, "corpus": corpus}
     inputs |= {f"evaluation/{given.facts['task']}": given for given in scores}
-    inputs["lineage"] = job.made[f"lineage of {name}"]
-    return job.obtain("evidence", evidence_stage, inputs, EvidenceMeaning(name=name), EvidenceExecution(), evidence_line)
+    inputs |= {"lineage": job.made[f"lineage of {name}"], "board": board}
+    meaning = EvidenceMeaning(name=name, waivers=job.recipe.waivers)
+    return job.obtain("evidence", evidence_stage, inputs, meaning, EvidenceExecution(), evidence_line)
 
 
 def rank(job: Job, title: str, entries: tuple[Entry, ...]) -> Artifact:

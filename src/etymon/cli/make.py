@@ -68,9 +68,10 @@ def train_recipe(
     """Train alone: foundation, corpus, training."""
     with progress() as live:
         job = start(recipe, overrides, workspace, live, read_waivers(waive, reasons))
-        from etymon.run import build_corpus, open_foundation, train_model
+        from etymon.run import build_corpus, check_licences, open_foundation, train_model
 
         foundation = open_foundation(job)
+        check_licences(job, foundation)
         model = train_model(job, foundation, build_corpus(job))
     console.print(f"\n[bold]Model[/]   {escape(shown_path(model.folder))}", soft_wrap=True)
 

@@ -57,7 +57,10 @@ def suite_line(suite: str, scores: Mapping[str, Artifact]) -> str | None:
 def evidence_line(evidence: Artifact) -> str:
     facts = evidence.facts
     to_do = facts["obligations_to_do"] + facts["obligations_unmet"]
-    return f"provenance (unsigned), model card; licence obligations: {facts['obligations_met']} met, {to_do} left to you"
+    met = f"{facts['obligations_met']} met, {to_do} left to you"
+    line = f"{counted(facts['statements'], 'statement')}, bill of materials, model card; licence obligations: {met}"
+    waived = sorted({each["rule"] for each in facts["licence_conflicts_waived"]})
+    return f"{line}; waived: {', '.join(waived)}" if waived else line
 
 
 def board_line(board: Artifact) -> str:
