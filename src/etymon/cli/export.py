@@ -39,7 +39,7 @@ def export(
     for each in done.waived:
         console.print(f"! waived: {each.rule} of {each.source} ({each.reason})", style="yellow", markup=False, soft_wrap=True)
     if done.to_do:
-        console.print("Before you pass it on, see to these, which no file can show (not legal advice):")
+        console.print("Before you pass it on, see to these, which no file can show:")
     for line in done.to_do:
         console.print(f"  {line}", markup=False, soft_wrap=True)
     upload = shlex.join(["hf", "upload", f"ORGANISATION/{name}", shown_path(done.folder)])
