@@ -5,7 +5,6 @@ Nothing is written anew: every file is copied from the run's artifacts, and its 
 
 import hashlib
 import json
-import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -131,7 +130,6 @@ def _copied(copy: _Copy, target: Path) -> None:
             f"{copy.source} has other content than was recorded.",
             "Someone changed it: remove its artifact's folder and run the recipe again.",
         )
-    shutil.copymode(copy.source, target)
 
 
 def _record(evidence: Artifact, copies: Sequence[_Copy], waived: Sequence[Waived]) -> str:

@@ -121,7 +121,8 @@ def test_the_card_gives_the_figures_of_the_artifacts(run: Run, evidence: Artifac
     metric = run.heldout.read_json("task.json")["metrics"]["bits_per_byte"]
     assert f"| heldout | bits_per_byte | {metric['score']:.4f} | {metric['low']:.4f} to {metric['high']:.4f} |" in text
     assert f"{run.corpus.facts['documents_train']} documents for training" in text
-    assert f"{run.derivative.facts['tokens']:,} tokens were seen" in text
+    assert f"{run.derivative.facts['tokens']:,} tokens were seen in {run.derivative.facts['steps']} optimizer steps" in text
+    assert "learning rate 0.0002" in text
     assert f"**{run.lineage.facts['verdict']}**" in text
 
 

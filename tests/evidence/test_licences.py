@@ -158,6 +158,14 @@ def test_a_parent_that_the_rules_know_is_asked_for_too(run: Run) -> None:
     assert status(made.materials[1], "licence-copy") == "met"
 
 
+def test_what_foundation_and_parent_both_ask_is_told_once_and_an_unknown_parent_of_a_merge_is_told(run: Run) -> None:
+    foundation = foundation_under(run, "gemma", parent="hf:google/gemma-2-2b")
+    assert [each.role for each in obligations(run, foundation).materials] == ["foundation"]
+    merged = (*foundation.facts.parents, DeclaredParent(uri="hf:someone/unlisted"))
+    foundation = replace(foundation, facts=foundation.facts.model_copy(update={"parents": merged}))
+    assert obligations(run, foundation).unknown == ["not declared"]
+
+
 def test_a_licence_like_another_shares_its_obligations_but_its_own_line() -> None:
     licences = rules().licences
     first, third = licences["llama-3.1"], licences["llama-3.3"]

@@ -22,6 +22,8 @@ from etymon.store import Artifact
 BOM = "bom.cdx.json"
 _ROOT = "etymon:root-digest"
 _NOT_LIBRARIES = ("python", "system", "machine", "etymon", "cpus", "instruction_set")
+_REPLACED = (f"{MODEL_FOLDER}README.md", f"{MODEL_FOLDER}NOTICE")
+"""Beside this bill lie fuller ones."""
 _LIMITS = (
     "The intervals cover the choice of items, not the chance in training.",
     "What the foundation learned, its faults included, is inherited.",
@@ -57,7 +59,7 @@ def bill_of_materials(
             *({"type": "attestation", "url": path} for path in attestations),
         ],
         "properties": _properties({_ROOT: subject, **_verdict(lineage)}),
-        "components": [_file(file, sha) for file, sha in sorted(model_files(derivative).items())],
+        "components": [_file(file, sha) for file, sha in sorted(model_files(derivative).items()) if file not in _REPLACED],
         "pedigree": {"ancestors": [parent], "notes": _pedigree_notes(derivative, lineage)},
         "modelCard": _model_card(derivative, foundation, data, evaluations),
     }
@@ -202,7 +204,11 @@ def _verdict(lineage: Artifact | None) -> dict[str, Any]:
 
 def _tools(environment: Mapping[str, str]) -> list[dict[str, Any]]:
     """Etymon and the libraries that the training ran with."""
-    libraries = {name: version.partition("+")[0] for name, version in environment.items() if name not in _NOT_LIBRARIES}
+    libraries = {
+        name: version.partition("+")[0]
+        for name, version in environment.items()
+        if name not in _NOT_LIBRARIES and not name.isupper()  # upper case: a variable of the shell
+    }
     return [
         {"type": "application", "name": "etymon", "version": environment.get("etymon", "unknown")},
         *(

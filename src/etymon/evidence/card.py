@@ -18,6 +18,8 @@ from etymon.evidence.provenance import model_digest, package_url
 from etymon.foundation.model import Model
 from etymon.store import Artifact
 
+_SETTINGS = ("objective", "method", "learning_rate", "tokens_per_step", "sequence_length", "seed")
+
 
 @dataclass(frozen=True)
 class CardContent:
@@ -81,8 +83,8 @@ def _training(content: CardContent) -> str:
         f"Corpus `{content.corpus.name}` (digest `{content.corpus.digest}`): {_count(corpus, 'documents_train')} documents "
         f"for training and {_count(corpus, 'documents_heldout')} held out, of {_count(corpus, 'documents_in')} read.",
         _sources(corpus),
-        f"{_count(train, 'tokens')} tokens were seen in {_count(train, 'steps')} steps, {_count(train, 'epochs')} passes "
-        f"over the training documents; {_count(train, 'documents_split')} documents longer than a sequence were split.",
+        _run(content.derivative),
+        f"Rows that are not whole: {_listed(train.get('rows'))}; `rows.parquet` of the training lists each.",
         "Documents by language, as detected: " + _listed(corpus.get("languages")) + ".",
         "Documents dropped, by reason: " + _listed(corpus.get("drops")) + ".",
     ]
@@ -90,6 +92,19 @@ def _training(content: CardContent) -> str:
     if waived:
         lines.append("Rules of the data policy that were waived:\n\n" + _bullets(waived))
     return "\n\n".join(lines)
+
+
+def _run(derivative: Artifact) -> str:
+    """What was done, for how long, on what."""
+    facts, settings = derivative.facts, derivative.manifest.meaning.get("settings", {})
+    asked = ", ".join(f"{key.replace('_', ' ')} {settings[key]}" for key in _SETTINGS if key in settings)
+    done = f"{_count(facts, 'tokens')} tokens were seen in {_count(facts, 'steps')} optimizer steps"
+    done += f" ({facts['epochs']:.2g} passes over the training documents)" if "epochs" in facts else ""
+    if "training_seconds" in facts and facts.get("processor"):
+        done += f", in {facts['training_seconds']:,.0f} s on {facts['processor']}"
+    if facts.get("energy_joules") is not None:
+        done += f", with {facts['energy_joules'] / 3.6e6:.2g} kWh ({facts['energy_method']})"
+    return f"{done}. Settings: {asked}." if asked else f"{done}."
 
 
 def _sources(corpus: Mapping[str, Any]) -> str:
@@ -156,7 +171,7 @@ def _lineage(artifact: Artifact | None) -> str:
     ]
     if (p_value := facts.get("p_value")) is not None:
         lines.append(f"Chance of such agreement between independent models: p ≤ {p_value:.2g}.")
-    if direction := facts.get("direction"):
+    if (direction := facts.get("direction")) and direction != "unknown":
         lines.append(f"Direction: {direction}.")
     if (share := facts.get("changed_share")) is not None:
         lines.append(f"{share:.1%} of its scalars lie in tensors that changed.")
@@ -193,9 +208,7 @@ def _verifying(content: CardContent) -> str:
         "`obligations.json`, `bom.cdx.json` (CycloneDX) and the in-toto statements say the same to machines. A digest shows "
         "that files agree; only a signature shows who says so. Get the publisher's public key by another way than this "
         "folder, then:\n\n"
-        "```\netymon verify FOLDER --key PUBLISHER.pub\n```\n\n"
-        f"The folder's name does not matter; the model is the one whose weights folder has the root digest "
-        f"`{model_digest(content.derivative)[:16]}…`."
+        "```\netymon verify FOLDER --key PUBLISHER.pub\n```"
     )
 
 

@@ -83,8 +83,15 @@ def derive_obligations(
 
     ``placed`` are the texts that go beside the weights, see ``notice.companions``; ``waived`` the conflicts that were.
     """
-    materials = [material for each in used for material in _materials(each, _Seen(name, derivative, foundation, placed))]
+    seen = _Seen(name, derivative, foundation, placed)
+    own = {known.name for each in used if each.role == "foundation" for known in each.licences or ()}
+    asking = [each for each in used if each.role != "parent" or not _names(each) or _names(each) - own]  # none is told twice
+    materials = [material for each in asking for material in _materials(each, seen)]
     return Obligations(rules_version=rules().version, materials=tuple(materials), waived=tuple(waived))
+
+
+def _names(used: Used) -> set[str]:
+    return {known.name for known in used.licences or ()}
 
 
 def prefix_fits(name: str, prefix: str) -> bool:
