@@ -85,7 +85,7 @@ def _measure(draft: Draft[SignalsMeaning, SignalsExecution]) -> None:
 
 
 def _several(documents: Path) -> bool:
-    return parquet.read_metadata(documents).num_rows > _ALONE
+    return bool(parquet.read_metadata(documents).num_rows > _ALONE)
 
 
 def _told(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
