@@ -2,7 +2,7 @@
 
 import typer
 
-from etymon.cli import board, check, corpus, evaluate, evidence, index, lineage, make, models, new, see
+from etymon.cli import board, check, corpus, dossier, evaluate, evidence, export, index, lineage, make, models, new, see
 
 app = typer.Typer(
     name="etymon",
@@ -23,8 +23,10 @@ app.command("import-scores")(evaluate.import_scores)
 app.command("lineage")(lineage.lineage)
 app.command("family")(lineage.family)
 app.add_typer(index.app, name="index")
+app.add_typer(dossier.app, name="dossier")
 app.command("chat")(models.chat)
 app.add_typer(board.app, name="board")
+app.command("export")(export.export)
 app.command("runs")(see.runs)
 app.command("show")(see.show)
 app.command("verify")(see.verify)
