@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from etymon.errors import EtymonError
 from etymon.evidence.bom import BOM, refuse_invalid
+from etymon.evidence.folder import TRAINED
 from etymon.evidence.obligations import Obligations
 from etymon.evidence.provenance import MODEL_FOLDER
 from etymon.evidence.stage import OBLIGATIONS, evidence_stage
@@ -24,8 +25,6 @@ from etymon.waivers import Breach, Waived, refuse_unknown, settle
 from etymon.workspace import find_artifact
 
 RECORD = "export.json"
-TRAINED = "statements/trained-"
-"""Where a file of the trained model goes whose place another takes, such as its first card: statements name its digest."""
 OBLIGATION_RULES = ("licence-copy", "notice-file", "notice-line", "name-prefix", "changes-stated")
 """Obligations whose files show that they are not met; each is waived by its name."""
 _BLOCK = 1 << 20

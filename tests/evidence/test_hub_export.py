@@ -19,6 +19,7 @@ from etymon.foundation.facts import describe_model
 from etymon.job.record import RunExecution, RunMeaning, run_stage
 from etymon.recipe import Waiver
 from etymon.store import Artifact, Store
+from etymon.train.save import copy_companions
 
 
 def record(run: Run, store: Store, evidence: Artifact, name: str) -> None:
@@ -163,3 +164,11 @@ def test_the_command_says_what_is_left_to_do(
     assert "hf upload ORGANISATION/tiny-docs" in done.output
     with pytest.raises(EtymonError, match="has no artifact nothing"):
         CliRunner().invoke(app, ["export", "nothing", "--to", "hf", "-w", str(recorded.root)], catch_exceptions=False)
+
+
+def test_what_it_says_of_itself_does_not_go_on_into_a_derivative_of_it(recorded: Store, tmp_path: Path) -> None:
+    folder = export_for_hub("tiny-docs", tmp_path / "mine", recorded).folder
+    copy_companions(folder, tmp_path / "derived")
+    names = {path.name for path in (tmp_path / "derived").iterdir()}
+    assert {"tokenizer.json", "LICENSE", "NOTICE"} <= names
+    assert not names & {"bom.cdx.json", "obligations.json", "export.json", "README.md"}

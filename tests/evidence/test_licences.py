@@ -91,6 +91,14 @@ def test_the_foundations_own_notice_is_passed_on_whole(run: Run, tmp_path_factor
     assert "Made by someone in 2024." in companions("x", foundation, weights_used(foundation))[NOTICE]
 
 
+def test_texts_that_came_with_the_foundation_go_on(run: Run, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("exported-before")
+    (folder / "LICENSES").mkdir()
+    (folder / "LICENSES" / "PSF-2.0.txt").write_text("as it came", "utf-8")
+    foundation = replace(foundation_under(run, "Apache-2.0"), folder=folder)
+    assert companions("x", foundation, weights_used(foundation))["LICENSES/PSF-2.0.txt"] == "as it came"
+
+
 def test_changes_are_stated_by_the_card_of_the_model(run: Run) -> None:
     assert status(first(run, "Apache-2.0"), "changes-stated") == "met"
     bare = {name: record for name, record in run.derivative.manifest.files.items() if name != "model/README.md"}

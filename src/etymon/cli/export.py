@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from etymon.cli.common import DEFAULT_WORKSPACE, Reasons, Workspace, console, open_store
 from etymon.cli.make import read_waivers, shown_path
@@ -42,5 +43,8 @@ def export(
         console.print("Before you pass it on, see to these, which no file can show:")
     for line in done.to_do:
         console.print(f"  {line}", markup=False, soft_wrap=True)
+    console.print(
+        "[dim]Sign:   etymon sign " + escape(shlex.quote(shown_path(done.folder))) + " --key KEY[/]", soft_wrap=True
+    )
     upload = shlex.join(["hf", "upload", f"ORGANISATION/{name}", shown_path(done.folder)])
-    console.print(f"[dim]Upload: {upload}[/]", soft_wrap=True)
+    console.print(f"[dim]Upload: {escape(upload)}[/]", soft_wrap=True)

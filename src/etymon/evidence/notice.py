@@ -21,6 +21,9 @@ def companions(name: str, foundation: Model, used: Sequence[Used]) -> dict[str, 
                 files[LICENSE] = text
             elif text and text != files.get(LICENSE) and not (own and each.role == "foundation"):
                 files[f"{LICENSES}/{known.name}.txt"] = text
+    for path in sorted((foundation.folder / LICENSES).glob("*.txt")):  # of what the foundation itself was made of
+        if path.is_file() and path.stat().st_size <= _LARGEST:
+            files.setdefault(f"{LICENSES}/{path.name}", path.read_text("utf-8", errors="replace"))
     files[NOTICE] = _notice(name, foundation, used)
     return files
 

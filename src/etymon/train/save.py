@@ -25,6 +25,9 @@ from etymon.train.quantized import on_full_precision
 from etymon.train.stage import TrainExecution, TrainMeaning
 from etymon.train.trainee import make_network
 
+_PAPERS = ("bom.cdx.json", "obligations.json", "export.json")
+"""What a foundation that was exported here says of itself; of the derivative it would be wrong."""
+
 
 def save_model(
     prepared: Prepared,
@@ -89,7 +92,7 @@ def copy_companions(source: Path, target: Path) -> None:
         text = path.suffix in (".json", ".txt", ".jinja", ".model") or path.name.upper().startswith(
             ("LICENSE", "LICENCE", "NOTICE")
         )
-        ours = path.name == "config.json" or path.name.startswith(("model", "manifest"))
+        ours = path.name in ("config.json", *_PAPERS) or path.name.startswith(("model", "manifest"))
         if path.is_file() and text and not ours:
             shutil.copyfile(path, target / path.name)
 
