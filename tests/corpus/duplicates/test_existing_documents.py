@@ -74,3 +74,10 @@ def test_what_holds_no_documents_is_named(tmp_path: Path) -> None:
             existing_files(tmp_path / name)
     with pytest.raises(EtymonError, match=r"a.jsonl.*no document"):
         write_existing(existing_files(tmp_path / "a.jsonl"), tmp_path, NEAR)
+
+
+def test_personal_data_of_existing_documents_is_masked_as_in_the_new_ones(tmp_path: Path) -> None:
+    file = tmp_path / "old.jsonl"
+    file.write_text(json.dumps({"text": "Write to john.smith@gmail.com soon."}) + "\n", "utf-8")
+    (text,) = parquet.read_table(write_existing([file], tmp_path, NEAR, ("email",)).documents)["text"].to_pylist()
+    assert "john" not in text

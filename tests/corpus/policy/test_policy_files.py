@@ -108,3 +108,15 @@ def test_mistakes_name_file_key_and_remedy(tmp_path: Path, text: str, said: str)
 def test_a_policy_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(EtymonError, match="Did you mean permissive-only"):
         load_policy("permissive", tmp_path)
+
+
+def test_a_section_written_in_part_keeps_the_rest_of_the_extended_policy(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "name: mine\nextends: strict\npersonal_data: {kinds: [email]}\n"
+        "licenses: {refuse: [GPL-3.0-only]}\nnear_duplicates: {similarity: 0.9}\n",
+        "utf-8",
+    )
+    mine, strict = load_policy("mine.yaml", tmp_path), load_policy("strict", tmp_path)
+    assert mine.personal_data.action == strict.personal_data.action != "keep"
+    assert mine.licenses.allow == strict.licenses.allow != "any"
+    assert mine.near_duplicates == strict.near_duplicates.model_copy(update={"similarity": 0.9})

@@ -16,10 +16,11 @@ import pyarrow.parquet as parquet
 
 from etymon.corpus.duplicates.candidates import Numbers
 from etymon.corpus.duplicates.signatures import band_hashes_of, compared_text, content_digest
-from etymon.corpus.policy.policy import NearDuplicates
+from etymon.corpus.policy.policy import Kind, NearDuplicates
 from etymon.corpus.read.found import Unread
 from etymon.corpus.read.packed import type_of
 from etymon.corpus.read.tables import ROW_TYPES, rows_in
+from etymon.corpus.signals.personal import mask_document
 from etymon.errors import EtymonError
 from etymon.text.flat import spaced_words
 from etymon.text.normalise import folded, repair
@@ -75,8 +76,10 @@ def existing_files(path: Path) -> list[Path]:
     )
 
 
-def write_existing(files: Sequence[Path], folder: Path, near: NearDuplicates) -> Existing:
+def write_existing(files: Sequence[Path], folder: Path, near: NearDuplicates, mask: Sequence[Kind] = ()) -> Existing:
     """Prepare the documents of files, in order, a batch at a time. An id is the row's own, otherwise ``file#row``.
+
+    Personal data of the kinds in ``mask`` is masked as it is in the documents that are compared with these.
 
     Raises EtymonError for a file without any document.
     """
@@ -86,7 +89,7 @@ def write_existing(files: Sequence[Path], folder: Path, near: NearDuplicates) ->
     with parquet.ParquetWriter(result[0], _DOCUMENTS) as documents, parquet.ParquetWriter(result[1], _BANDS) as bands:
         for file in files:
             before = count
-            known = _known(file, unread)
+            known = _known(file, unread, mask)
             while batch := list(islice(known, _BATCH)):
                 positions = pa.array(np.arange(count, count + len(batch)))
                 compared = spaced_words([folded(compared_text(each.text, each.row)) for each in batch])
@@ -112,7 +115,7 @@ def copies_of_existing(documents: Path, existing: Existing) -> Numbers:
     return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)
 
 
-def _known(file: Path, unread: Counter[str]) -> Iterator[_Known]:
+def _known(file: Path, unread: Counter[str], mask: Sequence[Kind]) -> Iterator[_Known]:
     for row in rows_in(file, file.name, {"id", "text", "row"}):
         if isinstance(row, Unread):
             unread[row.reason] += 1
@@ -122,7 +125,8 @@ def _known(file: Path, unread: Counter[str]) -> Iterator[_Known]:
         if not isinstance(text, str):
             unread["no-text-column" if "text" not in content else "text-not-a-string"] += 1
             continue
-        yield _Known(row.unit if name in (None, "") else str(name), repair(text), _row(content.get("row")))
+        masked, kept_row, _ = mask_document(repair(text), _row(content.get("row")), mask)
+        yield _Known(row.unit if name in (None, "") else str(name), masked, kept_row)
 
 
 def _row(value: object) -> str | None:

@@ -1,6 +1,7 @@
 """Reading a data policy: one of those that are shipped, or a YAML file of the user's."""
 
 import difflib
+from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Literal
@@ -98,20 +99,30 @@ def _read(path: Path, extending: tuple[Path, ...], *, complete: bool = False) ->
     if path in extending:
         raise EtymonError(f"The data policy {path} extends itself.", "Let one of them extend a shipped policy.")
     content = read_mapping(path, "data policy", "`name` and rules", "A data policy is named relative to the recipe.")
+    named = content.get("extends", "default")
+    extended = dict(_load(named, path.parent, (*extending, path))) if isinstance(named, str) and not complete else {}
     try:
-        written = PolicyFile.model_validate(content)
+        written = PolicyFile.model_validate(content | _completed(content, extended))
         given: dict[str, Any] = {name: getattr(written, name) for name in written.model_fields_set if name != "extends"}
         if written.refused_terms:
             given["refused_terms"] = _refused(written.refused_terms, path)
         if written.illegal_content:
             given["illegal_content"] = _illegal(written.illegal_content, path)
-        extended = {} if complete else dict(_load(written.extends, path.parent, (*extending, path)))
         if sets := given.pop("rule_sets", ()):
-            named = [rule for name in sets for rule in load_rules(name)]
-            given["rules"] = (*given.get("rules", extended.get("rules", ())), *named)
+            added = [rule for name in sets for rule in load_rules(name)]
+            given["rules"] = (*given.get("rules", extended.get("rules", ())), *added)
         return Policy.model_validate(extended | {"description": ""} | given)
     except ValidationError as error:
         raise explain_invalid(path, error, PolicyFile) from None
+
+
+def _completed(content: Mapping[Any, Any], extended: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections that are written in part, with what the extended policy says of the rest: naming one widens none."""
+    return {
+        name: extended[name].model_dump(mode="json") | content[name]
+        for name in ("licenses", "origins", "personal_data", "near_duplicates")
+        if name in extended and isinstance(content.get(name), dict)
+    }
 
 
 def _refused(written: WrittenTerms, path: Path) -> RefusedTerms:

@@ -159,7 +159,9 @@ def _drop_duplicates(
     tick = draft.clock("comparing", total=len(decisions.kept), unit="documents")
     with TemporaryDirectory(dir=draft.folder, prefix="comparing-") as work:
         files = [given.folder for role, given in sorted(draft.inputs.items()) if role.startswith("against/")]
-        existing = write_existing(files, Path(work), near) if files else None
+        mask = draft.meaning.policy.personal_data.masked
+        existing = write_existing(files, Path(work), near, mask) if files else None
+        unread = existing.unread if existing else {}
         if existing:
             _drop_existing(decisions, existing, copies_of_existing(documents, existing))
         _drop_for(decisions, exact_copies(documents, decisions.kept_N), "exact-duplicate")
@@ -169,6 +171,7 @@ def _drop_duplicates(
             if existing:
                 _drop_existing(decisions, existing, found.existing_N)
             _drop_for(decisions, found.survivor_N, "near-duplicate")
+    draft.facts["against_unread"] = unread
     return found.component_N
 
 
@@ -298,7 +301,7 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
-corpus_stage: Stage[CorpusMeaning, SignalsExecution] = Stage("corpus", 5, _build, CorpusMeaning, SignalsExecution)
+corpus_stage: Stage[CorpusMeaning, SignalsExecution] = Stage("corpus", 6, _build, CorpusMeaning, SignalsExecution)
 """Inputs: ``documents`` and ``signals``, artifacts of these stages; ``overlaps``, one of the overlaps stage, where there are
 items to keep out; ``against/N``, files of documents that are not to be had again; ``tokenizer``, a folder with
 ``tokenizer.json``, where there is a mixture."""
