@@ -98,5 +98,6 @@ def _parts(declared: Mapping[str, Any], own: Mapping[str, Any], composition: Map
         yield f"crawler: {own['crawler']}"
     if own.get("crawled"):
         yield f"crawled {own['crawled']}"
-    if own.get("generator_models"):
-        yield f"written by {', '.join(own['generator_models'])}"
+    writer = (declared.get("generated_by") or {}).get("model")
+    if models := [*own.get("generator_models", ()), *([writer] if writer else [])]:
+        yield f"written by {', '.join(dict.fromkeys(models))}"
