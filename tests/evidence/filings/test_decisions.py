@@ -9,7 +9,9 @@ from etymon.evidence.filings.known import Known
 from etymon.evidence.filings.obligation import decide_obligation, decision_facts
 
 
-def trained(tokens: int = 1_000_000, parameters: int = 135_000_000, start: str = "foundation", **more: Any) -> dict[str, Known]:
+def trained(
+    tokens: int = 1_000_000, parameters: int = 135_000_000, start: str = "foundation", **more: Any
+) -> dict[str, Known]:
     values = {"model.parameters": parameters, "training.tokens_seen": tokens, "training.start": start} | more
     return {name: Known(value=value, origin="train-0") for name, value in values.items()}
 
@@ -57,7 +59,10 @@ def test_where_the_base_cannot_be_known_a_fixed_line_takes_its_place(systemic: b
 
 
 def test_the_organisation_may_declare_the_base_and_the_decision() -> None:
-    said = {"organisation.foundation.pretraining_flop": 3e24, "organisation.foundation.pretraining_flop_source": "our estimate"}
+    said = {
+        "organisation.foundation.pretraining_flop": 3e24,
+        "organisation.foundation.pretraining_flop_source": "our estimate",
+    }
     assert "our estimate" in compute_facts(trained(**said))["eu.base"].value
     decided = compute_facts(trained(**{"organisation.eu.general_purpose_provider": True}))
     assert (decided["eu.provider"].value, decided["eu.provider"].kind) == (True, "declared")

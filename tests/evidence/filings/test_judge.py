@@ -18,7 +18,15 @@ DAY = date(2026, 9, 1)
 def clause(*tests: Test, applies: tuple[Test, ...] = (), since: date | None = None) -> Clause:
     source = Source(document="a text")
     return Clause(
-        id="a.b", title="t", says="s", force="shall", source=source, confidence="own", since=since, applies=applies, tests=tests
+        id="a.b",
+        title="t",
+        says="s",
+        force="shall",
+        source=source,
+        confidence="own",
+        since=since,
+        applies=applies,
+        tests=tests,
     )
 
 

@@ -72,7 +72,9 @@ def test_a_sheet_in_another_encoding_or_without_columns_is_refused(tmp_path: Pat
         read_sheet(path, WORDS, "it")
 
 
-@given(some.sets(some.text("0123456789abcdef", min_size=4, max_size=8), max_size=60), some.integers(0, 70), some.integers(0, 9))
+@given(
+    some.sets(some.text("0123456789abcdef", min_size=4, max_size=8), max_size=60), some.integers(0, 70), some.integers(0, 9)
+)
 def test_a_draw_is_seeded_and_blind_to_order(ids: set[str], count: int, seed: int) -> None:
     drawn = draw(sorted(ids), count, seed)
     assert drawn == draw(sorted(ids, reverse=True), count, seed)
