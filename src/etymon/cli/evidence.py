@@ -1,11 +1,21 @@
 """Commands about signatures: keys, sign, verify."""
 
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from etymon.cli.common import console, password
+from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, key_password, open_store, password, progress
+from etymon.cli.make import shown_path
+from etymon.errors import EtymonError
+from etymon.store import Store
+from etymon.text.counted import counted
+
+if TYPE_CHECKING:
+    from etymon.evidence.links import Chain
+    from etymon.evidence.verify import Finding
 
 keys_app = typer.Typer(help="Keys that sign statements and models.", no_args_is_help=True)
 
@@ -26,3 +36,135 @@ def new_key(
     console.print(f"Private key {file}, encrypted: keep it to yourself.", markup=False, soft_wrap=True)
     console.print(f"Public key  {public_path(file)}: give it to whoever is to verify.", markup=False, soft_wrap=True)
     console.print(f"Signer      {public.id}", markup=False, soft_wrap=True)
+
+
+def sign(
+    what: Annotated[str, typer.Argument(help="A run, or a folder that is written with a slash: ./FOLDER.", metavar="WHAT")],
+    key: Annotated[Path, typer.Option(help="The private key.")],
+    expires: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Of a run: the last day on which the signature counts.")
+    ] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+) -> None:
+    """Check every byte, then sign: the statements of a run and its model, or every file of a folder."""
+    secret = key_password(key)
+    with console.status("Reading every byte, then signing …"):
+        if "/" in what:
+            from etymon.evidence.folder import sign_folder
+
+            if expires:
+                raise EtymonError(
+                    "A folder's signature does not expire: its format has no such field.", "Leave out --expires."
+                )
+            files = sign_folder(Path(what), key, secret)
+            place, told = Path(what) / "model.sig", f"{counted(files, 'file')} signed"
+        else:
+            from etymon.signing import sign as sign_run
+
+            place, known = sign_run(what, open_store(workspace), key, secret, expires.date() if expires else None)
+            told = "signed before" if known else "signed"
+    console.print(f"[green]✓[/] {told}: {shown_path(place)}", soft_wrap=True)
+    console.print(f"[dim]To check it: etymon verify {what if '/' in what else ''} --key {key}.pub[/]", soft_wrap=True)
+
+
+def verify(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="A model's folder alone, or a workspace; by default that of -w."),
+    ] = None,
+    key: Annotated[
+        list[Path] | None, typer.Option(help="The public key of a signer whom you trust; may be given several times.")
+    ] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    reproduce: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Do the work of an artifact, or of every part of a run, again and compare."),
+    ] = None,
+) -> None:
+    """Read every byte again and check it against manifests, statements and signatures. Exit code 1 if anything is wrong."""
+    if folder is not None and not (folder / "artifacts").is_dir():
+        if reproduce is not None:
+            raise EtymonError(f"{folder} is no workspace, so nothing can be done again in it.", "Leave out --reproduce.")
+        _verify_folder(folder, key or [])
+        return
+    root = folder or workspace
+    _verify_workspace(root, key or [])
+    if reproduce is not None:
+        _reproduce(reproduce, open_store(root))
+    else:
+        told = "`etymon verify --reproduce RUN` makes again what was made, and compares."
+        console.print(f"  {told}", style="dim", markup=False, soft_wrap=True)
+
+
+def _verify_folder(folder: Path, keys: list[Path]) -> None:
+    from etymon.evidence.folder import verify_folder
+    from etymon.evidence.keys import load_public
+
+    if not folder.is_dir():
+        raise EtymonError(f"There is no folder {folder}.", "Check the path.")
+    if not keys:
+        raise EtymonError(f"{folder} is no workspace: a folder alone is checked by its signature.", "Give --key PUBLIC.")
+    with console.status("Reading every byte …"):
+        found = verify_folder(folder, [load_public(each) for each in keys])
+    _tell(found.findings)
+    if found.findings:
+        raise typer.Exit(1)
+    console.print(f"[green]✓[/] {counted(found.files, 'file is', 'files are')} as {found.key_id[:16]}… signed them.")
+    for name in found.left_out:
+        console.print(f"  not covered by the signature: {name}", style="yellow", markup=False, soft_wrap=True)
+    _tell_chain(found.chain)
+
+
+def _verify_workspace(root: Path, keys: list[Path]) -> None:
+    from etymon.evidence.keys import load_public
+    from etymon.signing import verify_workspace
+
+    trusted = [load_public(each) for each in keys]
+    with console.status("Reading every byte again …"):
+        found = verify_workspace(root, trusted)
+    _tell(found.findings)
+    if found.findings:
+        raise typer.Exit(1)
+    sound = counted(found.artifacts, "artifact is as its manifest says", "artifacts are as their manifests say")
+    console.print(f"[green]✓[/] {sound}, byte for byte.")
+    for each in found.signed:
+        told = f"{each.name} with {counted(len(each.covered), 'artifact')} is as {each.key_id[:16]}… signed it"
+        console.print(f"[green]✓[/] {told} ({each.folder.name}).", soft_wrap=True)
+        if each.chain:
+            _tell_chain(each.chain)
+    if found.unsigned:
+        told = counted(len(found.unsigned), "artifact belongs", "artifacts belong")
+        console.print(f"  {told} to no signed run: {', '.join(found.unsigned)}", style="dim", markup=False, soft_wrap=True)
+    if found.signatures and not keys:
+        told = f"{counted(found.signatures, 'signature')} not checked: give the signer's public key with --key."
+        console.print(f"  {told}", style="yellow", markup=False, soft_wrap=True)
+    for label in found.outside:
+        console.print(f"  built on, and not checked here: {label}", style="dim", markup=False, soft_wrap=True)
+
+
+def _tell(findings: Iterable["Finding"]) -> None:
+    for finding in findings:
+        console.print(f"✗ {finding}", style="red", markup=False, soft_wrap=True)
+
+
+def _tell_chain(chain: "Chain") -> None:
+    for link in chain.links:
+        mark, style = ("✓", "dim") if link.complete else ("! gap:", "yellow")
+        console.print(f"  {mark} {link}", style=style, markup=False, soft_wrap=True)
+
+
+def _reproduce(name: str, store: Store) -> None:
+    from etymon.reproduce import parts_of
+    from etymon.reproduce import reproduce as again
+
+    other = 0
+    for artifact in parts_of(name, store):
+        with progress() as live:
+            differing = again(artifact, store, live)
+        other += bool(differing)
+        if differing:
+            console.print(f"✗ {artifact.name}, made again, has another {', '.join(differing)}.", style="red", soft_wrap=True)
+        else:
+            console.print(f"[green]✓[/] {artifact.name}, made again, is the same byte for byte.")
+    if other:
+        raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""Commands that show what is there: runs, show, verify, clean, rebuild-catalog."""
+"""Commands that show what is there: runs, show, clean, rebuild-catalog."""
 
 import json
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, open_store, progress
+from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, open_store
 from etymon.cli.make import shown_path
 from etymon.cli.progress import duration
-from etymon.store import Artifact, Store
+from etymon.store import Artifact
 from etymon.text.counted import counted
 
 
@@ -75,54 +75,6 @@ def _shown(artifact: Artifact, results: dict[str, str]) -> Iterator[tuple[str, s
             yield key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     for file, record in artifact.manifest.files.items():
         yield "file", f"{file}  {record.bytes:,} bytes  {record.sha256[:16]}…"
-
-
-def verify(
-    workspace: Workspace = DEFAULT_WORKSPACE,
-    reproduce: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Do the work of an artifact, or of every part of a run, again and compare."),
-    ] = None,
-) -> None:
-    """Read every byte again and check it against the manifests and statements. Exit code 1 if anything is wrong."""
-    from etymon.evidence.verify import taken_from_outside
-    from etymon.evidence.verify import verify as check
-
-    store = open_store(workspace)
-    artifacts = list(store.artifacts())
-    with console.status("Reading every byte again …"):
-        findings = check(artifacts)
-    for finding in findings:
-        console.print(f"✗ {finding}", style="red", markup=False, soft_wrap=True)
-    if findings:
-        raise typer.Exit(1)
-    sound = counted(len(artifacts), "artifact is as its manifest says", "artifacts are as their manifests say")
-    console.print(f"[green]✓[/] {sound}, byte for byte.")
-    outside = sorted(taken_from_outside(artifacts).values())
-    for label in outside:
-        console.print(f"  built on, and not checked here: {label}", style="dim", markup=False, soft_wrap=True)
-    if outside and reproduce is None:
-        told = "`etymon verify --reproduce RUN` opens them again and makes again what was made of them."
-        console.print(f"  {told}", style="dim", markup=False, soft_wrap=True)
-    if reproduce is not None:
-        _reproduce(reproduce, store)
-
-
-def _reproduce(name: str, store: Store) -> None:
-    from etymon.reproduce import parts_of
-    from etymon.reproduce import reproduce as again
-
-    other = 0
-    for artifact in parts_of(name, store):
-        with progress() as live:
-            differing = again(artifact, store, live)
-        other += bool(differing)
-        if differing:
-            console.print(f"✗ {artifact.name}, made again, has another {', '.join(differing)}.", style="red", soft_wrap=True)
-        else:
-            console.print(f"[green]✓[/] {artifact.name}, made again, is the same byte for byte.")
-    if other:
-        raise typer.Exit(1)
 
 
 def clean(

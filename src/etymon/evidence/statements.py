@@ -28,6 +28,7 @@ from etymon.evidence.statement import (
     TensorMap,
     TestResult,
     TestStatement,
+    TrainingStatement,
 )
 from etymon.foundation.model import Model
 from etymon.store import Artifact, value_digest
@@ -178,8 +179,8 @@ def lineage_statement(name: str, derivative: Artifact, foundation: Resource, lin
     )
 
 
-def files_of(statement: Statement) -> Iterator[tuple[str, str]]:
-    """Of a training statement: the model's files by their names in its folder, with their SHA-256."""
+def files_of(statement: TrainingStatement) -> Iterator[tuple[str, str]]:
+    """The model's files by their names in its folder, with their SHA-256."""
     for each in statement.subject:
         if each.name.startswith(MODEL_FOLDER):
             yield each.name.removeprefix(MODEL_FOLDER), each.digest.sha256
