@@ -11,6 +11,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
 from cryptography.exceptions import InvalidSignature
@@ -117,7 +118,7 @@ def sign_files(folder: Path, out: Path, key: Path, password: str | None, *, left
     ``left_out`` are names in the folder. Raises EtymonError without ``model-signing``, or where the folder holds a link.
     """
     try:
-        from model_signing import hashing, manifest, signing
+        from model_signing import hashing, signing
     except ImportError:
         raise EtymonError("Signing a model needs the package model-signing.", "pip install 'etymon[signing]'") from None
     asked = hashing.Config().set_ignored_paths(paths=list(left_out), ignore_git_paths=bool(left_out))
@@ -126,14 +127,9 @@ def sign_files(folder: Path, out: Path, key: Path, password: str | None, *, left
     except ValueError as error:
         raise EtymonError(f"{folder} cannot be signed: {error}.", "Put files in the place of links and devices.") from None
 
-    class Taken(hashing.Config):  # type: ignore[misc, unused-ignore]
-        """Digests that were taken already."""
-
-        def hash(self, model_path: Any, *, files_to_hash: Any = None) -> manifest.Manifest:
-            return taken
-
-    config = signing.Config().set_hashing_config(Taken())
+    known: Any = SimpleNamespace(hash=lambda _: taken)  # so that it does not read the files again
     plain: Any = password.encode() if password else None  # annotated as a string, but what reads the key wants bytes
+    config = signing.Config().set_hashing_config(known)
     config.use_elliptic_key_signer(private_key=key, password=plain).sign(folder, out)
     return {each.identifier: each.digest.digest_hex for each in taken.resource_descriptors()}
 

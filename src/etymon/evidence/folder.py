@@ -46,21 +46,22 @@ def sign_folder(folder: Path, key_file: Path, password: str | None) -> int:
         raise EtymonError(f"There is no folder {folder}.", "Name a run, or a folder that `etymon export` wrote.")
     if (folder / SIGNATURE).exists():
         raise EtymonError(f"{folder / SIGNATURE} is there already.", "Remove it to sign the folder as it is now.")
-    names = _files(folder)
     if key_file.resolve().is_relative_to(folder.resolve()):
         raise EtymonError(f"The private key {key_file} lies in the folder that is to be signed.", "Keep it elsewhere.")
-    statements, findings = _statements(folder, [name for name in names if not name.endswith(SUFFIX)], None)
+    names = [name for name in _files(folder) if not name.endswith(SUFFIX)]
+    statements, findings = _statements(folder, names, None)
     chain = follow(statements)
-    digests = read_again([folder / name for name in _mentioned(chain, names)], {})
-    findings += _of_chain(folder, chain, {path.relative_to(folder).as_posix(): each for path, each in digests.items()})
-    if findings:
-        raise EtymonError(f"{folder} is not signed, for its statements do not fit: {findings[0]}", "Export it again.")
-    for name in statements:
-        envelope = folder / (name.removesuffix(".json") + SUFFIX)
-        envelope.write_bytes(seal((folder / name).read_bytes(), PAYLOAD_TYPE, key))
     making = folder.with_name(f".{folder.name}.{SIGNATURE}.{os.getpid()}")
+    envelopes = {name: folder / (name.removesuffix(".json") + SUFFIX) for name in statements}
     try:
+        for name, envelope in envelopes.items():
+            envelope.write_bytes(seal((folder / name).read_bytes(), PAYLOAD_TYPE, key))
         taken = sign_files(folder, making, key_file, password, left_out=(SIGNATURE,))
+        findings += _of_chain(folder, chain, taken)  # with the digests just taken, so that nothing is read twice
+        if findings:
+            for envelope in envelopes.values():
+                envelope.unlink()
+            raise EtymonError(f"{folder} is not signed, for its statements do not fit: {findings[0]}", "Export it again.")
         making.replace(folder / SIGNATURE)
     finally:
         making.unlink(missing_ok=True)
@@ -148,13 +149,6 @@ def _statements(
 
 def _is_statement(name: str) -> bool:
     return name.startswith(FOLDER) and name.endswith(".json") and not name.endswith(SUFFIX) and not name.startswith(TRAINED)
-
-
-def _mentioned(chain: Chain, names: Sequence[str]) -> set[str]:
-    """Files that the training statement speaks of."""
-    stated = dict(files_of(chain.training)) if chain.training else {}
-    weights = {name for name in names if name.endswith(_WEIGHTS)}
-    return weights | ({*names} & {*stated, *(f"{TRAINED}{name}" for name in stated)})
 
 
 def _of_chain(folder: Path, chain: Chain, digests: Mapping[str, str]) -> list[Finding]:

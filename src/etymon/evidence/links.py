@@ -52,11 +52,9 @@ def follow(statements: Mapping[str, Statement]) -> Chain:
         return Chain((Link("training", "no statement says how the model was made", False),), (), None)
     used = {each.digest.sha256 for training in trainings.values() for each in dependencies(training)}
     ends = {name: each for name, each in trainings.items() if subject(each) not in used}
-    if len({subject(each) for each in ends.values()}) != 1 or len({subject(each) for each in trainings.values()}) < len(
-        trainings
-    ):
-        problems = tuple((name, "is not the only one about how the model was made.") for name in sorted(ends or trainings))
-        return Chain((), problems, None)
+    if len(ends) != 1 or len({subject(each) for each in trainings.values()}) < len(trainings):
+        several = tuple((name, "is not the only one about how the model was made.") for name in sorted(ends or trainings))
+        return Chain((), several, None)
     main = next(iter(ends.values()))
     problems = [(name, problem) for name, each in sorted(statements.items()) for problem in _foreign(each, trainings)]
     return Chain(tuple(_links(main, statements, trainings)), tuple(problems), main)

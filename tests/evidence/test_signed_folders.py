@@ -1,0 +1,222 @@
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from evidence_run import Run
+from signing_run import PASSWORD, flips, record_run
+from typer.testing import CliRunner
+
+from etymon.cli.app import app
+from etymon.errors import EtymonError
+from etymon.evidence.bundle import SIGNATURE
+from etymon.evidence.folder import sign_folder, verify_folder
+from etymon.evidence.keys import PublicKey, load_public, new_key
+from etymon.export import export_for_hub
+from etymon.store import Artifact, Store
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("folder-keys") / "key.pem"
+    new_key(path, PASSWORD)
+    return path
+
+
+@pytest.fixture(scope="module")
+def public(key: Path) -> PublicKey:
+    return load_public(Path(f"{key}.pub"))
+
+
+@pytest.fixture(scope="module")
+def exported(run: Run, evidence: Artifact, key: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run as it is passed on, signed."""
+    place = tmp_path_factory.mktemp("folder-run")
+    shutil.copytree(run.store.root / "artifacts", place / "workspace" / "artifacts")
+    store = Store(place / "workspace")
+    record_run(run, evidence, store=store)
+    folder = export_for_hub("tiny-docs", place / "release", store).folder
+    sign_folder(folder, key, PASSWORD)
+    return folder
+
+
+@pytest.fixture
+def release(exported: Path, tmp_path: Path) -> Path:
+    """A copy that may be damaged, away from everything else."""
+    return Path(shutil.copytree(exported, tmp_path / "elsewhere" / "release"))
+
+
+def test_a_folder_alone_is_checked_and_its_chain_told(release: Path, public: PublicKey) -> None:
+    checked = verify_folder(release, [public])
+    assert checked.findings == ()
+    assert (checked.key_id, checked.left_out) == (public.id, ())
+    assert [(link.what, link.complete) for link in checked.chain.links] == [
+        ("training", True), ("foundation", False), ("corpus", True), ("scores", True), ("lineage", True),
+    ]  # fmt: skip
+    assert "how it was made is not shown here" in str(checked.chain.links[1])
+
+
+def test_model_signing_accepts_the_folder(release: Path, key: Path) -> None:
+    command = [sys.executable, "-m", "model_signing", "verify", "key", str(release), "--public_key", f"{key}.pub"]
+    done = subprocess.run([*command, "--signature", str(release / SIGNATURE)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_changed_byte_of_a_folder_is_found(release: Path, public: PublicKey) -> None:
+    files = sorted(path for path in release.rglob("*") if path.is_file())
+    for path in flips(files, 3 * len(files), seed=5):
+        found = verify_folder(release, [public]).findings
+        assert path.relative_to(release).as_posix() in {each.file for each in found}
+    assert verify_folder(release, [public]).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("damage", "file", "problem"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "config.json", "is missing"),
+        (lambda folder: (folder / "more.txt").write_text(""), "more.txt", "was added"),
+        (lambda folder: (folder / "statements" / "more").touch(), "statements/more", "was added"),
+        (lambda folder: (folder / "link").symlink_to("config.json"), "link", "was added"),
+        (lambda folder: (folder / "linked").symlink_to("statements"), "linked", "was added"),
+        (lambda folder: (folder / SIGNATURE).unlink(), SIGNATURE, "is missing"),
+        (lambda folder: (folder / "NOTICE").rename(folder / "Notice"), "Notice", "was added"),
+    ],
+)  # fmt: skip
+def test_what_is_added_missing_or_linked_is_found(
+    release: Path, public: PublicKey, damage: Callable[[Path], object], file: str, problem: str
+) -> None:
+    damage(release)
+    assert any(each.file == file and problem in each.problem for each in verify_folder(release, [public]).findings)
+
+
+def test_what_git_keeps_is_listed_as_not_covered(release: Path, public: PublicKey) -> None:
+    (release / ".gitattributes").write_text("*.safetensors filter=lfs\n", "utf-8")
+    checked = verify_folder(release, [public])
+    assert checked.findings == ()
+    assert checked.left_out == (".gitattributes",)
+
+
+def unsigned(release: Path) -> Path:
+    """The folder as it was before it was signed."""
+    for path in [release / SIGNATURE, *release.rglob("*.dsse.json")]:
+        path.unlink()
+    return release
+
+
+def test_gaps_are_named(release: Path, public: PublicKey, key: Path) -> None:
+    unsigned(release)
+    for name in ("corpus", "evaluation-heldout", "lineage", "derivation"):
+        (release / "statements" / f"{name}.json").unlink()
+    sign_folder(release, key, PASSWORD)
+    checked = verify_folder(release, [public])
+    assert checked.findings == ()
+    gaps = {link.what: link.says for link in checked.chain.links if not link.complete}
+    assert set(gaps) == {"derivation", "foundation", "corpus", "scores", "lineage"}
+    assert "no statement says what it is made of" in gaps["corpus"]
+
+
+def test_a_folder_without_statements_is_one_gap(tmp_path: Path, public: PublicKey, key: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"weights")
+    assert sign_folder(tmp_path / "model", key, PASSWORD) == 1
+    checked = verify_folder(tmp_path / "model", [public])
+    assert checked.findings == ()
+    assert [str(link) for link in checked.chain.links] == ["training: no statement says how the model was made"]
+
+
+# Forged chains: the folder's signature is good, for a careless signer was given what is below.
+
+
+def restated(release: Path, file: str, change: Callable[[dict[str, Any]], object]) -> None:
+    path = release / "statements" / file
+    content = json.loads(path.read_text("utf-8"))
+    change(content)
+    path.write_text(json.dumps(content), "utf-8")
+
+
+def claims(statement: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = statement["predicate"]["etymon_claims"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "problem"),
+    [
+        ("lineage.json", lambda s: claims(s)["parent"]["digest"].update(sha256="ab" * 32), "another foundation"),
+        ("derivation.json", lambda s: s["predicate"]["parents"][0]["digest"].update(sha256="ab" * 32), "another foundation"),
+        ("corpus.json", lambda s: s["subject"][0]["digest"].update(sha256="ab" * 32), "another corpus"),
+        ("evaluation-heldout.json", lambda s: s["subject"][0]["digest"].update(sha256="ab" * 32), "another model"),
+        ("training.json", lambda s: s["subject"][0]["digest"].update(sha256="ab" * 32), "another model"),
+        ("training.json", lambda s: s["subject"][1]["digest"].update(sha256="ab" * 32), "does not follow"),
+        ("training.json", lambda s: s["subject"][0].update(digest={"sha1": "ab" * 20}), "is not a statement"),
+        ("training.json", lambda s: s.update(predicateType="https://etymon.dev/decision/v1"), "is not a statement"),
+    ],
+)  # fmt: skip
+def test_statements_that_do_not_fit_are_neither_signed_nor_believed(
+    release: Path, key: Path, public: PublicKey, file: str, change: Callable[[dict[str, Any]], object], problem: str
+) -> None:  # fmt: skip
+    restated(unsigned(release), file, change)
+    with pytest.raises(EtymonError, match=f"its statements do not fit: .*{problem}"):
+        sign_folder(release, key, PASSWORD)
+    assert any(problem in each.problem for each in verify_folder(release, [public]).findings)
+
+
+def test_other_weights_under_the_old_statements_are_refused(release: Path, key: Path) -> None:
+    unsigned(release)
+    with (release / "model.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x01")
+    with pytest.raises(EtymonError, match="not the file that the statement of training speaks of"):
+        sign_folder(release, key, PASSWORD)
+
+
+def test_weights_that_no_statement_speaks_of_are_refused(release: Path, key: Path) -> None:
+    shutil.copyfile(release / "model.safetensors", unsigned(release) / "adapter.safetensors")
+    with pytest.raises(EtymonError, match="holds weights that no statement speaks of"):
+        sign_folder(release, key, PASSWORD)
+
+
+def test_a_second_statement_of_training_is_refused(release: Path, key: Path) -> None:
+    shutil.copyfile(release / "statements" / "training.json", unsigned(release) / "statements" / "training-2.json")
+    with pytest.raises(EtymonError, match="is not the only one about how the model was made"):
+        sign_folder(release, key, PASSWORD)
+
+
+def test_a_signed_folder_is_not_signed_over_and_no_key_goes_into_one(release: Path, key: Path) -> None:
+    with pytest.raises(EtymonError, match="is there already"):
+        sign_folder(release, key, PASSWORD)
+    inside = Path(shutil.copyfile(key, unsigned(release) / "key.pem"))
+    with pytest.raises(EtymonError, match="lies in the folder"):
+        sign_folder(release, inside, PASSWORD)
+    with pytest.raises(EtymonError, match="no folder"):
+        sign_folder(release / "gone", key, PASSWORD)
+
+
+def test_the_commands_sign_and_verify(
+    release: Path, key: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ETYMON_KEY_PASSWORD", PASSWORD)
+    workspace = tmp_path / "workspace"
+    shutil.copytree(exported.parent / "workspace", workspace)
+
+    def etymon(*arguments: object, code: int = 0) -> str:
+        done = CliRunner().invoke(app, [str(each) for each in arguments])
+        assert done.exit_code == code, (done.output, done.exception)
+        return done.output if code != 2 else str(done.exception)
+
+    assert "files are as" in etymon("verify", release, "--key", f"{key}.pub")
+    assert "! gap: foundation" in etymon("verify", release, "--key", f"{key}.pub")
+    assert "tiny-docs with" not in etymon("verify", workspace)
+    assert "no key that was given has signed" in etymon("verify", workspace, "--key", f"{key}.pub", code=1)
+    assert "signed: " in etymon("sign", "tiny-docs", "--key", key, "-w", workspace)
+    assert "signed before: " in etymon("sign", "tiny-docs", "--key", key, "-w", workspace)
+    assert "tiny-docs with" in etymon("verify", "--key", f"{key}.pub", "-w", workspace)
+    assert "1 signature not checked" in etymon("verify", workspace)
+    (release / "config.json").write_text("{}", "utf-8")
+    assert "config.json: has other content" in etymon("verify", release, "--key", f"{key}.pub", code=1)
+    with pytest.raises(EtymonError, match="a folder alone is checked by its signature"):
+        CliRunner().invoke(app, ["verify", str(release)], catch_exceptions=False)
