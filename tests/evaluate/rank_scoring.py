@@ -12,7 +12,7 @@ import torch
 
 from etymon.evaluate.examinee import open_examinee
 from etymon.evaluate.tree import TokenRequest
-from etymon.foundation.ranks import follow, join, release
+from etymon.foundation.ranks import follow, join, leave, release
 from etymon.foundation.sources import open_model
 
 if __name__ == "__main__":
@@ -26,3 +26,4 @@ if __name__ == "__main__":
         release()
         found = {"scores": [[score.logprob, score.is_greedy, score.tokens] for score in scores], "usage": asdict(usage)}
         Path(answers).write_text(json.dumps(found))
+    leave()

@@ -16,7 +16,7 @@ import torch
 from training import SETTINGS, judged, random_documents, random_pairs, run_training, trainee_of
 
 from etymon.foundation.facts import describe_model
-from etymon.foundation.ranks import Ranks, follow, join, release
+from etymon.foundation.ranks import Ranks, follow, join, leave, release
 from etymon.recipe import Train
 from etymon.store import Store
 from etymon.store.artifact import load_artifact
@@ -100,3 +100,4 @@ if __name__ == "__main__":
     for each in json.loads(sys.argv[3]):
         (run_stage if "corpus" in each else run)(each, Path(sys.argv[1]), Path(sys.argv[2]), everyone)
         everyone.wait()
+    leave()

@@ -15,9 +15,10 @@ def main() -> None:
     """
     try:
         if int(os.environ.get("RANK", "0")) > 0:
-            from etymon.foundation.ranks import follow
+            from etymon.foundation.ranks import follow, leave
 
             follow()
+            leave()
         else:
             _run()
     except EtymonError as error:
@@ -35,9 +36,10 @@ def _run() -> None:
         app()
     except SystemExit as done:
         if not done.code and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            from etymon.foundation.ranks import release
+            from etymon.foundation.ranks import leave, release
 
             release()
+            leave()
         raise
 
 

@@ -112,7 +112,6 @@ def follow() -> None:
     while True:
         order: Order | None = ranks.tell(None)
         if order is None:
-            _leave()
             return
         order.follow(ranks)
 
@@ -120,9 +119,9 @@ def follow() -> None:
 def release() -> None:
     """Tell the other ranks that there is nothing more to do."""
     join().tell(None)
-    _leave()
 
 
-def _leave() -> None:
-    # Threads of a group that is still there while the interpreter ends can abort the process.
-    distributed.destroy_process_group()
+def leave() -> None:
+    """Part from the other ranks, as the last thing a process does: threads of the group could abort an ending one."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()

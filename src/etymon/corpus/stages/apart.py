@@ -107,7 +107,7 @@ def _child() -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read(1)
+    os.read(0, 1)  # unbuffered: the interpreter could not end while a thread of it held the buffer's lock
     os._exit(1)  # or a second attempt would find this one writing into its folder
 
 
