@@ -68,8 +68,8 @@ class Pair:
 
 
 def read(folder: Path, head: int) -> Specimen:
-    with open_weights(folder) as weights:
-        tensors = {name: weights.read(name).copy() for name in weights.names}
+    weights = open_weights(folder)
+    tensors = {name: weights.read(name).copy() for name in weights.names}
     tokenizer = folder / "tokenizer.json"
     tokens = json.loads(tokenizer.read_text("utf-8"))["model"]["vocab"] if tokenizer.exists() else None
     return Specimen(tensors, tokens, head)

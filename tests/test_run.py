@@ -139,7 +139,9 @@ def test_a_board_that_is_a_file_says_what_a_model_trained_here_has_seen(finished
 def test_a_figure_that_does_not_follow_from_the_records_is_named(finished: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy)
-    folder = next((copy / ".etymon" / "artifacts").glob("evaluate-*"))
+    artifacts = copy / ".etymon" / "artifacts"
+    run = json.loads(next(artifacts.glob("run-*/manifest.json")).read_text("utf-8"))
+    folder = artifacts / run["facts"]["parts"]["heldout of small"]
     table = pq.read_table(folder / "records.parquet")
     rows = table.to_pylist()
     rows[0]["logprob"] -= 0.01

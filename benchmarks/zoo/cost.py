@@ -10,10 +10,11 @@ from common import peak_bytes  # noqa: E402
 from etymon.lineage.compare import compare_sides, opened  # noqa: E402
 
 model, parent, *whole = sys.argv[1:]
-with opened(Path(model), "model") as ours, opened(Path(parent), "parent") as theirs:
-    if not whole:
-        ours.digests, theirs.digests  # noqa: B018
-        begin = time.perf_counter()
-    found = compare_sides(ours, theirs)
+ours = opened(Path(model), "model")
+theirs = opened(Path(parent), "parent")
+if not whole:
+    ours.digests, theirs.digests  # noqa: B018
+    begin = time.perf_counter()
+found = compare_sides(ours, theirs)
 seconds = time.perf_counter() - begin
 print(json.dumps({"seconds": seconds, "peak_mb": peak_bytes() / 1e6, "verdict": found.verdict}))

@@ -8,6 +8,6 @@ from pathlib import Path
 from etymon.lineage.compare import opened
 
 begin = time.perf_counter()
-with opened(Path(sys.argv[1]), "model") as side:
-    count = len(side.digests)
+side = opened(Path(sys.argv[1]), "model")
+count = len(side.digests)
 print(json.dumps({"seconds": time.perf_counter() - begin, "tensors": count}))

@@ -71,8 +71,8 @@ def random_start(base: Path) -> Path:
     folder = BENCH / "zoo" / "random-start"
     if not folder.exists():
         draw = np.random.default_rng(0)
-        with open_weights(base) as weights:
-            shapes = {name: weights.shape(name) for name in weights.names}
+        weights = open_weights(base)
+        shapes = {name: weights.shape(name) for name in weights.names}
         tensors = {
             name: np.ones(shape, np.float32) if len(shape) == 1 else 0.04 * draw.standard_normal(shape, np.float32)
             for name, shape in shapes.items()

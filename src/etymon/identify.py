@@ -110,8 +110,8 @@ def _fitting(model: Model, index: Index, listener: Listener) -> list[Preliminary
     chosen = nearest(likeness(fingerprint_of(model, model.weights).searched, packed), _TESTED)
     places = np.flatnonzero(chosen).tolist()
     fingerprints = [index.read(packed.weights[place]) for place in places if packed.weights[place] != model.weights]
-    with opened(model.folder, model.name) as side:
-        return [each for each in compare_fingerprints(side, fingerprints, listener) if each.is_candidate]
+    side = opened(model.folder, model.name)
+    return [each for each in compare_fingerprints(side, fingerprints, listener) if each.is_candidate]
 
 
 def _at_hand(weights: str, origin: Origin, store: Store, listener: Listener) -> Model | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from etymon.errors import EtymonError
 from etymon.evidence.keys import PublicKey
-from etymon.evidence.provenance import model_digest, model_files
+from etymon.evidence.provenance import origins_among
 from etymon.evidence.signed import Run, Signed, check_signed, sign_run, signed_folders
 from etymon.evidence.verify import Finding, load_all, taken_from_outside, verify
 from etymon.job.record import run_stage
@@ -57,16 +57,14 @@ def _run(name: str, store: Store) -> Run:
 
 def _with_origins(parts: Iterable[Artifact], artifacts: Sequence[Artifact]) -> list[Artifact]:
     """These artifacts and all that they were made from, by name."""
-    by_digest = {model_digest(each): each for each in artifacts if model_files(each)}
-    by_digest |= {each.digest: each for each in artifacts}
+    origin = origins_among(artifacts)
     found: dict[str, Artifact] = {}
     waiting = list(parts)
     while waiting:
         artifact = waiting.pop()
         if artifact.name not in found:
             found[artifact.name] = artifact
-            inputs = artifact.manifest.inputs.values()
-            waiting += [by_digest[given.digest] for given in inputs if given.digest in by_digest]
+            waiting += [each for given in artifact.manifest.inputs.values() if (each := origin(given))]
     return [found[name] for name in sorted(found)]
 
 

@@ -113,13 +113,13 @@ def _read(folder: Path, path: Path) -> None:
         places = (folder, path) if path.suffix == ".safetensors" else (path,)
     try:
         for place in places:
-            with open_weights(place) as weights:
-                structure = read_structure(weights)
-                for name in weights.names:
-                    assert weights.read(name).shape == weights.shape(name)
-                for layer in structure.layers:
-                    for piece in layer.values():
-                        assert piece.read(weights).shape == piece.shape(weights.shape(piece.name))
+            weights = open_weights(place)
+            structure = read_structure(weights)
+            for name in weights.names:
+                assert weights.read(name).shape == weights.shape(name)
+            for layer in structure.layers:
+                for piece in layer.values():
+                    assert piece.read(weights).shape == piece.shape(weights.shape(piece.name))
     finally:
         if path.name != INDEX:
             (folder / INDEX).write_bytes(json.dumps({"weight_map": {"a": "model.safetensors"}}).encode())

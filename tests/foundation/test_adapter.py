@@ -68,21 +68,21 @@ def test_base_and_adapter_are_what_peft_merges(tmp_path: Path, case: str) -> Non
     assert is_adapter(tmp_path / "adapter")
     assert not is_adapter(tmp_path / "base")
     changed = 0
-    with open_weights(tmp_path / "base") as base:
-        adapted = AdaptedWeights(base, read_adapter(tmp_path / "adapter"))
-        assert set(base.names) <= set(adapted.names)
-        for name in adapted.names:
-            values = adapted.read(name)
-            expected = merged.get(name, merged.get(f"transformer.{name}"))
-            assert expected is not None
-            np.testing.assert_allclose(values, expected, atol=1e-6)
-            np.testing.assert_array_equal(adapted.rows(name, 0, 1), values.reshape(-1, values.shape[-1])[:1])
-            assert b"".join(map(bytes, adapted.stored(name))) == bytes(adapted.raw(name))
-            changed += adapted.raw(name) != base.raw(name)
-        assert changed
-        for low_rank in read_adapter(tmp_path / "adapter").low_rank:
-            tensors = read_adapter(tmp_path / "adapter").tensors
-            assert low_rank.norm(tensors) == pytest.approx(float(np.linalg.norm(low_rank.change(tensors))), rel=1e-5)
+    base = open_weights(tmp_path / "base")
+    adapted = AdaptedWeights(base, read_adapter(tmp_path / "adapter"))
+    assert set(base.names) <= set(adapted.names)
+    for name in adapted.names:
+        values = adapted.read(name)
+        expected = merged.get(name, merged.get(f"transformer.{name}"))
+        assert expected is not None
+        np.testing.assert_allclose(values, expected, atol=1e-6)
+        np.testing.assert_array_equal(adapted.rows(name, 0, 1), values.reshape(-1, values.shape[-1])[:1])
+        assert b"".join(map(bytes, adapted.stored(name))) == bytes(adapted.raw(name))
+        changed += adapted.raw(name) != base.raw(name)
+    assert changed
+    for low_rank in read_adapter(tmp_path / "adapter").low_rank:
+        tensors = read_adapter(tmp_path / "adapter").tensors
+        assert low_rank.norm(tensors) == pytest.approx(float(np.linalg.norm(low_rank.change(tensors))), rel=1e-5)
 
 
 def test_an_adapter_is_described(tmp_path: Path) -> None:
@@ -95,8 +95,8 @@ def test_an_adapter_is_described(tmp_path: Path) -> None:
 def test_another_base_is_refused(tmp_path: Path) -> None:
     saved_adapter(tmp_path, llama(), r=4, lora_alpha=8, target_modules=["q_proj"])
     gpt2().save_pretrained(tmp_path / "other")
-    with open_weights(tmp_path / "other") as other, pytest.raises(EtymonError, match="does not fit its base"):
-        AdaptedWeights(other, read_adapter(tmp_path / "adapter"))
+    with pytest.raises(EtymonError, match="does not fit its base"):
+        AdaptedWeights(open_weights(tmp_path / "other"), read_adapter(tmp_path / "adapter"))
 
 
 @pytest.mark.parametrize(

@@ -154,10 +154,11 @@ def test_half_precision_stays_where_it_is_exact(
     monkeypatch.undo()
     folder = converted(path)
     assert json.loads((folder / "config.json").read_text())["dtype"] == dtype
-    with open_weights(folder) as ours, open_weights(path) as theirs:
-        assert {ours.dtype(name) for name in ours.names} == {stored}
-        for name in ours.names:
-            np.testing.assert_array_equal(ours.read(name), theirs.read(name))
+    ours = open_weights(folder)
+    theirs = open_weights(path)
+    assert {ours.dtype(name) for name in ours.names} == {stored}
+    for name in ours.names:
+        np.testing.assert_array_equal(ours.read(name), theirs.read(name))
 
 
 class _Coarse:

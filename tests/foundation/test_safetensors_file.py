@@ -90,8 +90,8 @@ def test_a_mutated_file_is_refused_or_holds_what_the_library_finds(
     whole[at : at + len(patch)] = patch
     path.write_bytes(whole)
     try:
-        with open_weights(path) as weights:
-            found = {name: weights.read(name) for name in weights.names}
+        weights = open_weights(path)
+        found = {name: weights.read(name) for name in weights.names}
     except EtymonError:
         return
     with safe_open(path, "np") as library:

@@ -24,12 +24,12 @@ KINDS = [
 def test_every_type_is_read_as_float32(tmp_path: Path, kind: torch.dtype) -> None:
     values = (torch.randn(3, 5) * 40).to(kind)
     save_file({"x": values, "empty": torch.empty(0, 4, dtype=kind)}, tmp_path / "model.safetensors")
-    with open_weights(tmp_path) as weights:
-        assert weights.names == ("empty", "x")
-        assert weights.shape("empty") == (0, 4)
-        np.testing.assert_array_equal(weights.read("x"), values.float().numpy())
-        assert bytes(weights.raw("x")) == values.contiguous().view(torch.uint8).numpy().tobytes()
-        assert weights.nbytes == values.numel() * values.element_size()
+    weights = open_weights(tmp_path)
+    assert weights.names == ("empty", "x")
+    assert weights.shape("empty") == (0, 4)
+    np.testing.assert_array_equal(weights.read("x"), values.float().numpy())
+    assert bytes(weights.raw("x")) == values.contiguous().view(torch.uint8).numpy().tobytes()
+    assert weights.nbytes == values.numel() * values.element_size()
 
 
 def test_shards_are_one_set_of_weights(tmp_path: Path) -> None:
@@ -102,13 +102,13 @@ def test_two_files_with_the_same_tensor_are_refused(tmp_path: Path) -> None:
 def test_gguf_has_transformers_names_and_stored_bytes(tmp_path: Path) -> None:
     path = write_tiny_gguf(tmp_path / "tiny.gguf", kind=Kind.Q4_1)
     stored = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
-    with open_weights(path) as weights:
-        assert "model.layers.2.mlp.down_proj.weight" in weights.names
-        assert weights.dtype("model.embed_tokens.weight") == "Q4_1"
-        up = stored["blk.1.ffn_up.weight"]
-        name = "model.layers.1.mlp.up_proj.weight"
-        assert bytes(weights.raw(name)) == up.data.tobytes()
-        np.testing.assert_array_equal(weights.read(name), gguf.quants.dequantize(up.data, up.tensor_type))
+    weights = open_weights(path)
+    assert "model.layers.2.mlp.down_proj.weight" in weights.names
+    assert weights.dtype("model.embed_tokens.weight") == "Q4_1"
+    up = stored["blk.1.ffn_up.weight"]
+    name = "model.layers.1.mlp.up_proj.weight"
+    assert bytes(weights.raw(name)) == up.data.tobytes()
+    np.testing.assert_array_equal(weights.read(name), gguf.quants.dequantize(up.data, up.tensor_type))
 
 
 def test_an_unknown_architecture_keeps_its_own_names(tmp_path: Path) -> None:

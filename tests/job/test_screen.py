@@ -3,7 +3,6 @@
 import datetime
 import json
 import sys
-from contextlib import ExitStack
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -60,14 +59,13 @@ def test_siblings_and_independents_raise_no_flag_and_the_undeclared_child_one(tm
     models.append(listed("child"))
     kin = declared_kin(models)
     pairs: dict[tuple[str, str], Pair] = {}
-    with ExitStack() as held:
-        sides = {
-            name: held.enter_context(opened(write_weights(tmp_path / name, values, TOKENIZER), name))
-            for name, values in (tensors | {"child": hidden}).items()
-        }
-        for i, j in combinations(range(len(models)), 2):
-            if (i, j) not in kin:
-                pairs[models[j].model, models[i].model] = screened_pair(sides[models[j].model], sides[models[i].model])
+    sides = {
+        name: opened(write_weights(tmp_path / name, values, TOKENIZER), name)
+        for name, values in (tensors | {"child": hidden}).items()
+    }
+    for i, j in combinations(range(len(models)), 2):
+        if (i, j) not in kin:
+            pairs[models[j].model, models[i].model] = screened_pair(sides[models[j].model], sides[models[i].model])
     without = {key: pair for key, pair in pairs.items() if "child" not in key}
     flags, screening = find_flags(models[:40], without, (), TODAY)
     assert flags == ()
@@ -230,11 +228,8 @@ def test_screening_is_kept_and_only_what_is_missing_is_done(tmp_path: Path) -> N
 def test_one_taken_over_embedding_is_its_own_ground(tmp_path: Path) -> None:
     one, other = weights(5), weights(6)
     other["model.embed_tokens.weight"] = one["model.embed_tokens.weight"]
-    with ExitStack() as held:
-        sides = [
-            held.enter_context(opened(write_weights(tmp_path / n, v, TOKENIZER), n)) for n, v in (("a", one), ("b", other))
-        ]
-        found = screened_pair(sides[1], sides[0])
+    sides = [opened(write_weights(tmp_path / n, v, TOKENIZER), n) for n, v in (("a", one), ("b", other))]
+    found = screened_pair(sides[1], sides[0])
     assert found.shared_matrices == 1
     assert found.shared_share == pytest.approx(
         one["model.embed_tokens.weight"].size / sum(int(np.prod(v.shape)) for v in other.values())

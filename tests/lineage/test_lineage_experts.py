@@ -45,8 +45,8 @@ def mixtral(seed: int, dense: Tensors | None = None) -> MixtralForCausalLM:
 def saved(folder: Path, model: MixtralForCausalLM) -> Tensors:
     """What ``save_pretrained`` writes: every matrix of every expert on its own."""
     model.save_pretrained(folder)
-    with open_weights(folder) as weights:
-        return {name: weights.read(name).copy() for name in weights.names}
+    weights = open_weights(folder)
+    return {name: weights.read(name).copy() for name in weights.names}
 
 
 def stacked(tensors: Tensors, way: str) -> Tensors:
@@ -74,23 +74,21 @@ def upcycled(tmp_path_factory: pytest.TempPathFactory, base: Tensors) -> Tensors
 
 @pytest.mark.parametrize("way", ["apart", "as computed", "turned", "in turns"])
 def test_every_way_of_storing_reads_the_same(tmp_path: Path, upcycled: Tensors, way: str) -> None:
-    with (
-        open_weights(write_weights(tmp_path / "plain", upcycled)) as plain,
-        open_weights(write_weights(tmp_path / "stacked", stacked(upcycled, way))) as other,
-    ):
-        one, two = read_structure(plain), read_structure(other)
-        assert (one.gated, len(one.layers), one.neurons, one.key_width) == (True, 6, NEURONS, HEAD)
-        assert (two.gated, len(two.layers), two.neurons, two.key_width) == (True, 6, NEURONS, HEAD)
-        assert one.loose == two.loose == ()
-        assert one.ties == two.ties
-        for layer in range(6):
-            assert len(one.layer_experts(layer)) == len(two.layer_experts(layer)) == EXPERTS
-            for ours, theirs in zip(one.layer_experts(layer), two.layer_experts(layer), strict=True):
-                for role in ("gate", "up", "down"):
-                    values = theirs[role].read(other)
-                    assert values.shape == theirs[role].shape(other.shape(theirs[role].name))
-                    np.testing.assert_array_equal(ours[role].read(plain), values)
-                    np.testing.assert_array_equal(theirs[role].part(3, 9).read(other), values[3:9])
+    plain = open_weights(write_weights(tmp_path / "plain", upcycled))
+    other = open_weights(write_weights(tmp_path / "stacked", stacked(upcycled, way)))
+    one, two = read_structure(plain), read_structure(other)
+    assert (one.gated, len(one.layers), one.neurons, one.key_width) == (True, 6, NEURONS, HEAD)
+    assert (two.gated, len(two.layers), two.neurons, two.key_width) == (True, 6, NEURONS, HEAD)
+    assert one.loose == two.loose == ()
+    assert one.ties == two.ties
+    for layer in range(6):
+        assert len(one.layer_experts(layer)) == len(two.layer_experts(layer)) == EXPERTS
+        for ours, theirs in zip(one.layer_experts(layer), two.layer_experts(layer), strict=True):
+            for role in ("gate", "up", "down"):
+                values = theirs[role].read(other)
+                assert values.shape == theirs[role].shape(other.shape(theirs[role].name))
+                np.testing.assert_array_equal(ours[role].read(plain), values)
+                np.testing.assert_array_equal(theirs[role].part(3, 9).read(other), values[3:9])
 
 
 def test_an_upcycled_mixture_is_related_to_its_dense_parent(tmp_path: Path, base: Tensors, upcycled: Tensors) -> None:

@@ -35,8 +35,8 @@ def foundation() -> Model:
 
 @pytest.fixture(scope="module")
 def tensors(foundation: Model) -> Tensors:
-    with open_weights(foundation.folder) as weights:
-        return {name: weights.read(name).copy() for name in weights.names}
+    weights = open_weights(foundation.folder)
+    return {name: weights.read(name).copy() for name in weights.names}
 
 
 def write(folder: Path, tensors: Tensors, foundation: Model) -> Path:

@@ -16,13 +16,13 @@ HEAD = 64
 
 @pytest.fixture(scope="module")
 def tensors() -> Tensors:
-    with open_weights(open_model("smollm2-135m-instruct-q4_1").folder) as weights:
-        return {name: weights.read(name).copy() for name in weights.names}
+    weights = open_weights(open_model("smollm2-135m-instruct-q4_1").folder)
+    return {name: weights.read(name).copy() for name in weights.names}
 
 
 def rotary_in(folder: Path, tensors: Tensors) -> Rotary | None:
-    with opened(write_weights(folder, tensors), "model") as side:
-        return rotary_of([*side.settled_by_few[1].values()])
+    side = opened(write_weights(folder, tensors), "model")
+    return rotary_of([*side.settled_by_few[1].values()])
 
 
 def test_rows_in_halves(tmp_path: Path, tensors: Tensors) -> None:

@@ -35,8 +35,8 @@ def gpt2(seed: int) -> PreTrainedModel:
 def test_models_without_gated_mlps_are_answered(tmp_path: Path, make: Callable[[int], PreTrainedModel]) -> None:
     make(1).save_pretrained(tmp_path / "one")
     make(2).save_pretrained(tmp_path / "other")
-    with open_weights(tmp_path / "one") as weights:
-        tensors = {name: weights.read(name).copy() for name in weights.names}
+    weights = open_weights(tmp_path / "one")
+    tensors = {name: weights.read(name).copy() for name in weights.names}
     write_weights(tmp_path / "noised", noise(tensors, 0.01))
     assert compare(tmp_path / "one", tmp_path / "one").identical
     for model in ("other", "noised"):
@@ -58,10 +58,10 @@ def test_one_layer_is_read_and_too_few_to_tell(tmp_path: Path) -> None:
     """A copy of one layer agrees in every neuron, but there is no layer that could be a decoy."""
     base = tensors_of(train(random_model(1, num_hidden_layers=1), 10))
     parent = write_weights(tmp_path / "parent", base)
-    with open_weights(parent) as weights:
-        structure = read_structure(weights)
-        assert len(structure.layers) == 1
-        assert structure.gated
+    weights = open_weights(parent)
+    structure = read_structure(weights)
+    assert len(structure.layers) == 1
+    assert structure.gated
     assert compare(parent, parent).identical
     found = compare(write_weights(tmp_path / "noised", noise(base, 0.05)), parent)
     assert found.verdict == "inconclusive"
@@ -75,12 +75,12 @@ def test_one_layer_of_experts_is_not_taken_for_many_layers(tmp_path: Path) -> No
     from test_lineage_experts import mixtral
 
     mixtral(1).save_pretrained(tmp_path)
-    with open_weights(tmp_path) as weights:
-        one = {name: weights.read(name).copy() for name in weights.names if "layers." not in name or "layers.0." in name}
-    with open_weights(write_weights(tmp_path / "one", one)) as weights:
-        structure = read_structure(weights)
-        assert len(structure.layers) == 1
-        assert len(structure.layer_experts(0)) == 4
+    weights = open_weights(tmp_path)
+    one = {name: weights.read(name).copy() for name in weights.names if "layers." not in name or "layers.0." in name}
+    weights = open_weights(write_weights(tmp_path / "one", one))
+    structure = read_structure(weights)
+    assert len(structure.layers) == 1
+    assert len(structure.layer_experts(0)) == 4
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ Written from the manifests of the run that did the work and the foundation's fac
 """
 
 import re
+from collections.abc import Callable, Iterable
 from urllib.parse import quote
 
 from etymon.errors import EtymonError
@@ -19,6 +20,7 @@ from etymon.evidence.statement import (
 )
 from etymon.foundation.model import Model
 from etymon.store import Artifact, root_digest
+from etymon.store.artifact import InputRecord
 
 BUILD_TYPE = "urn:etymon:train"
 """Followed by the stage's version. The settings under ``externalParameters`` are those of the recipe's ``train`` section."""
@@ -37,6 +39,19 @@ def model_digest(derivative: Artifact) -> str:
     if not files:
         raise EtymonError(f"{derivative.name} holds no model: it has no file below {MODEL_FOLDER}.", "Train it again.")
     return root_digest(files)
+
+
+def origins_among(artifacts: Iterable[Artifact]) -> Callable[[InputRecord], Artifact | None]:
+    """What finds the artifact that an input is, or whose model it is; of several with the same content that of its name."""
+    given = list(artifacts)
+    by_name = {each.name: each for each in given}
+    by_digest = {model_digest(each): each for each in given if model_files(each)} | {each.digest: each for each in given}
+
+    def find(record: InputRecord) -> Artifact | None:
+        named = by_name.get(record.label)
+        return named if named and named.digest == record.digest else by_digest.get(record.digest)
+
+    return find
 
 
 def training_statement(name: str, derivative: Artifact, foundation: Resource, corpus: Artifact) -> TrainingStatement:

@@ -7,17 +7,17 @@ or times, which no digest covers.
 """
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from etymon.errors import EtymonError
-from etymon.evidence.provenance import model_digest, model_files
+from etymon.evidence.provenance import model_digest, model_files, origins_among
 from etymon.evidence.statement import Statement, TrainingStatement, read_statement
 from etymon.evidence.statements import FOLDER, TRAINING, statements
 from etymon.store import Artifact, file_digest, load_artifact, root_digest
-from etymon.store.artifact import MANIFEST, artifact_name, content_digests
+from etymon.store.artifact import MANIFEST, InputRecord, artifact_name, content_digests
 from etymon.store.stage import address_of
 
 _DERIVATIVE, _CORPUS, _LINEAGE, _EVALUATION = "derivative", "corpus", "lineage", "evaluation/"
@@ -63,14 +63,14 @@ def verify(
     elsewhere. Other inputs come from outside and cannot be checked here: ``taken_from_outside`` lists them.
     """
     given = list(artifacts)
-    by_digest = {artifact.digest: artifact for artifact in given}
+    origin = origins_among(given)
     known = {*_inside(given), *store_digests}
     digests = read_again([path for artifact in given for path in _recorded(artifact)], taken or {})
     findings = [finding for artifact in given for finding in [*_files(artifact, digests), *_manifest(artifact)]]
     for artifact in given:
         findings += _inputs(artifact, known)
         if TRAINING in artifact.manifest.files:
-            findings += _statements(artifact, by_digest)
+            findings += _statements(artifact, origin)
     return findings
 
 
@@ -169,7 +169,7 @@ def _is_artifact_name(label: str) -> bool:
     return stage.isalnum() and len(address) == 12 and all(c in "0123456789abcdef" for c in address)
 
 
-def _statements(artifact: Artifact, by_digest: Mapping[str, Artifact]) -> Iterable[Finding]:
+def _statements(artifact: Artifact, origin: Callable[[InputRecord], Artifact | None]) -> Iterable[Finding]:
     """The statements must be those that follow from the artifacts they speak of."""
     again = f"Remove {artifact.folder} and run again; the evidence is written anew."
     inputs = artifact.manifest.inputs
@@ -180,13 +180,14 @@ def _statements(artifact: Artifact, by_digest: Mapping[str, Artifact]) -> Iterab
                 found[name] = read_statement((artifact.folder / name).read_bytes(), name)
         except EtymonError as error:
             yield Finding(artifact.name, name, error.problem.removeprefix(f"{name} "), again)
-    gone = [role for role, given in sorted(inputs.items()) if _is_artifact(role) and given.digest not in by_digest]
+    origins = {role: origin(record) for role, record in sorted(inputs.items()) if _is_artifact(role)}
+    gone = [role for role, artifact in origins.items() if artifact is None]
     if gone:
         listed = ", ".join(f"{role} ({inputs[role].label})" for role in gone)
         problem = f"cannot be compared with what they speak of: {listed} is not among these artifacts."
         yield Finding(artifact.name, FOLDER, problem, "Verify them together.")
         return
-    given = {role: by_digest[record.digest] for role, record in inputs.items() if _is_artifact(role)}
+    given = {role: each for role, each in origins.items() if each}
     training = found.get(TRAINING)
     if not isinstance(training, TrainingStatement) or not {_DERIVATIVE, _CORPUS} <= given.keys():
         return

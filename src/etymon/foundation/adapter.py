@@ -152,8 +152,7 @@ def _refuse_kind(folder: Path, what: str) -> NoReturn:
 def describe_adapter(folder: Path, *, digests: DigestCache) -> Model:
     """An adapter as an ``Input`` of stages. Its facts are of the adapter alone; sizes of a model are 0."""
     adapter = read_adapter(folder)
-    with adapter.tensors as tensors:
-        parameters = sum(math.prod(tensors.shape(name)) for name in tensors.names)
+    parameters = sum(math.prod(adapter.tensors.shape(name)) for name in adapter.tensors.names)
     card = read_card(folder)
     files = {name: digests.file(folder / name) for name in (CONFIG, WEIGHTS)}
     declared = (DeclaredParent(uri=adapter.declared_base, relation="adapter"),) if adapter.declared_base else card.parents
@@ -224,10 +223,6 @@ class AdaptedWeights:
     def _source(self, name: str) -> tuple[Weights, str]:
         """Where a tensor is without its low-rank change."""
         return (self._adapter.tensors, self._whole[name]) if name in self._whole else (self._base, name)
-
-    def close(self) -> None:
-        self._base.close()
-        self._adapter.tensors.close()
 
 
 def shape_of(low_rank: LowRank, tensors: Weights) -> tuple[int, int]:

@@ -44,13 +44,13 @@ def describe_model(
     shape = {**config, **text} if isinstance(text, dict) else config
     key = _Keys(folder, shape)
     vocabulary = key.number("vocab_size")
-    with open_weights(folder) as weights:
-        if not weights.names:
-            raise EtymonError(f"{folder} has no tensors.", "Give the folder of a model saved with save_pretrained().")
-        parameters, embedding = _count(weights, vocabulary, tied=bool(config.get("tie_word_embeddings", False)))
-        stored: Counter[str] = Counter()
-        for tensor in weights.names:
-            stored[weights.dtype(tensor)] += _scalars(weights.shape(tensor))
+    weights = open_weights(folder)
+    if not weights.names:
+        raise EtymonError(f"{folder} has no tensors.", "Give the folder of a model saved with save_pretrained().")
+    parameters, embedding = _count(weights, vocabulary, tied=bool(config.get("tie_word_embeddings", False)))
+    stored: Counter[str] = Counter()
+    for tensor in weights.names:
+        stored[weights.dtype(tensor)] += _scalars(weights.shape(tensor))
     dtype = stored.most_common(1)[0][0]
     facts = ModelFacts(
         architecture=_architecture(folder, config),

@@ -1,6 +1,6 @@
 """The weights of a model on disk, read without trust: safetensors (single or sharded) and GGUF behind one small interface.
 
-Files are mapped, not loaded: a tensor costs memory when it is read, and the page cache gives it back.
+Tensors are mapped one by one, when they are read: what is done with costs no memory, however large the file.
 """
 
 import math
@@ -41,11 +41,10 @@ class _Entry:
 
 
 class Weights:
-    """Tensors by their Transformers names. Also a context manager."""
+    """Tensors by their Transformers names."""
 
     def __init__(self, entries: dict[str, _Entry]) -> None:
         self._entries = entries
-        self._maps: dict[Path, np.memmap[Any, np.dtype[np.uint8]]] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -66,7 +65,7 @@ class Weights:
 
     def raw(self, name: str) -> memoryview:
         """The stored bytes, mapped. In a GGUF they are quantised, and Q and K are in llama.cpp's row order."""
-        return self._bytes(self._entries[name]).data
+        return _mapped(self._entries[name]).data
 
     def stored(self, name: str) -> Iterator[memoryview]:
         """The same bytes part by part, read and not mapped: nothing of them stays. Threads may read at once."""
@@ -85,7 +84,7 @@ class Weights:
     def read(self, name: str) -> Values:
         """Values in float32 and in Transformers' order. A float32 tensor is a read-only view of the file."""
         entry = self._entries[name]
-        values = _decode(entry.path, self._bytes(entry), entry.tensor)
+        values = _decode(entry.path, _mapped(entry), entry.tensor)
         return values if entry.undo is None else entry.undo(values)
 
     def rows(self, name: str, start: int, stop: int) -> Values:
@@ -102,26 +101,18 @@ class Weights:
             return self.read(name).reshape(count, width)[start:stop]
         each = tensor.nbytes // count
         part = StoredTensor(name, tensor.dtype, (stop - start, width), tensor.offset + start * each, (stop - start) * each)
-        return _decode(entry.path, self._bytes(_Entry(entry.path, part)), part)
+        return _decode(entry.path, _mapped(_Entry(entry.path, part)), part)
 
-    def _bytes(self, entry: _Entry) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        if entry.path not in self._maps:
-            self._maps[entry.path] = np.memmap(entry.path, np.uint8, "r")
-        begin = entry.tensor.offset
-        stored = self._maps[entry.path][begin : begin + entry.tensor.nbytes]
-        if len(stored) < entry.tensor.nbytes:
-            refuse(entry.path, "it has become shorter since its header was read")
-        return stored.view(np.ndarray)
 
-    def close(self) -> None:
-        """Forget the mappings; they end with the last view."""
-        self._maps.clear()
-
-    def __enter__(self) -> "Weights":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+def _mapped(entry: _Entry) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """The stored bytes; their mapping ends with the last view of them."""
+    tensor = entry.tensor
+    if not tensor.nbytes:
+        return np.empty(0, np.uint8)
+    try:
+        return np.memmap(entry.path, np.uint8, "r", tensor.offset, (tensor.nbytes,)).view(np.ndarray)
+    except ValueError:
+        refuse(entry.path, "it has become shorter since its header was read")
 
 
 def open_weights(path: Path) -> Weights:

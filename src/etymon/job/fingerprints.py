@@ -22,13 +22,13 @@ def boards_index_of(store: Store) -> Index:
 def fingerprint_of(model: Model, weights: str) -> Fingerprint:
     """``weights`` is the digest of the model's weights. Raises EtymonError for values that are not finite."""
     source = model.facts.source if model.facts else ""
-    with opened(model.folder, model.name) as side:
-        return take_fingerprint(
-            side,
-            weights=weights,
-            source=source if source.startswith(_PUBLIC) else "",
-            license=model.facts.license if model.facts else None,
-        )
+    side = opened(model.folder, model.name)
+    return take_fingerprint(
+        side,
+        weights=weights,
+        source=source if source.startswith(_PUBLIC) else "",
+        license=model.facts.license if model.facts else None,
+    )
 
 
 def add_to_index(model: Model, weights: str, index: Index, opened_by: str) -> Fingerprint:

@@ -81,11 +81,11 @@ def _screen(draft: Draft[ScreenMeaning, ScreenExecution]) -> None:
     others = {role: given for role, given in draft.inputs.items() if role != "model"}
     clock = draft.clock("comparing weights", total=len(others), unit="models")
     pairs = {}
-    with opened(model.folder, model.name) as side:
-        for done, (role, other) in enumerate(others.items(), start=1):
-            with opened(other.folder, other.name) as beside:
-                pairs[role] = screened_pair(side, beside).model_dump(mode="json")
-            clock(done)
+    side = opened(model.folder, model.name)
+    for done, (role, other) in enumerate(others.items(), start=1):
+        beside = opened(other.folder, other.name)
+        pairs[role] = screened_pair(side, beside).model_dump(mode="json")
+        clock(done)
     pairs |= {each.weights: _not_shortlisted(each).model_dump(mode="json") for each in draft.meaning.left_out}
     (draft.folder / "pairs.json").write_text(json.dumps(pairs, indent=1, ensure_ascii=False), "utf-8")
     draft.facts |= {"pairs": len(pairs), "related": sum(pair["verdict"] == "related" for pair in pairs.values())}

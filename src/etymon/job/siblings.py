@@ -35,14 +35,15 @@ class Execution(Config):
 def _measure(draft: Draft[Meaning, Execution]) -> None:
     """Inputs: ``model`` and ``other``. Writes ``siblings.json``."""
     model, other = draft.inputs["model"], draft.inputs["other"]
-    with opened(model.folder, model.name) as side, opened(other.folder, other.name) as beside:
-        shared = find_shared(side.tensors, side.digests, beside.digests)
-        matrices = learnt_matrices(side.tensors, shared, side.structure)
-        measured = {
-            "shared_matrices": len(matrices),
-            "shared_share": share_of(side.tensors, matrices),
-            "distance": distance(side, beside),
-        }
+    side = opened(model.folder, model.name)
+    beside = opened(other.folder, other.name)
+    shared = find_shared(side.tensors, side.digests, beside.digests)
+    matrices = learnt_matrices(side.tensors, shared, side.structure)
+    measured = {
+        "shared_matrices": len(matrices),
+        "shared_share": share_of(side.tensors, matrices),
+        "distance": distance(side, beside),
+    }
     (draft.folder / "siblings.json").write_text(json.dumps(measured, indent=1), "utf-8")
     draft.facts.update(measured)
 

@@ -10,8 +10,6 @@ compared like any model; then it is the base that carries the relation.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -45,17 +43,17 @@ def compare_adapter(
     """
     adapter, name = read_adapter(folder), parent_name or parent.name
     clock = Clock(listener, "lineage", "measuring what the adapter changes", total=len(adapter.low_rank), unit="matrices")
-    with adapter.tensors, open_weights(parent) as weights:
-        side = Side(name, weights, None, read_structure(weights))
-        structure = side.settled_by_few[0].structure if side.structure.layers else side.structure
-        roles = _roles(structure)
-        changes, misfits = _changes(adapter, weights, roles, clock)
-        shared = find_shared(adapter.tensors, tensor_digests(adapter.tensors), side.digests)
-        brought = [stored for stored in shared.names if stored in adapter.whole.values()]
-        learnt = [stored for stored in brought if holds_weights(adapter.tensors, stored)]
-        share = share_of(adapter.tensors, learnt)
-        verdict, reasons = decide(Evidence(None, (), False, len(learnt), share, _OBSTACLE))
-        scalars = {stored: math.prod(adapter.tensors.shape(stored)) for stored in adapter.tensors.names}
+    weights = open_weights(parent)
+    side = Side(name, weights, None, read_structure(weights))
+    structure = side.settled_by_few[0].structure if side.structure.layers else side.structure
+    roles = _roles(structure)
+    changes, misfits = _changes(adapter, weights, roles, clock)
+    shared = find_shared(adapter.tensors, tensor_digests(adapter.tensors), side.digests)
+    brought = [stored for stored in shared.names if stored in adapter.whole.values()]
+    learnt = [stored for stored in brought if holds_weights(adapter.tensors, stored)]
+    share = share_of(adapter.tensors, learnt)
+    verdict, reasons = decide(Evidence(None, (), False, len(learnt), share, _OBSTACLE))
+    scalars = {stored: math.prod(adapter.tensors.shape(stored)) for stored in adapter.tensors.names}
     return Lineage(
         model=model_name or folder.name,
         parent=name,
@@ -90,13 +88,11 @@ def compare_adapter(
     )  # fmt: skip
 
 
-@contextmanager
-def opened_on_base(folder: Path, base: Path, name: str) -> Iterator[Side]:
+def opened_on_base(folder: Path, base: Path, name: str) -> Side:
     """An adapter laid over its base, ready to be compared. Raises EtymonError where it does not fit."""
     adapter = read_adapter(folder)
-    with open_weights(base) as weights, adapter.tensors:
-        adapted = AdaptedWeights(weights, adapter)
-        yield Side(name, adapted, read_vocabulary(base), read_structure(adapted))
+    adapted = AdaptedWeights(open_weights(base), adapter)
+    return Side(name, adapted, read_vocabulary(base), read_structure(adapted))
 
 
 def _roles(structure: Structure) -> dict[str, tuple[str, int | None]]:

@@ -1,7 +1,6 @@
 """Two models in, a lineage out: the whole comparison on one page."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -41,19 +40,17 @@ def compare(
     names = model_name or model.name, parent_name or parent.name
     if is_adapter(model) and base is None:
         return compare_adapter(model, parent, listener, model_name=names[0], parent_name=names[1])
-    mine = opened_on_base(model, base, names[0]) if is_adapter(model) and base else opened(model, names[0])
-    with mine as ours, opened(parent, names[1]) as theirs:
-        lineage = compare_sides(ours, theirs, listener)
+    ours = opened_on_base(model, base, names[0]) if is_adapter(model) and base else opened(model, names[0])
+    lineage = compare_sides(ours, opened(parent, names[1]), listener)
     if not is_adapter(model):
         return lineage
     return lineage.model_copy(update={"limits": (*lineage.limits, ON_BASE)})
 
 
-@contextmanager
-def opened(model: Path, name: str) -> Iterator[Side]:
+def opened(model: Path, name: str) -> Side:
     """A model ready to be compared with several others. Raises EtymonError for files that cannot be read."""
-    with open_weights(model) as weights:
-        yield Side(name, weights, read_vocabulary(model), read_structure(weights))
+    weights = open_weights(model)
+    return Side(name, weights, read_vocabulary(model), read_structure(weights))
 
 
 def compare_sides(model: Side, parent: Side, listener: Listener = silent) -> Lineage:

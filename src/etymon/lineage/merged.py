@@ -4,7 +4,6 @@ The parents are fine-tuned from one base and stored alike, as merging needs them
 """
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -40,10 +39,9 @@ def find_merge(
     if len(others) < 2:
         raise EtymonError("One parent has no merge weights.", "Give two parents or more, or a parent and a base.")
     called = names or [path.name for path in (model, *others)]
-    with ExitStack() as stack:
-        sides = [stack.enter_context(opened(path, name)) for path, name in zip((model, *others), called, strict=True)]
-        found = [_correspondence(sides[0], other) for other in sides[1:]]
-        merge = fit_merge(_samples(found, base is not None, listener))
+    sides = [opened(path, name) for path, name in zip((model, *others), called, strict=True)]
+    found = [_correspondence(sides[0], other) for other in sides[1:]]
+    merge = fit_merge(_samples(found, base is not None, listener))
     return MergeRecord(
         model=called[0],
         parents=tuple(called[1 : 1 + len(parents)]),
@@ -84,9 +82,6 @@ def _samples(found: Sequence[Correspondence], with_base: bool, listener: Listene
             taken += [_other(each, layer[role], role, index, rows)[:, columns].ravel() for each in found]
             parents = taken[1:-1] if with_base else taken[1:]
             samples.append(Sample(taken[0], np.stack(parents), taken[-1] if with_base else None))
-        for each in found:
-            each.parent.tensors.close()
-        found[0].model.tensors.close()
         clock(index + 1)
     if not samples:
         raise EtymonError("The layers show no matrices whose roles are known.", "Merges are looked for in LLaMA-type models.")

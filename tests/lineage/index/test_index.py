@@ -60,15 +60,15 @@ def digest_of(number: int) -> str:
 
 
 def taken(folder: Path, tensors: Tensors, number: int = 0, tokenizer: str | None = TOKENIZER) -> Fingerprint:
-    with opened(write_weights(folder, tensors, tokenizer), folder.name) as side:
-        return take_fingerprint(side, weights=digest_of(number), source="hf:some/model", license="Apache-2.0")
+    side = opened(write_weights(folder, tensors, tokenizer), folder.name)
+    return take_fingerprint(side, weights=digest_of(number), source="hf:some/model", license="Apache-2.0")
 
 
 def compared(
     folder: Path, tensors: Tensors, fingerprints: list[Fingerprint], tokenizer: str = TOKENIZER
 ) -> list[Preliminary]:
-    with opened(write_weights(folder, tensors, tokenizer), folder.name) as side:
-        return compare_fingerprints(side, fingerprints)
+    side = opened(write_weights(folder, tensors, tokenizer), folder.name)
+    return compare_fingerprints(side, fingerprints)
 
 
 @pytest.fixture(scope="session")

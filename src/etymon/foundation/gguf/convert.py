@@ -35,16 +35,16 @@ def convert_gguf(header: GgufHeader, folder: Path, progress: Callable[[float], N
     Returns the facts of the conversion. Raises EtymonError where the file holds something that is not known here.
     """
     recovered = recover_tokenizer(header)  # first: it is quick, and may refuse
-    with gguf_weights(header) as weights:
-        dtype = exact_dtype(weights)
-        config = configuration(header, _TORCH_NAMES[dtype], _rope_factors(header))
-        _check_names(header, weights, config)
-        for name, text in tokenizer_files(recovered).items():
-            (folder / name).write_text(text, "utf-8")
-        _write_json(folder / "config.json", config)
-        _write_json(folder / "generation_config.json", _generation(header))
-        _write_weights(weights, dtype, folder, progress)
-        stored = Counter(weights.dtype(name) for name in weights.names)
+    weights = gguf_weights(header)
+    dtype = exact_dtype(weights)
+    config = configuration(header, _TORCH_NAMES[dtype], _rope_factors(header))
+    _check_names(header, weights, config)
+    for name, text in tokenizer_files(recovered).items():
+        (folder / name).write_text(text, "utf-8")
+    _write_json(folder / "config.json", config)
+    _write_json(folder / "generation_config.json", _generation(header))
+    _write_weights(weights, dtype, folder, progress)
+    stored = Counter(weights.dtype(name) for name in weights.names)
     return {"architecture": header.architecture, "stored_types": dict(stored.most_common()), "dtype": _TORCH_NAMES[dtype]}
 
 

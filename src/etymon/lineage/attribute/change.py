@@ -100,8 +100,6 @@ def layer_changes(
                     stored[role] = replace(stored[role], relative=relative, canonical=True, rank=rank)
                 if norm in stored:  # its change is in the matrices it was folded into
                     stored[norm] = replace(stored[norm], relative=0.0, canonical=True)
-    model.close()
-    parent.close()
     yield from stored.values()
 
 
@@ -217,7 +215,6 @@ def _folded(tensors: Tensors, layer: Layer, role: str) -> Array:
     """A layer's matrix with the gain before it folded in."""
     norm = "attention norm" if role in ("q", "k", "v") else "mlp norm" if role in ("gate", "up") else ""
     matrix = read_finite(tensors, layer[role])
-    tensors.close()
     return fold_gain(matrix, read_finite(tensors, layer[norm])) if norm in layer else matrix
 
 

@@ -61,8 +61,6 @@ def _other_experts(found: Correspondence, there: int, here: int, shared: Shared)
                     role, here, model.tensors, one[role], parent.tensors, other[role], found.alignment, shared, thorough=False
                 )
             )
-        model.tensors.close()
-        parent.tensors.close()
     return [change for change in changes if change]
 
 

@@ -70,7 +70,6 @@ def token_directions(side: Side, embedding: Piece, rows: np.ndarray) -> Array:
 def neurons_of(side: Side, index: int, mlp: Layer) -> tuple[Array, Array]:
     """Directions of a layer's gate and up rows."""
     gate, up = folded_neurons(side.tensors, side.structure.layers[index], mlp)
-    side.tensors.close()
     return gate_directions(gate), up_directions(up)
 
 

@@ -87,7 +87,6 @@ def mlp_anisotropies(tensors: Tensors, structure: Structure, index: int) -> list
     gate, up = folded_neurons(tensors, structure.layers[index], mlp)
     down = read_finite(tensors, mlp["down"]).T
     found = [_anisotropy(rows) for rows in (gate_directions(gate), up_directions(up), up_directions(down))]
-    tensors.close()
     return found
 
 
@@ -120,7 +119,6 @@ def table_rows(tensors: Tensors, table: Piece, rows: np.ndarray) -> Array:
         found = np.array(read_finite(tensors, table)[rows], np.float32)
     else:
         found = np.concatenate([read_finite(tensors, table.part(row, row + 1)) for row in rows.tolist()])
-    tensors.close()
     return np.asarray(found, np.float32)
 
 

@@ -26,9 +26,6 @@ class Tensors(Protocol):
     def stored(self, name: str) -> Iterator[Any]:
         """The same bytes part by part; several threads may ask for several tensors."""
 
-    def close(self) -> None:
-        """Let go of mapped pages; tensors can still be read after."""
-
 
 def plain_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """A shape without axes of size 1. A matrix stays one, for a matrix of one row is no gain."""

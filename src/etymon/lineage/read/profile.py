@@ -81,7 +81,6 @@ def finite_blocks(tensors: Tensors, piece: Piece) -> Iterator[Array]:
     step = rows if piece.transposed else max(1, _SCALARS_AT_ONCE // max(1, math.prod(others)))
     for start in range(0, rows, step):
         yield read_finite(tensors, piece.part(start, min(rows, start + step)))
-        tensors.close()
 
 
 def finite_rows(tensors: Tensors, piece: Piece, rows: np.ndarray) -> Array:
@@ -99,7 +98,6 @@ def profile_layer(tensors: Tensors, layer: Layer) -> LayerProfile:
     """Read a layer once. Raises EtymonError for values that are not finite."""
     gains = {role: read_finite(tensors, layer[role]) for role in NORM_ROLES if role in layer}
     matrices = {role: profile(read_finite(tensors, layer[role]), gains) for role in MATRIX_ROLES if role in layer}
-    tensors.close()
     return LayerProfile(matrices, gains)
 
 

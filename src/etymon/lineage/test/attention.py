@@ -99,13 +99,11 @@ def count_planes(
             powers.append(float(plane_agreements(query_SH[None], key_SH[None], copy).mean()))
         queries.append(alignment.carry(query_SH))
         keys.append(alignment.carry(key_SH))
-        parent.close()
         clock(index + 1)
     query_LSH, key_LSH = np.stack(queries), np.stack(keys)
     hits = np.zeros((len(theirs.layers), len(ours.layers), sampled), bool)
     for index, layer in enumerate(ours.layers):
         hits[:, index] = plane_agreements(query_LSH, key_LSH, planes_of(*folded_heads(model, layer), our_rotary))
-        model.close()
         clock(len(theirs.layers) + index + 1)
     return Agreement(hits, float(np.mean(powers)))
 

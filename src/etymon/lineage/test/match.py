@@ -22,13 +22,18 @@ def gate_directions(gate_IH: Array) -> Array:
     Gate rows share a direction in every trained layer (SiLU is mostly closed); without it, rows of unrelated layers look less
     alike. It survives every rewriting that keeps the function, for gate rows can be neither scaled nor flipped.
     """
-    return up_directions(gate_IH - gate_IH.mean(0))
+    centred_IH: Array = gate_IH - gate_IH.mean(0)
+    centred_IH /= _lengths(centred_IH)
+    return centred_IH
 
 
 def up_directions(up_IH: Array) -> Array:
     """Up rows made comparable: each scaled to length 1. Nothing is removed, for scaled or flipped rows have another mean."""
-    norms = np.sqrt(np.einsum("ih,ih->i", up_IH, up_IH))
-    return np.asarray(up_IH / np.maximum(norms, 1e-30)[:, None])
+    return np.asarray(up_IH / _lengths(up_IH))
+
+
+def _lengths(rows_IH: Array) -> Array:
+    return np.asarray(np.maximum(np.sqrt(np.einsum("ih,ih->i", rows_IH, rows_IH)), 1e-30)[:, None])
 
 
 def agreements(sampled_gate_LSH: Array, sampled_up_LSH: Array, mlps: Iterable[tuple[Array, Array]]) -> np.ndarray:

@@ -44,7 +44,6 @@ def count_neurons(
             gates.append(alignment.carry(gate_SH))
             ups.append(alignment.carry(up_SH))
             del gate, up
-            parent.close()
         clock(index + 1)
     gate_LSH, up_LSH = (np.concatenate(each).reshape(len(theirs.layers), sampled, -1) for each in (gates, ups))
     hits = np.zeros((len(theirs.layers), len(ours.layers), sampled), bool)
@@ -64,17 +63,18 @@ def _directions(tensors: Tensors, structure: Structure, index: int) -> Iterator[
     """Of one MLP after the other, so that memory holds one."""
     for mlp in _experts_looked_at(structure, index):
         gate, up = folded_neurons(tensors, structure.layers[index], mlp)
-        tensors.close()
         yield gate_directions(gate), up_directions(up)
 
 
 def folded_neurons(tensors: Tensors, layer: Layer, mlp: Layer) -> tuple[Array, Array]:
     """Gate and up rows of one MLP of the layer with the gain before them folded in."""
-    gate, up = read_finite(tensors, mlp["gate"]), read_finite(tensors, mlp["up"])
-    if "mlp norm" not in layer:
-        return gate, up
-    gain = read_finite(tensors, layer["mlp norm"])
-    return fold_gain(gate, gain), fold_gain(up, gain)
+    gain = read_finite(tensors, layer["mlp norm"]) if "mlp norm" in layer else None
+
+    def folded(role: str) -> Array:  # one after the other, for four matrices of a large layer do not fit
+        matrix = read_finite(tensors, mlp[role])
+        return matrix if gain is None else fold_gain(matrix, gain)
+
+    return folded("gate"), folded("up")
 
 
 def _found_in_noised_copy(gate_SH: Array, up_SH: Array, gate: Array, up: Array, rng: np.random.Generator) -> float:
