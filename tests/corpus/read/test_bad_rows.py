@@ -109,6 +109,67 @@ def test_an_unclosed_quote_costs_its_line_not_the_file(tmp_path: Path) -> None:
     assert 'line 502: 500,"a quote' in unread[0].detail
 
 
+@pytest.mark.parametrize(
+    ("lines", "expected", "told"),
+    [
+        (['1,"open', '2,"second"', "3,third"], ["second", "third"], [("1", "unclosed-quote")]),
+        (['"1","open', '"2","second"', '"3","third"'], ["second", "third"], [("1", "unclosed-quote")]),
+        (['1,"open', '2,""', '3,"third"'], ["third"], [("1", "unclosed-quote"), ("2", "empty")]),
+        (['1,"open', '2,", then a comma"', "3,third"], [", then a comma", "third"], [("1", "unclosed-quote")]),
+        (['1,"said "so" once"', "2,second"], ["second"], [("1", "bad-row")]),
+        (['1,"two', 'lines"', '2,"a ""quote"""'], ["two\nlines", 'a "quote"'], []),
+        (
+            ['1,"two', 'lines "with quotes" in', 'them"', "2,second"],
+            ["second"],
+            [("1", "unclosed-quote"), ("2", "bad-row"), ("3", "bad-row")],
+        ),
+    ],
+)
+def test_an_unclosed_quote_takes_no_other_row_with_it(
+    tmp_path: Path, lines: list[str], expected: list[str], told: list[tuple[str, str]]
+) -> None:
+    (tmp_path / "a.csv").write_text("\n".join(["n,text", *lines]) + "\n")
+    documents, unread = read(tmp_path / "a.csv")
+    assert ([each.text for each in documents], reasons(unread)) == (expected, told)
+    assert all(each.reason == "empty" or each.detail.startswith("line ") for each in unread)
+
+
+@given(st.lists(st.text('ab \n,"', max_size=8), max_size=8))
+def test_the_rows_after_a_missing_quote_are_as_they_were(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    quoted = ['"after{}","x"'.format(text.replace('"', '""')) for text in texts]
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    path.write_bytes("".join(f"{row}\n" for row in ['"text","n"', '"before","x"', '"open,x', *quoted]).encode())
+    documents, unread = read(path)
+    assert [each.text for each in documents] == ["before", *(f"after{text}" for text in texts)]
+    assert reasons(unread) == [("2", "unclosed-quote")]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_two_columns_of_one_name_are_refused(tmp_path: Path, name: str) -> None:
+    if name == "a.csv":
+        (tmp_path / name).write_text("text,n,text,n,,\nfirst,1,second,2,,\n")
+    else:
+        columns = [pyarrow.array(["first"]), pyarrow.array([1]), pyarrow.array(["second"]), pyarrow.array([2])]
+        pyarrow.parquet.write_table(pyarrow.Table.from_arrays(columns, ["text", "n", "text", "n"]), tmp_path / name)
+    with pytest.raises(EtymonError, match=rf"{name} has 2 columns named 'text'"):
+        read(tmp_path / name)
+    with pytest.raises(EtymonError, match="2 columns named 'n'"):
+        read(tmp_path / name, "n")
+
+
+def test_columns_that_nobody_needs_may_share_a_name(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,n,n,,\nfirst,1,2,,\n")
+    assert [each.text for each in read(tmp_path / "a.csv")[0]] == ["first"]
+
+
+def test_a_line_beyond_reason_within_an_open_quote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("etymon.corpus.read.csv_records.LONGEST_ROW", 5000)
+    (tmp_path / "a.csv").write_text("\n".join(["text", '"open', "good", "x" * 20_000, "last"]))
+    documents, unread = read(tmp_path / "a.csv")
+    assert [each.text for each in documents] == ["good", "last"]
+    assert reasons(unread) == [("1", "unclosed-quote"), ("3", "too-long")]
+
+
 def test_a_comma_too_many_is_no_silent_cut(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("n,text\n1,Hello, world\n2,good,,\n3,fine\n")
     documents, unread = read(tmp_path / "a.csv")

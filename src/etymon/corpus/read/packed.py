@@ -3,6 +3,7 @@
 A stream is never unpacked whole: what is read is what is held.
 """
 
+import codecs
 import gzip
 import io
 import sys
@@ -29,6 +30,8 @@ MOST_UNPACKED = 256 << 30
 HIGHEST_RATIO = 200
 """Unpacked bytes for each packed byte, once more than ``LONGEST_DOCUMENT`` is unpacked. Text packs 3 to 10 times, rows that
 repeat their keys up to 100 times; gzip's most is 1,032, which nothing but a bomb or an empty disk image comes near."""
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""With one of these begins a text in UTF-16 that says so; all other text has to be UTF-8."""
 _BUFFER = 1 << 20
 _PACKED = (".gz", ".zst")
 _PACKABLE = frozenset({".txt", ".md", ".html", ".htm", ".jsonl", ".json", ".csv", ".warc"})

@@ -4,7 +4,8 @@ A row's place is ``file#3``: the line of a file of JSON lines, the record of a C
 """
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from io import BufferedReader
@@ -18,6 +19,7 @@ from etymon.corpus.read.csv_records import csv_records
 from etymon.corpus.read.found import EXCERPT, Bad, Unread, described
 from etymon.corpus.read.packed import LARGEST_WHOLE, LONGEST_ROW, Stopped, content_of, lines_of, opened, type_of
 from etymon.corpus.read.text import decoded_text
+from etymon.errors import EtymonError
 
 NOT_DECODED = frozenset({"bad-json", "bad-row"})
 """Reasons of rows whose form is another than their file's type says: where all are so, the source is not what it seems."""
@@ -45,7 +47,8 @@ def rows_in(path: Path, unit: str, wanted: Collection[str] | None) -> Iterator[D
     """The rows of one file of a type in ``ROW_TYPES``; ``wanted`` names the columns that are needed, if they are there;
     None: all of them.
 
-    A file without rows gives one ``empty``. What ends a file early is told in the place of the row that it ends at.
+    A file without rows gives one ``empty``. What ends a file early is told in the place of the row that it ends at. Raises
+    EtymonError where two columns that are needed have the same name.
     """
     number = 0
     try:
@@ -98,21 +101,27 @@ def _json(path: Path, wanted: Collection[str] | None) -> _Rows:
 
 
 def _csv(path: Path, wanted: Collection[str] | None) -> _Rows:
-    """A row has a cell for each column, or is bad; empty cells after its last are nothing."""
     with opened(path) as stream, closing(csv_records(stream)) as records:
         header = next(records, [])
         if isinstance(header, Bad):
             raise Stopped(header.reason, f"the header: {header.detail}")
+        _refuse_twice(path, header, wanted)
         places = {name: header.index(name) for name in header}
         for number, cells in enumerate(records, 1):
             if isinstance(cells, Bad):
                 yield number, cells
-            elif len(cells) < len(header) or any(cells[len(header) :]):
-                if cells:
-                    found = ",".join(cells)[:EXCERPT]
-                    yield number, Bad("bad-row", f"{len(cells)} cells, not {len(header)}: {found}")
-            else:
+            elif cells:
                 yield number, {name: cells[place] for name, place in places.items()}
+
+
+def _refuse_twice(path: Path, columns: Sequence[str], wanted: Collection[str] | None) -> None:
+    """Raises EtymonError for two columns of one name: one of them would be lost. Spreadsheets leave some without any."""
+    for name, count in Counter(columns).items():
+        if count > 1 and name and (wanted is None or name in wanted):
+            raise EtymonError(
+                f"{path} has {count} columns named {name!r}; only one of them could be read.",
+                "Give them different names in the file, or remove all but one.",
+            )
 
 
 def _parquet(path: Path, wanted: Collection[str] | None) -> _Rows:
@@ -120,6 +129,7 @@ def _parquet(path: Path, wanted: Collection[str] | None) -> _Rows:
     try:
         file = pyarrow.parquet.ParquetFile(path)
         total, names = file.metadata.num_rows, file.schema_arrow.names
+        _refuse_twice(path, names, wanted)
         columns = [name for name in names if wanted is None or name in wanted]
         for group in range(file.num_row_groups):
             size = _rows_at_once(file.metadata.row_group(group), set(columns))

@@ -1,14 +1,12 @@
 """Plain text: one document a file, or several where it is longer than a document may be."""
 
-import codecs
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from etymon.corpus.read.found import Document, Read, Unread
-from etymon.corpus.read.packed import LONGEST_DOCUMENT, Stopped, opened
+from etymon.corpus.read.packed import LONGEST_DOCUMENT, UTF_16, Stopped, opened
 
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MOST_NULS = 0.05
 """Share of NUL characters beyond which a file is no text: UTF-16 that does not say so has half of them in English."""
 _BREAKS = (b"\n\n", b"\n", b" ")
@@ -37,7 +35,7 @@ def read_text(path: Path, unit: str, column: str) -> Read:
 def _blocks(stream: BinaryIO) -> Iterator[tuple[bytes, bool]]:
     """Stretches of at most ``LONGEST_DOCUMENT`` bytes, and whether the first is all there is."""
     held = stream.read(LONGEST_DOCUMENT + 1)
-    if held.startswith(_UTF_16) and len(held) > LONGEST_DOCUMENT:
+    if held.startswith(UTF_16) and len(held) > LONGEST_DOCUMENT:
         raise Stopped("too-large", f"text in UTF-16 is read up to {LONGEST_DOCUMENT >> 20} MiB; save it as UTF-8")
     alone = len(held) <= LONGEST_DOCUMENT
     while len(held) > LONGEST_DOCUMENT:
@@ -78,7 +76,7 @@ def cut_to_length(document: Document) -> Iterator[Document]:
 
 def decoded_text(content: bytes, unit: str) -> str | Unread:
     """UTF-8, or UTF-16 that says so; another encoding would be a guess, so the file is told as unreadable."""
-    encoding = "utf-16" if content.startswith(_UTF_16) else "utf-8-sig"
+    encoding = "utf-16" if content.startswith(UTF_16) else "utf-8-sig"
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
