@@ -7,12 +7,11 @@ from tempfile import TemporaryDirectory
 from etymon.corpus.policy.check import check_sources
 from etymon.corpus.policy.load import load_policy
 from etymon.errors import EtymonError
-from etymon.evidence.conflicts import refuse_conflicts
 from etymon.foundation.model import Model
 from etymon.foundation.probe import Probe, probe_contamination
 from etymon.foundation.ranks import Ranks
 from etymon.job.items import items_of_tasks
-from etymon.job.licences import licence_notes, licences_used
+from etymon.job.licences import licence_findings
 from etymon.progress import clocks
 from etymon.recipe import Evaluate
 from etymon.run import Job, Training, build_corpora, open_foundation, plan_tasks, train_config
@@ -94,9 +93,8 @@ def _sources(job: Job) -> Finding:
 
 def _licences(job: Job, foundation: Model) -> Finding:
     """Whether licences allow the derivative. Raises EtymonError for a conflict that is not waived."""
-    used = licences_used(job, foundation)
-    waived = refuse_conflicts(used, job.recipe.waivers)
-    if notes := licence_notes(job.recipe.name, used, waived):
+    _, notes = licence_findings(job, foundation)
+    if notes:
         return Finding("licences", "; ".join(notes), "note")
     return Finding("licences", "what foundation and sources are under allows the derivative")
 

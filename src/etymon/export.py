@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 from etymon.errors import EtymonError
 from etymon.evidence.bom import BOM, refuse_invalid
 from etymon.evidence.folder import TRAINED
-from etymon.evidence.obligations import Obligations
+from etymon.evidence.obligations import OBLIGATIONS, Obligations
 from etymon.evidence.provenance import MODEL_FOLDER
-from etymon.evidence.stage import OBLIGATIONS, evidence_stage
+from etymon.evidence.stage import evidence_stage
 from etymon.job.record import run_stage
 from etymon.recipe import Waiver
 from etymon.store import Artifact, Store

@@ -392,6 +392,8 @@ class Recipe(_Part):
     waivers: tuple[Waiver, ...] = ()
     """Conflicts of licences that are accepted all the same; each is recorded with the evidence. Those of the data policy are
     among the corpus's own."""
+    license_files: dict[str, str] = {}
+    """Texts of licences that are not shipped: files relative to the recipe, by licence. They go with the model."""
 
     @model_validator(mode="after")
     def _no_control_in_vain(self) -> "Recipe":

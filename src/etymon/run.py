@@ -16,15 +16,17 @@ from etymon.corpus.sources.find import corpus_inputs
 from etymon.errors import EtymonError
 from etymon.evaluate.plan import Setting, TaskPlan, plan_evaluation
 from etymon.evaluate.stage import evaluate_stage
+from etymon.evidence.conflicts import waivers_of
 from etymon.evidence.stage import EvidenceExecution, EvidenceMeaning, evidence_stage
 from etymon.foundation.facts import describe_model
 from etymon.foundation.model import Model, tokenizer_of
 from etymon.foundation.sources import open_model
+from etymon.job.ancestors import earlier_corpora
 from etymon.job.control import control_corpus, refuse_related
 from etymon.job.entries import board_entries
 from etymon.job.items import items_of_tasks
 from etymon.job.job import Job, StageLine
-from etymon.job.licences import check_licences
+from etymon.job.licences import check_licences, licence_texts, licences_used
 from etymon.job.record import RunExecution, RunMeaning, run_stage
 from etymon.job.seen import look_for_items, with_seen
 from etymon.job.summaries import board_line, corpus_line, evidence_line, foundation_line, score_line, training_line
@@ -212,7 +214,9 @@ def write_evidence(job: Job, foundation: Model, corpus: Artifact, scores: list[A
     inputs: dict[str, Any] = {"derivative": job.made["train"], "foundation": foundation, "corpus": corpus}
     inputs |= {f"evaluation/{given.facts['task']}": given for given in scores}
     inputs |= {"lineage": job.made[f"lineage of {name}"], "board": board}
-    meaning = EvidenceMeaning(name=name, waivers=job.recipe.waivers)
+    inputs |= earlier_corpora(foundation, job.store)
+    used, texts = licences_used(job, foundation), licence_texts(job)
+    meaning = EvidenceMeaning(name=name, waivers=waivers_of(used, job.recipe.waivers), licence_texts=texts)
     return job.obtain("evidence", evidence_stage, inputs, meaning, EvidenceExecution(), evidence_line)
 
 

@@ -40,7 +40,7 @@ def settle(breaches: Sequence[Breach], waivers: Iterable[Waiver], whose: str, ru
     considered = [waiver for waiver in waivers if waiver.rule in rules]
     waived, open_breaches, used = [], [], set()
     for breach in breaches:
-        if waiver := next((each for each in considered if _covers(each, breach)), None):
+        if waiver := next((each for each in considered if covers(each, breach)), None):
             used.add(waiver)
             waived.append(Waived(rule=breach.rule, source=breach.source, found=breach.found, reason=waiver.reason))
         else:
@@ -66,7 +66,8 @@ def refuse_unknown(waivers: Iterable[Waiver], rules: Sequence[str], sources: Seq
                 raise EtymonError(f"A waiver names the {what} {name!r}, which there is not.", hint)
 
 
-def _covers(waiver: Waiver, breach: Breach) -> bool:
+def covers(waiver: Waiver, breach: Breach) -> bool:
+    """Whether someone answers for this breach by that waiver."""
     return waiver.rule == breach.rule and waiver.source in (None, breach.source)
 
 

@@ -99,7 +99,9 @@ def refuse_invalid(bill: str, file: str) -> None:
 def _foundation(model: Model, used: Sequence[Used]) -> dict[str, Any]:
     """The foundation as an ancestor, with the parents that it declares as its own."""
     known = {each.name: each.license for each in used if each.role == "parent"}
-    parents = [_present({**_named(each.uri), "licenses": _licenses(known.get(each.uri))}) for each in model.facts.parents]
+    names = dict.fromkeys([*(each.uri for each in model.facts.parents), *known])
+    parents = [_present({**_named(name), "licenses": _licenses(known.get(name))}) for name in names]
+    learned = [_learned(each) for each in used if each.role == "source" and each.through]
     return _present(
         {
             **_named(model.name, model.facts.source),
@@ -108,8 +110,15 @@ def _foundation(model: Model, used: Sequence[Used]) -> dict[str, Any]:
             "properties": _properties({_ROOT: model.digest}),
             "components": [_file(file, sha) for file, sha in sorted(model.facts.files.items())],
             "pedigree": {"ancestors": parents} if parents else None,
+            "modelCard": {"modelParameters": {"datasets": learned}} if learned else None,
         }
     )
+
+
+def _learned(source: Used) -> dict[str, Any]:
+    """What the foundation, or what that is derived from, was trained on."""
+    properties = _properties({"etymon:licence": source.license, "etymon:origin": source.origin})
+    return {"type": "dataset", "name": source.name, "contents": {"properties": properties}}
 
 
 def _named(name: str, source: str = "") -> dict[str, Any]:
@@ -121,13 +130,13 @@ def _named(name: str, source: str = "") -> dict[str, Any]:
 def _corpus(corpus: Artifact, used: Sequence[Used]) -> list[dict[str, Any]]:
     """The corpus, then its sources, as data."""
     facts = corpus.facts
-    writers = {each.belongs_to: each for each in used if each.role == "generator"}
+    writers = {each.belongs_to: each for each in used if each.role == "generator" and not each.through}
     declared = {each["source"]: each for each in facts.get("sources_declared", [])}
     digests, documents = facts.get("source_digests", {}), facts.get("sources", {})
     files = [_file(file, record.sha256) for file, record in sorted(corpus.manifest.files.items()) if not record.log]
     parts = [_data(corpus.name, corpus.name, None, {_ROOT: corpus.digest, "etymon:curated-from": ", ".join(declared)})]
     parts[0]["components"] = files
-    for source in (each for each in used if each.role == "source"):
+    for source in (each for each in used if each.role == "source" and not each.through):
         says = declared.get(source.name, {})
         writer = writers.get(source.name)
         properties = {

@@ -183,7 +183,8 @@ def _licences(obligations: Obligations) -> str:
     for material in obligations.materials:
         asked = _bullets(f"{each.says} *{each.status}*: {each.evidence}" for each in material.obligations)
         notes = " ".join(material.notes)
-        head = f"**{material.role} `{material.material}`: {material.license}.** {notes}".strip()
+        through = f", which `{material.through}` was trained on" if material.through else ""
+        head = f"**{material.role} `{material.material}`{through}: {material.license}.** {notes}".strip()
         lines.append(f"{head}\n\n{asked}" if asked else head + ("" if notes else " Nothing is asked."))
     if obligations.waived:
         waived = (f"{each.source}: {each.rule}, {each.found}. Reason given: {each.reason}" for each in obligations.waived)
@@ -197,10 +198,17 @@ def _limits(content: CardContent) -> str:
         [
             f"Measured on {tasks} only. No test of safety, bias or truthfulness was run unless it is among these.",
             "The intervals cover the choice of items, not the chance in training: one run with one seed.",
-            "What the foundation learned, its faults included, is inherited; what it was trained on is not known here.",
+            "What the foundation learned, its faults included, is inherited. " + _known_before(content.used),
             *(f"Conflict of licences: {each.found}." for each in content.obligations.waived),
         ]
     )
+
+
+def _known_before(used: Sequence[Used]) -> str:
+    sources = list(dict.fromkeys(f"`{each.name}`" for each in used if each.role == "source" and each.through))
+    if not sources:
+        return "What it was trained on is not known here."
+    return f"Of what it was trained on, this is known here: {', '.join(sources)}."
 
 
 def _verifying(content: CardContent) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from etymon.evidence.licences import Known
-from etymon.evidence.materials import FOUNDATION, Used
+from etymon.evidence.materials import Used
 from etymon.recipe import LICENCE_RULES, Waiver
-from etymon.waivers import Breach, Waived, refuse_unknown, settle
+from etymon.waivers import Breach, Waived, covers, refuse_unknown, settle
 
 _PLAIN = {
     "non-commercial": "allows no commercial use",
@@ -23,9 +23,15 @@ def refuse_conflicts(used: Sequence[Used], waivers: Sequence[Waiver]) -> list[Wa
     return settle(find_conflicts(used), waivers, "licences", LICENCE_RULES)
 
 
+def waivers_of(used: Sequence[Used], waivers: Sequence[Waiver]) -> tuple[Waiver, ...]:
+    """Those of the waivers that are for conflicts among these materials."""
+    breaches = find_conflicts(used)
+    return tuple(waiver for waiver in waivers if any(covers(waiver, breach) for breach in breaches))
+
+
 def find_conflicts(used: Sequence[Used]) -> list[Breach]:
     """Everything that the licences of these materials forbid, each once."""
-    weights = [each for each in used if each.belongs_to == FOUNDATION]
+    weights = [each for each in used if each.is_weights]
     breaches = [*_unknown(used), *_misdeclared(weights), *_forbidden(used), *_other_models(used, weights)]
     return [*breaches, *_incompatible(weights)]
 

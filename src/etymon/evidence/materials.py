@@ -25,11 +25,21 @@ class Used:
     belongs_to: str
     """What a waiver calls it: ``foundation``, or the source's name."""
     origin: str | None = None
+    through: str = ""
+    """Of what went into the foundation when that was trained: the foundation's name."""
+
+    @property
+    def is_weights(self) -> bool:
+        """Whether the derivative's weights began as these."""
+        return self.role in ("foundation", "parent")
 
     def __str__(self) -> str:
+        before = f", which {self.through} was trained on," if self.through else ""
         match self.role:
             case "source":
-                return f"Source {self.name!r}"
+                return f"Source {self.name!r}{before}"
+            case "generator" if self.through:
+                return f"The model {self.name}, which wrote texts that {self.through} was trained on,"
             case "generator":
                 return f"Source {self.belongs_to!r}, written by {self.name},"
             case "parent":
@@ -48,13 +58,15 @@ def weights_used(foundation: Model) -> list[Used]:
     return used
 
 
-def sources_used(declared: Iterable[Mapping[str, Any]]) -> list[Used]:
-    """Sources and the models that wrote them, from the declarations that a corpus records."""
+def sources_used(declared: Iterable[Mapping[str, Any]], through: str = "") -> list[Used]:
+    """Sources and the models that wrote them, from the declarations that a corpus records; see ``Used.through``."""
     used = []
     for each in declared:
         license, name = each["license"], each["source"]
-        used.append(Used(name, "source", license, find_licences(license), name, each.get("origin")))
+        whose = FOUNDATION if through else name
+        used.append(Used(name, "source", license, find_licences(license), whose, each.get("origin"), through))
         if writer := each.get("generated_by"):
-            license = writer.get("license") or licence_of_model(writer["model"])
-            used.append(Used(writer["model"], "generator", license, find_licences(license), name, writer["model"]))
+            model = writer["model"]
+            license = writer.get("license") or licence_of_model(model)
+            used.append(Used(model, "generator", license, find_licences(license), whose, model, through))
     return used

@@ -1,23 +1,26 @@
 """The files that go beside the weights: the licence's text, the texts of further licences, and a NOTICE."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from etymon.evidence.licences import licence_text
-from etymon.evidence.materials import FOUNDATION, Used
+from etymon.evidence.licences import Known, licence_text
+from etymon.evidence.materials import Used
 from etymon.foundation.model import Model
 
 LICENSE, LICENSES, NOTICE = "LICENSE", "LICENSES", "NOTICE"
 _LARGEST = 1 << 20
 
 
-def companions(name: str, foundation: Model, used: Sequence[Used]) -> dict[str, str]:
-    """Text by file name. ``LICENSE`` is there where the foundation has none of its own and its licence's text is shipped."""
+def companions(name: str, foundation: Model, used: Sequence[Used], texts: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Text by file name. ``LICENSE`` is there where the foundation has none of its own and its licence's text is known.
+
+    ``texts`` are those of licences that the user gave, by the rules' names; others are shipped.
+    """
     files: dict[str, str] = {}
     own = any(is_licence_file(file) for file in foundation.facts.files)
     for each in used:
         for known in each.licences or ():
-            text = licence_text(known.name) if known.licence.asks else None
-            if text and each.role in ("foundation", "parent") and LICENSE not in files and not own:
+            text = text_of(known, texts or {}) if known.licence.asks else None
+            if text and each.is_weights and LICENSE not in files and not own:
                 files[LICENSE] = text
             elif text and text != files.get(LICENSE) and not (own and each.role == "foundation"):
                 files[f"{LICENSES}/{known.name}.txt"] = text
@@ -26,6 +29,28 @@ def companions(name: str, foundation: Model, used: Sequence[Used]) -> dict[str, 
             files.setdefault(f"{LICENSES}/{path.name}", path.read_text("utf-8", errors="replace"))
     files[NOTICE] = _notice(name, foundation, used)
     return files
+
+
+def text_of(known: Known, texts: Mapping[str, str]) -> str | None:
+    """A licence's text, as the user gave it or as it is shipped."""
+    return texts.get(known.name) or licence_text(known.name)
+
+
+def missing_texts(foundation: Model, used: Sequence[Used], texts: Mapping[str, str]) -> list[Known]:
+    """Licences of weights, a copy of which has to go with the derivative, and whose text is nowhere."""
+    own = any(is_licence_file(file) for file in foundation.facts.files)
+    return [
+        known
+        for each in used
+        for known in each.licences or ()
+        if each.is_weights and known.licence.asked("licence-copy") and not (own and each.role == "foundation")
+        if text_of(known, texts) is None
+    ]
+
+
+def where_to_put(known: Known) -> str:
+    """What to do about a licence whose text is missing."""
+    return f"Get its text ({known.licence.text}) and name the file in the recipe: `license_files: {{{known.name}: FILE}}`."
 
 
 def is_licence_file(file: str) -> bool:
@@ -59,16 +84,16 @@ def shown_lines(used: Sequence[Used], what: str) -> list[str]:
         for each in used
         for known in each.licences or ()
         for ask in known.licence.asks
-        if ask.ask == what and ask.value and (each.belongs_to == FOUNDATION or ask.outputs)
+        if ask.ask == what and ask.value and (each.is_weights or ask.outputs)
     ]
     return list(dict.fromkeys(ask.value for ask in asked))
 
 
 def _sources(used: Sequence[Used]) -> Iterator[str]:
-    sources = [each for each in used if each.role == "source"]
-    lines = [_source(each) for each in sources]
-    if lines:
-        yield "It was trained on these texts, selected and in part shortened or masked:\n\n" + "\n".join(lines)
+    for earlier, learned in ((False, "It was trained"), (True, "What it is derived from was trained before")):
+        lines = [_source(each) for each in used if each.role == "source" and bool(each.through) is earlier]
+        if lines:
+            yield f"{learned} on these texts, selected and in part shortened or masked:\n\n" + "\n".join(lines)
 
 
 def _source(source: Used) -> str:

@@ -9,15 +9,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from etymon.evidence.licences import Ask, Known, licence_text, rules
+from etymon.evidence.licences import Ask, Known, rules
 from etymon.evidence.materials import Role, Used
-from etymon.evidence.notice import LICENSE, LICENSES, NOTICE, is_licence_file, is_notice_file
+from etymon.evidence.notice import LICENSE, LICENSES, NOTICE, is_licence_file, is_notice_file, text_of, where_to_put
 from etymon.evidence.provenance import MODEL_FOLDER
 from etymon.foundation.card import read_card
 from etymon.foundation.model import Model
 from etymon.store import Artifact
 from etymon.waivers import Waived
 
+OBLIGATIONS = "obligations.json"
 Status = Literal["met", "unmet", "to do"]
 _UNREAD = "These rules were written without opening the licence's own text: read it."
 
@@ -44,6 +45,9 @@ class Material(_Part):
     license: str
     known: bool
     text: str = ""
+    origin: str | None = None
+    through: str = ""
+    """See ``Used.through``."""
     notes: tuple[str, ...] = ()
     obligations: tuple[Obligation, ...] = ()
 
@@ -78,12 +82,14 @@ def derive_obligations(
     used: Sequence[Used],
     placed: Mapping[str, str],
     waived: Sequence[Waived] = (),
+    texts: Mapping[str, str] | None = None,
 ) -> Obligations:
     """What is asked of the derivative that will be called ``name``, and what its files show.
 
-    ``placed`` are the texts that go beside the weights, see ``notice.companions``; ``waived`` the conflicts that were.
+    ``placed`` are the files that go beside the weights, see ``notice.companions`` also of ``texts``; ``waived`` the conflicts
+    that were.
     """
-    seen = _Seen(name, derivative, foundation, placed)
+    seen = _Seen(name, derivative, foundation, placed, texts or {})
     own = {known.name for each in used if each.role == "foundation" for known in each.licences or ()}
     asking = [each for each in used if each.role != "parent" or not _names(each) or _names(each) - own]  # none is told twice
     materials = [material for each in asking for material in _materials(each, seen)]
@@ -115,6 +121,8 @@ def _material(used: Used, known: Known, seen: "_Seen") -> Material:
         license=known.name,
         known=True,
         text=licence.text,
+        origin=used.origin,
+        through=used.through,
         notes=tuple(note for note in (licence.note, "" if licence.read else _UNREAD) if note),
         obligations=tuple(seen.judge(ask, known, used) for ask in asks),
     )
@@ -126,13 +134,24 @@ def _unknown(used: Used) -> Material:
     else:
         note = "No licence is declared: all rights are reserved until its owner says otherwise."
     license = used.license or "not declared"
-    return Material(material=used.name, role=used.role, license=license, known=False, notes=(note,))
+    return Material(
+        material=used.name,
+        role=used.role,
+        license=license,
+        known=False,
+        origin=used.origin,
+        through=used.through,
+        notes=(note,),
+    )
 
 
 class _Seen:
     """What the derivative's files show about the obligations that licences put on it."""
 
-    def __init__(self, name: str, derivative: Artifact, foundation: Model, placed: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, derivative: Artifact, foundation: Model, placed: Mapping[str, str], texts: Mapping[str, str]
+    ) -> None:
+        self._texts = texts
         self._name, self._derivative, self._theirs, self._placed = name, derivative, foundation.facts.files, placed
         self._mine = {
             file.removeprefix(MODEL_FOLDER): record.sha256
@@ -177,9 +196,9 @@ class _Seen:
         if mine:
             return "to do", f"The model's folder holds {min(mine)}; see that it is the right text."
         for file in (LICENSE, f"{LICENSES}/{known.name}.txt"):
-            if file in self._placed and self._placed[file] == licence_text(known.name):
+            if file in self._placed and self._placed[file] == text_of(known, self._texts):
                 return "met", f"{file} holds the licence's text; `etymon export` puts it beside the weights."
-        return "unmet", "The foundation was opened without its licence file: put it into the foundation's folder."
+        return "unmet", f"The foundation was opened without its licence file, and none is shipped. {where_to_put(known)}"
 
     def _notice_file(self, ask: Ask, known: Known, used: Used) -> tuple[Status, str]:
         mine = {sha for file, sha in self._mine.items() if is_notice_file(file)}

@@ -5,19 +5,21 @@ card, ``bom.cdx.json``, ``obligations.json``, and what goes beside the weights w
 ``LICENSE`` and ``LICENSES/``.
 """
 
+from pydantic import Field
+
 from etymon.errors import EtymonError
+from etymon.evidence.ancestry import INHERITED, all_used
 from etymon.evidence.bom import BOM, bill_of_materials
 from etymon.evidence.card import CardContent, card_text
 from etymon.evidence.conflicts import refuse_conflicts
-from etymon.evidence.materials import sources_used, weights_used
 from etymon.evidence.notice import companions
-from etymon.evidence.obligations import derive_obligations
+from etymon.evidence.obligations import OBLIGATIONS, derive_obligations
 from etymon.evidence.provenance import model_digest
 from etymon.evidence.statements import FOLDER, statements
 from etymon.recipe import Waiver
 from etymon.store import Artifact, Config, Draft, Stage
 
-OBLIGATIONS, CARD = "obligations.json", "README.md"
+CARD = "README.md"
 EVALUATION = "evaluation/"
 
 
@@ -28,6 +30,8 @@ class EvidenceMeaning(Config):
     """What the derivative is called; a licence may ask for a beginning of it."""
     waivers: tuple[Waiver, ...] = ()
     """Conflicts of licences that someone answers for."""
+    licence_texts: dict[str, str] = Field(default_factory=dict)
+    """Texts of licences that are not shipped, whole, by the rules' names."""
 
 
 class EvidenceExecution(Config):
@@ -38,7 +42,8 @@ def build_evidence(draft: Draft[EvidenceMeaning, EvidenceExecution]) -> None:
     """Write them all.
 
     Inputs: ``derivative`` (train Artifact), ``foundation`` (Model), ``corpus`` (corpus Artifact); optionally
-    ``evaluation/<task>`` (evaluation Artifacts of the derivative), ``lineage`` and ``board`` (Artifacts).
+    ``evaluation/<task>`` (evaluation Artifacts of the derivative), ``lineage`` and ``board`` (Artifacts), and ``inherited/N``
+    (corpus Artifacts of the foundation's own trainings).
     Raises EtymonError where the derivative was not made from these, an evaluation or lineage is of another model, or licences
     forbid it and nobody answers for that.
     """
@@ -55,10 +60,11 @@ def build_evidence(draft: Draft[EvidenceMeaning, EvidenceExecution]) -> None:
         _refuse_another_model(lineage, derivative.name, {derivative.digest, model_digest(derivative)})
         _refuse_another_model(lineage, foundation.name, {foundation.digest})
     written = statements(name, derivative, foundation, corpus, evaluations, lineage)
-    used = [*weights_used(foundation), *sources_used(corpus.facts.get("sources_declared", []))]
-    waived = refuse_conflicts(used, draft.meaning.waivers)
-    placed = companions(name, foundation, used)
-    obligations = derive_obligations(name, derivative, foundation, used, placed, waived)
+    earlier = [given for role, given in sorted(inputs.items()) if role.startswith(INHERITED)]
+    used = all_used(foundation, corpus.facts.get("sources_declared", []), earlier)
+    waived, texts = refuse_conflicts(used, draft.meaning.waivers), draft.meaning.licence_texts
+    placed = companions(name, foundation, used, texts)
+    obligations = derive_obligations(name, derivative, foundation, used, placed, waived, texts)
     standings = inputs["board"].read_json("standings.json") if "board" in inputs else None
     card = card_text(CardContent(name, derivative, foundation, corpus, evaluations, lineage, standings, used, obligations))
     bill = bill_of_materials(name, derivative, foundation, corpus, used, evaluations, lineage, sorted(written))
@@ -91,4 +97,4 @@ def _refuse_another_model(measured: Artifact, name: str, digests: set[str]) -> N
         )
 
 
-evidence_stage = Stage("evidence", 2, build_evidence, EvidenceMeaning, EvidenceExecution)
+evidence_stage = Stage("evidence", 3, build_evidence, EvidenceMeaning, EvidenceExecution)
