@@ -5,7 +5,7 @@ from evidence_run import Run
 
 from etymon.evidence.licences import Known, find_licence, find_licences, licence_of_model, licence_text, rules
 from etymon.evidence.materials import sources_used, weights_used
-from etymon.evidence.notice import LICENSE, NOTICE, companions
+from etymon.evidence.notice import LICENSE, NOTICE, companions, missing_texts
 from etymon.evidence.obligations import Material, Obligations, derive_obligations, prefix_fits
 from etymon.foundation.model import DeclaredParent, Model
 from etymon.store import Artifact
@@ -62,6 +62,21 @@ def test_a_text_that_is_shipped_takes_the_place_of_a_missing_one(run: Run, licen
     placed = companions("x", foundation, weights_used(foundation))
     assert (LICENSE in placed) == (seen == "met")
     assert status(obligations(run, foundation).materials[0], "licence-copy") == seen
+
+
+def test_a_text_that_the_user_gives_is_placed(run: Run) -> None:
+    foundation, texts = foundation_under(run, "mit", parent="hf:01-ai/Yi-6B"), {"MIT": "As the original has it."}
+    used = weights_used(foundation)
+    placed = companions("x", foundation, used, texts)
+    assert placed[LICENSE] == "As the original has it."
+    made = derive_obligations("x", run.derivative, foundation, used, placed, texts=texts)
+    assert status(made.materials[0], "licence-copy") == "met"
+    assert missing_texts(foundation, used, texts) == []
+    (missing,) = missing_texts(foundation, used, {})
+    assert missing.name == "MIT"
+    (unmet,) = [each for each in obligations(run, foundation).materials[0].obligations if each.ask == "licence-copy"]
+    assert "https://spdx.org/licenses/MIT.html" in unmet.evidence
+    assert "license_files: {MIT: FILE}" in unmet.evidence
 
 
 def test_a_notice_file_is_passed_on_or_missed(run: Run) -> None:

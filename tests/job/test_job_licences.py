@@ -100,7 +100,7 @@ def test_a_text_that_is_not_here_is_told_and_taken_from_where_the_recipe_says(ti
     recipe = write_recipe(tmp_path, folder)
     job, lines = begun(tmp_path, recipe)
     check_licences(job, open_foundation(job))
-    assert "MIT: a copy of it has to go with the model, and none is here" in lines[-1].summary
+    assert "a copy of MIT has to go with the model, and its text is not here" in lines[-1].summary
     assert "https://spdx.org/licenses/MIT.html" in lines[-1].summary
     assert "license_files: {MIT: FILE}" in lines[-1].summary
     recipe.write_text(recipe.read_text("utf-8") + "license_files: {mit: base-licence.txt}\n", "utf-8")
