@@ -19,7 +19,7 @@ from etymon.lineage.index.search import likeness, nearest
 from etymon.lineage.verdict import Lineage
 from etymon.progress import Listener, silent
 from etymon.store import Store
-from etymon.workspace import compare_with, find_model, known_foundations
+from etymon.workspace import compare_with, find_model, known_foundations, told_apart
 
 _TESTED = 10
 """How many of the nearest fingerprints are tested, by each way of being near (``search.nearest``)."""
@@ -57,6 +57,8 @@ class Identified:
     """What the index calls these very weights."""
     unopened: dict[str, str]
     """Foundations of runs that could not be compared, by source, with the reason."""
+    compared: tuple[Model, ...]
+    """Whom ``lineages`` are about."""
 
     def lines(self) -> list[str]:
         """What a reader is told of the index, and of what is known but was not compared."""
@@ -79,7 +81,11 @@ def identify(name: str, store: Store, listener: Listener = silent) -> Identified
 
     Raises EtymonError where there is nothing to compare with.
     """
-    model = find_model(name, store, listener)
+    return identify_model(find_model(name, store, listener), store, listener)
+
+
+def identify_model(model: Model, store: Store, listener: Listener = silent) -> Identified:
+    """The same for a model that is open."""
     index = index_of(store)
     known, unopened = known_foundations(store, listener)
     parents = {each.weights: each for each in known}
@@ -100,8 +106,9 @@ def identify(name: str, store: Store, listener: Listener = silent) -> Identified
             elsewhere.append(_candidate(model, each, index.origin(weights)))
     same = index.read(model.weights).about if model.weights in searched else None
     ruled_out = len(set(searched) - parents.keys() - {model.weights})
-    lineages = compare_with(model, list(parents.values()), store, listener, others=ruled_out)
-    return Identified(model.name, lineages, tuple(elsewhere), len(searched), same, unopened)
+    compared = told_apart(list(parents.values()))
+    lineages = compare_with(model, compared, store, listener, others=ruled_out)
+    return Identified(model.name, lineages, tuple(elsewhere), len(searched), same, unopened, tuple(compared))
 
 
 def _fitting(model: Model, index: Index, listener: Listener) -> list[Preliminary]:

@@ -278,7 +278,7 @@ def family_of_models(names: Sequence[str], store: Store, listener: Listener = si
     """
     if adapters := [name for name in names if is_adapter(Path(name))]:
         raise EtymonError(f"{adapters[0]} is an adapter, no model by itself.", "Merge it into its base, and give that.")
-    models = _told_apart([find_model(name, store, listener) for name in names])
+    models = told_apart([find_model(name, store, listener) for name in names])
     if len(models) < 2:
         raise EtymonError("A family takes two models or more.", "Name them: `etymon family MODEL MODEL…`.")
     found = []
@@ -291,7 +291,7 @@ def family_of_models(names: Sequence[str], store: Store, listener: Listener = si
     return family_of(found, [model.name for model in models])
 
 
-def _told_apart(models: Sequence[Model]) -> list[Model]:
+def told_apart(models: Sequence[Model]) -> list[Model]:
     """Each once; models that share a name also by their digest."""
     once = list({(model.name, model.digest): model for model in models}.values())
     often = Counter(model.name for model in once)

@@ -2,7 +2,22 @@
 
 import typer
 
-from etymon.cli import board, check, corpus, dossier, evaluate, evidence, export, index, lineage, make, models, new, see
+from etymon.cli import (
+    board,
+    check,
+    corpus,
+    dossier,
+    evaluate,
+    evidence,
+    export,
+    index,
+    lineage,
+    make,
+    models,
+    new,
+    review,
+    see,
+)
 
 app = typer.Typer(
     name="etymon",
@@ -24,6 +39,7 @@ app.command("lineage")(lineage.lineage)
 app.command("family")(lineage.family)
 app.add_typer(index.app, name="index")
 app.add_typer(dossier.app, name="dossier")
+app.command("review")(review.review)
 app.command("chat")(models.chat)
 app.add_typer(board.app, name="board")
 app.command("export")(export.export)

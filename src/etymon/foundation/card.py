@@ -35,21 +35,47 @@ class Card:
 
 def read_card(folder: Path) -> Card:
     """The declarations in a folder's README.md, empty without one. Raises EtymonError for front matter that is not YAML."""
+    return _card(front_matter(folder))
+
+
+def front_matter(folder: Path) -> dict[str, Any]:
+    """All fields of a folder's README.md, empty without any. Raises EtymonError where they are not YAML.
+
+    They are not trusted: YAML's aliases make small files huge once they are written out, so take from them what has a type
+    and a size that fit, and print nothing else.
+    """
     path = folder / CARD
-    if not path.is_file():
-        return Card()
-    lines = path.read_bytes()[:_LARGEST].decode("utf-8", errors="replace").splitlines()
-    if not lines or lines[0].strip() != "---" or "---" not in [line.strip() for line in lines[1:]]:
-        return Card()
-    end = 1 + [line.strip() for line in lines[1:]].index("---")
+    lines = read_text(path).splitlines()
+    end = _end_of_front_matter(lines)
     try:
-        fields = yaml.safe_load("\n".join(lines[1:end]))
+        fields = yaml.safe_load("\n".join(lines[1:end])) if end else None
     except (yaml.YAMLError, RecursionError) as error:
         raise EtymonError(
             f"{path} begins with front matter that is not YAML ({str(error).splitlines()[0]}).",
             "Mend the lines between the two '---', or remove them.",
         ) from None
-    return _card(fields) if isinstance(fields, dict) else Card()
+    return fields if isinstance(fields, dict) else {}
+
+
+def card_body(folder: Path) -> str:
+    """What a folder's README.md says below its front matter; empty without one."""
+    lines = read_text(folder / CARD).splitlines()
+    return "\n".join(lines[_end_of_front_matter(lines) + 1 if _end_of_front_matter(lines) else 0 :])
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that is not trusted, up to 4 MB of it; empty where there is no such file."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as stream:
+        return stream.read(_LARGEST).decode("utf-8", errors="replace")
+
+
+def _end_of_front_matter(lines: Sequence[str]) -> int:
+    """The line that ends it; 0 where there is none."""
+    if not lines or lines[0].strip() != "---":
+        return 0
+    return next((number for number, line in enumerate(lines[1:], start=1) if line.strip() == "---"), 0)
 
 
 def _card(fields: dict[str, Any]) -> Card:
