@@ -51,7 +51,6 @@ def describe_model(
     stored: Counter[str] = Counter()
     for tensor in weights.names:
         stored[weights.dtype(tensor)] += _scalars(weights.shape(tensor))
-    dtype = stored.most_common(1)[0][0]
     facts = ModelFacts(
         architecture=_architecture(folder, config),
         model_type=str(config.get("model_type", "")),
@@ -61,7 +60,7 @@ def describe_model(
         width=key.number("hidden_size", "n_embd", "d_model"),
         context_length=key.number("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"),
         vocabulary=vocabulary,
-        dtype=_DTYPES.get(dtype, dtype.lower()),
+        dtype=most_common_dtype(stored),
         license=spdx(license) if license else card.license,
         parents=tuple(parents) or card.parents,
         source=source,
@@ -69,6 +68,12 @@ def describe_model(
         has_chat_template=_has_chat_template(folder),
     )
     return Model(name, folder, root_digest(files), facts)
+
+
+def most_common_dtype(scalars: Counter[str]) -> str:
+    """What most of the stored scalars are, in Transformers' words; ``scalars`` are counted by the file format's."""
+    ((dtype, _),) = scalars.most_common(1)
+    return _DTYPES.get(dtype, dtype.lower())
 
 
 def _file_digests(folder: Path, name: str, cache: DigestCache, listener: Listener) -> dict[str, str]:

@@ -100,8 +100,7 @@ def _signature(folder: Path, files: dict[str, str], keys: Sequence[PublicKey]) -
 def _of_weights(
     model: Model, claims: Claims, origins: Sequence[Kin], models: Sequence[Model], store: Store
 ) -> Iterator[Finding]:
-    with open_weights(model.folder) as weights:
-        found = read_structure(weights)
+    found = read_structure(open_weights(model.folder))
     yield from size_findings(claims, model.facts, Shape(len(found.layers), found.width, found.vocabulary))
     yield precision_finding(claims, model.facts, origins)
     yield from score_findings(claims.scores, list(_scores(model, models, store)) if claims.scores else [])

@@ -1,11 +1,13 @@
 """The model that is reviewed, opened as far as that is safe."""
 
+from collections import Counter
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
 from etymon.errors import EtymonError
 from etymon.foundation.adapter import is_adapter
+from etymon.foundation.facts import most_common_dtype
 from etymon.foundation.model import Model, ModelFacts
 from etymon.foundation.weights import open_weights, weight_files
 from etymon.lineage.read.structure import read_structure
@@ -59,24 +61,24 @@ def _folder_of(name: str, listener: Listener) -> tuple[Path | None, str]:
 
 def _weights_alone(name: str, folder: Path, source: str, store: Store) -> Model:
     """A model whose config cannot be used, by its safetensors."""
-    with open_weights(folder) as weights:
-        structure = read_structure(weights)
-        sizes = {each: prod(weights.shape(each)) for each in weights.names}
-        kinds = {
-            each: sum(size for tensor, size in sizes.items() if weights.dtype(tensor) == each)
-            for each in map(weights.dtype, sizes)
-        }
+    weights = open_weights(folder)
+    if not weights.names:
+        raise EtymonError(f"{folder} has no tensors.")
+    structure = read_structure(weights)
+    kinds: Counter[str] = Counter()
+    for each in weights.names:
+        kinds[weights.dtype(each)] += prod(weights.shape(each))
     files = {path.name: store.digests.file(path) for path in weight_files(folder)}
     facts = ModelFacts(
         architecture="",
         model_type="",
-        parameters=sum(sizes.values()),
+        parameters=kinds.total(),
         embedding_parameters=structure.vocabulary * structure.width,
         layers=len(structure.layers),
         width=structure.width,
         context_length=0,
         vocabulary=structure.vocabulary,
-        dtype=max(kinds, key=lambda each: kinds[each]),
+        dtype=most_common_dtype(kinds),
         license=None,
         source=source,
         files=files,
