@@ -127,18 +127,22 @@ class Heldout(_Part):
     """At most so much held-out text is scored (about 8,000 tokens of English)."""
 
 
+_MOST_EPOCHS, _MOST_TOKENS = 10_000, 10**15
+"""Of a mixture: what is more is a mistake of writing."""
+
+
 class Mix(_Part):
     """How much of each source is in one pass over the corpus, in tokens of the foundation's tokenizer."""
 
-    tokens: int | None = Field(None, gt=0)
+    tokens: int | None = Field(None, gt=0, le=_MOST_TOKENS)
     """Tokens of one pass; by default as many as the sources have."""
     temperature: float = Field(1.0, ge=1)
     """A source's share goes by its size to the power of 1/temperature: the higher, the more equal."""
-    weights: dict[str, Annotated[float, Field(ge=0)]] = {}
+    weights: dict[str, Annotated[float, Field(ge=0, le=1_000_000)]] = {}
     """Shares by source, in relation to each other, in place of a temperature."""
-    epochs: dict[str, Annotated[float, Field(gt=0)]] = {}
+    epochs: dict[str, Annotated[float, Field(gt=0, le=_MOST_EPOCHS)]] = {}
     """How often sources named here are read in one pass; the others share what is left."""
-    most_epochs: float = Field(4.0, gt=0)
+    most_epochs: float = Field(4.0, gt=0, le=_MOST_EPOCHS)
     """No source without ``epochs`` is read more often in one pass: beyond about four, repeats teach little
     (Muennighoff et al., arXiv 2305.16264)."""
     most_tokens: dict[str, Annotated[int, Field(gt=0)]] = {}
@@ -150,6 +154,8 @@ class Mix(_Part):
     def _one_way(self) -> "Mix":
         if self.weights and self.temperature != 1:
             raise ValueError("give `weights` or `temperature`, one of them")
+        if self.weights and not self.epochs and not any(self.weights.values()):
+            raise ValueError("all `weights` are 0, which leaves nothing to learn")
         return self
 
 

@@ -14,7 +14,8 @@ from etymon.store import Config
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-_PRIME = np.uint64(0x9E3779B97F4A7C15)
+_SIZES = ("tokens", "weights", "epochs", "most_epochs", "most_tokens")
+"""Keys of a mixture that make it smaller."""
 
 
 class Share(Config):
@@ -39,8 +40,9 @@ def mix_sources(
     """Copies [N] of every document, 0 for one that the mixture leaves out, and what each source gives.
 
     ``weight_N`` counts a document that often before anything else (1, or more for the survivor of many near duplicates).
-    ``draw_N`` (``seeded_draw``) is the order in which a source's documents are taken where not all are. Raises EtymonError
-    for a source that is not there.
+    ``draw_N`` (``draw.seeded_draw``) is the order in which a source's documents are taken where not all are.
+
+    Raises EtymonError for a source that is not there, and where nothing is left to learn.
     """
     _refuse_unknown(names, asked)
     held_S = np.bincount(source_N, tokens_N * weight_N, minlength=len(names)).astype(np.float64)
@@ -50,6 +52,8 @@ def mix_sources(
         own = np.flatnonzero(source_N == source)
         own = own[np.argsort(draw_N[own], kind="stable")]
         copies_N[own] = _copies(tokens_N[own], weight_N[own], float(wanted_S[source]))
+    if not copies_N.any():
+        raise _nothing_mixed(int(held_S.sum()), wanted_S, asked)
     mixed_S = np.bincount(source_N, copies_N * tokens_N, minlength=len(names))
     tokens_S = np.bincount(source_N, tokens_N, minlength=len(names))
     documents_S = np.bincount(source_N, minlength=len(names))
@@ -64,13 +68,6 @@ def mix_sources(
         )
         for at, name in enumerate(names)
     ]
-
-
-def seeded_draw(ids: Sequence[str], seed: int) -> NDArray[np.uint64]:
-    """A place for each document in an order that depends on its id and the seed alone."""
-    first = np.array([int(each[:16], 16) for each in ids], np.uint64)
-    mixed = (first ^ np.uint64(seed)) * _PRIME
-    return np.asarray((mixed ^ (mixed >> np.uint64(32))) * _PRIME, np.uint64)
 
 
 def _wanted(names: Sequence[str], held_S: Floats, asked: Mix) -> Floats:
@@ -103,6 +100,17 @@ def _copies(tokens_N: Ints, weight_N: Ints, wanted: float) -> Ints:
     whole = int(wanted / held + 1e-9)
     middle_N = np.cumsum(tokens_N * weight_N) - tokens_N * weight_N / 2
     return weight_N * (whole + (middle_N <= wanted - whole * held))
+
+
+def _nothing_mixed(held: int, wanted_S: Floats, asked: Mix) -> EtymonError:
+    given = sorted(asked.model_fields_set, key=list(Mix.model_fields).index)
+    said = ", ".join(f"{name}: {getattr(asked, name)}" for name in given)
+    wanted = int(wanted_S.sum())
+    return EtymonError(
+        f"corpus.mix ({said}) leaves nothing to learn: it asks for {wanted:,} of the {held:,} tokens that the sources have, "
+        "and whole documents are drawn.",
+        f"Raise {' or '.join(f'corpus.mix.{name}' for name in given if name in _SIZES) or 'its values'}, or leave `mix` out.",
+    )
 
 
 def _refuse_unknown(names: Sequence[str], asked: Mix) -> None:

@@ -8,6 +8,7 @@ import pytest
 from etymon.corpus.inspect.opened import OpenCorpus
 from etymon.corpus.inspect.redecide import redecide
 from etymon.corpus.policy.load import load_policy
+from etymon.corpus.policy.rules import Rule
 from etymon.errors import EtymonError
 
 
@@ -73,7 +74,7 @@ def test_what_only_a_build_can_tell_is_said(opened: OpenCorpus, made: Path, othe
     assert "asked of sources" in notes
 
 
-def test_a_signal_that_was_not_measured_is_named(opened: OpenCorpus, made: Path, other: Callable[[str], str]) -> None:
-    policy = load_policy(other("rules:\n - {reason: dull, signal: dullness, above: 1}\n"), made)
+def test_a_signal_that_an_older_corpus_did_not_measure_is_named(opened: OpenCorpus) -> None:
+    policy = opened.policy.model_copy(update={"rules": (Rule(reason="dull", signal="dullness", above=1),)})
     with pytest.raises(EtymonError, match="'dullness', which was not measured"):
         redecide(opened, policy)

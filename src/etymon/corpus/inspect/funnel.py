@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
-from etymon.corpus.inspect.opened import EVALUATION_ITEM, EXACT, NEAR, NOT_MIXED, OpenCorpus, scattered
+from etymon.corpus.draw import scattered
+from etymon.corpus.inspect.opened import EVALUATION_ITEM, EXACT, NEAR, NOT_MIXED, OpenCorpus
 from etymon.corpus.inspect.signals import judge
 from etymon.corpus.mix import Share
 from etymon.corpus.policy.rules import Rule

@@ -15,6 +15,7 @@ import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
+from etymon.corpus.draw import scattered
 from etymon.corpus.policy.policy import Policy
 from etymon.corpus.stages.corpus import DECISIONS, corpus_stage
 from etymon.corpus.stages.documents import CUT, DOCUMENTS, UNREAD
@@ -26,7 +27,6 @@ from etymon.store import Artifact, Store
 EVALUATION_ITEM, EXACT, NEAR, NOT_MIXED = "evaluation-item", "exact-duplicate", "near-duplicate", "not-in-mixture"
 """The reasons that are no rules of a policy."""
 _GROUPS = 24
-_SCATTER = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
@@ -157,12 +157,6 @@ def drawn(file: parquet.ParquetFile, able_N: NDArray[np.bool_], count: int) -> N
     _, first = np.unique(group_of, return_index=True)
     read = group_of[np.sort(first)[:_GROUPS]]
     return np.sort(order[np.isin(group_of, read)][:count])
-
-
-def scattered(count: int) -> NDArray[np.uint64]:
-    """[N] a number for each position in no order that anyone would notice, the same every time: for drawing samples."""
-    mixed = np.arange(1, count + 1, dtype=np.uint64) * _SCATTER
-    return np.asarray((mixed ^ (mixed >> np.uint64(29))) * _SCATTER, np.uint64)
 
 
 def _opened(corpus: Artifact, store: Store) -> OpenCorpus:

@@ -33,14 +33,14 @@ def numeric_signals(opened: OpenCorpus) -> list[str]:
 def read_signals(opened: OpenCorpus, policies: Sequence[Policy]) -> pa.Table:
     """[N] what the rules of these policies are about, and ``row``, null for documents.
 
-    Raises EtymonError where a rule is about a signal that was not measured.
+    Raises EtymonError where a rule is about a signal that was not measured then.
     """
     known = numeric_signals(opened)
     for policy in policies:
         if strange := next((rule for rule in policy.all_rules if rule.signal not in known), None):
             raise EtymonError(
                 f"The rule {strange.reason!r} of {policy.name} is about {strange.signal!r}, which was not measured.",
-                f"There are {', '.join(known)}.",
+                "Build the corpus again.",
             )
     wanted = {"words"}.union(*(rule.columns for policy in policies for rule in policy.all_rules))
     table = parquet.read_table(opened.measured, columns=sorted(wanted))

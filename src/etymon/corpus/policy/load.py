@@ -1,12 +1,13 @@
 """Reading a data policy: one of those that are shipped, or a YAML file of the user's."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+import pyarrow as pa
+from pydantic import ValidationError, model_validator
 
 from etymon.corpus.policy.policy import (
     Declared,
@@ -17,35 +18,32 @@ from etymon.corpus.policy.policy import (
     PersonalData,
     Policy,
     RefusedTerms,
-    Regular,
     Text,
 )
 from etymon.corpus.policy.rules import Rule, load_rules
+from etymon.corpus.signals.measure import SIGNAL_TYPES
 from etymon.errors import EtymonError
 from etymon.recipe import explain_invalid, read_mapping
 from etymon.store import Config
 
 SHIPPED = ("default", "permissive-only", "strict")
 _FOLDER = files("etymon.corpus.policy").joinpath("policies")
+_BOUNDED = [name for name, kind in SIGNAL_TYPES.items() if pa.types.is_integer(kind) or pa.types.is_floating(kind)]
+"""Signals that a rule can be about."""
 
 
-class WrittenTerms(Config):
+class WrittenTerms(RefusedTerms):
     """Refused terms as they are written, some of them in files."""
 
     terms: tuple[Text, ...] = ()
     files: tuple[Text, ...] = ()
     """Text files with one term a line, relative to the policy; a line that begins with ``#`` is a comment."""
-    action: Literal["drop", "refuse-source"] = "drop"
 
 
-class WrittenIllegal(Config):
+class WrittenIllegal(IllegalContent):
     """Illegal content as it is written, some of its terms in files."""
 
-    sample: int = Field(gt=0)
-    limit: float = Field(ge=0, lt=1)
-    terms: tuple[Text, ...] = ()
     files: tuple[Text, ...] = ()
-    patterns: tuple[Regular, ...] = ()
 
     @model_validator(mode="after")
     def _something_to_find(self) -> "WrittenIllegal":
@@ -111,9 +109,21 @@ def _read(path: Path, extending: tuple[Path, ...], *, complete: bool = False) ->
         if sets := given.pop("rule_sets", ()):
             added = [rule for name in sets for rule in load_rules(name)]
             given["rules"] = (*given.get("rules", extended.get("rules", ())), *added)
-        return Policy.model_validate(extended | {"description": ""} | given)
+        policy = Policy.model_validate(extended | {"description": ""} | given)
     except ValidationError as error:
         raise explain_invalid(path, error, PolicyFile) from None
+    _refuse_unknown_signals(policy.rules, path)
+    return policy
+
+
+def _refuse_unknown_signals(rules: Sequence[Rule], path: Path) -> None:
+    for rule in rules:
+        if rule.signal not in _BOUNDED:
+            close = difflib.get_close_matches(rule.signal, _BOUNDED, n=1, cutoff=0.7)
+            raise EtymonError(
+                f"{path}: the rule {rule.reason!r} is about {rule.signal!r}, which is no signal that has a number.",
+                f"Did you mean {close[0]}?" if close else f"There are {', '.join(_BOUNDED)}.",
+            )
 
 
 def _completed(content: Mapping[Any, Any], extended: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,7 +141,7 @@ def _refused(written: WrittenTerms, path: Path) -> RefusedTerms:
 
 def _illegal(written: WrittenIllegal, path: Path) -> IllegalContent:
     terms = _terms("illegal_content", written, path) if written.terms or written.files else ()
-    return IllegalContent(sample=written.sample, limit=written.limit, terms=terms, patterns=written.patterns)
+    return IllegalContent(**written.model_dump(exclude={"files", "terms"}), terms=terms)
 
 
 def _terms(key: str, written: WrittenTerms | WrittenIllegal, path: Path) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from functools import reduce
 from importlib.resources import as_file, files
 from operator import or_
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from etymon.corpus.engine import Expression, col
 from etymon.errors import EtymonError
@@ -25,9 +25,9 @@ class Rule(Config):
 
     reason: str
     signal: str
-    below: float | None = None
-    above: float | None = None
-    languages: dict[str, float | None] = Field(default_factory=dict)
+    below: FiniteFloat | None = None
+    above: FiniteFloat | None = None
+    languages: dict[str, FiniteFloat | None] = Field(default_factory=dict)
     """Bounds of documents in these languages, in place of the other; null where the rule does not hold."""
     from_words: int = 0
     rows_too: bool = False

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from etymon.corpus.card import write_croissant
 from etymon.corpus.composition import compose, count_personal
 from etymon.corpus.decide import Decisions, broken_rules, exact_copies
+from etymon.corpus.draw import seeded_draw
 from etymon.corpus.duplicates.existing import Existing, copies_of_existing, write_existing
 from etymon.corpus.duplicates.near import near_duplicates
 from etymon.corpus.duplicates.rehydrate import copies_by_cluster_size
-from etymon.corpus.mix import Share, mix_sources, seeded_draw
+from etymon.corpus.mix import Share, mix_sources
 from etymon.corpus.policy.check import Declaration
 from etymon.corpus.policy.origins import urls_from
 from etymon.corpus.policy.policy import Policy
@@ -118,9 +119,9 @@ def _decide(draft: Draft[CorpusMeaning, SignalsExecution]) -> None:
         "characters_train": _sum(table["characters"], train_N),
         "characters_heldout": _sum(table["characters"], heldout_N),
         "drops": drop_counts,
-        "languages": _counts(kept["language"]),
+        "languages": counted_by(kept["language"].to_pylist()),
         "licenses": sorted(set(kept["license"].to_pylist())),
-        "sources": _counts(kept["source"]),
+        "sources": counted_by(kept["source"].to_pylist()),
         "source_digests": {role: record.digest for role, record in read.manifest.inputs.items()},
         "rows": _row_kinds(draft.folder / "train.parquet"),
         "units": split.units,
@@ -293,12 +294,6 @@ def _row_kinds(train: Path) -> dict[str, int]:
 
 def _sum(column: pa.ChunkedArray, chosen_N: NDArray[np.bool_]) -> int:
     return int(compute.sum(column.filter(pa.array(chosen_N))).as_py() or 0)
-
-
-def _counts(column: pa.ChunkedArray) -> dict[str, int]:
-    counts = column.value_counts()
-    found = {each["values"]: each["counts"] for each in counts.to_pylist()}
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 corpus_stage: Stage[CorpusMeaning, SignalsExecution] = Stage("corpus", 6, _build, CorpusMeaning, SignalsExecution)
