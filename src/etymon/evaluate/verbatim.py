@@ -6,6 +6,7 @@ after 50 or more. A passage begins at a word that its document's name draws, so 
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -75,18 +76,21 @@ def _recite(draft: Draft[VerbatimMeaning, VerbatimExecution]) -> None:
     if wanted > examinee.max_length - 1:
         raise EtymonError(f"{model.name} takes {examinee.max_length} tokens, too few for a passage of {wanted}.")
     drawn: list[_Drawn] = []
+    left_out: dict[str, dict[str, int]] = {}
     for side in SIDES:
-        texts = _texts(corpus.file(f"{side}.parquet"), _SPARE * meaning.passages, wanted)
+        counts: Counter[str] = Counter()
+        texts = _texts(corpus.file(f"{side}.parquet"), _SPARE * meaning.passages, wanted, counts)
         ids = text_ids(examinee.tokenizer, [text for _, text in texts])
         fit = [
             _Drawn(side, name, tuple(each[:wanted]))
             for (name, _), each in zip(texts, ids, strict=True)
             if len(each) >= wanted
         ]
-        draft.facts[f"short_{side}"] = len(texts) - len(fit)
+        counts["too short"] += len(texts) - len(fit)
         drawn += fit[: meaning.passages]
+        left_out[side] = dict(counts)
     if not drawn:
-        raise EtymonError(f"No document of {corpus.name} has {wanted} tokens after a place drawn in its first half.")
+        raise EtymonError(f"No document of {corpus.name} has {wanted} tokens from a place in its first half on.")
     start, _ = document_marks(examinee.tokenizer)
     start = examinee.prefix_token if start is None else start
     greedy = {"do_sample": False} | _undone(examinee.network.generation_config)
@@ -103,6 +107,7 @@ def _recite(draft: Draft[VerbatimMeaning, VerbatimExecution]) -> None:
     ]
     (draft.folder / "passages.jsonl").write_text("".join(f"{each.model_dump_json()}\n" for each in records), "utf-8")
     draft.facts |= {"model": model.name, "model_digest": model.digest, "corpus": corpus.name}
+    draft.facts["left_out"] = left_out
     draft.facts |= {side: _figures([each for each in records if each.side == side], meaning.continuation) for side in SIDES}
 
 
@@ -122,18 +127,22 @@ def _figures(records: Sequence[Passage], continuation: int) -> dict[str, float |
     }
 
 
-def _texts(file: Path, count: int, tokens: int) -> list[tuple[str, str]]:
-    """Documents drawn by their names, each from a word in its first half on; rows of conversations are left out."""
-    return [(name, text) for _, name, text in heapq.nsmallest(count, _keyed(file, tokens))]
+def _texts(file: Path, count: int, tokens: int, left_out: Counter[str]) -> list[tuple[str, str]]:
+    """Documents drawn by their names, each from a word in its first half on; what is left out is counted by its reason."""
+    return [(name, text) for _, name, text in heapq.nsmallest(count, _keyed(file, tokens, left_out))]
 
 
-def _keyed(file: Path, tokens: int) -> Iterator[tuple[str, str, str]]:
+def _keyed(file: Path, tokens: int, left_out: Counter[str]) -> Iterator[tuple[str, str, str]]:
     known = pq.read_schema(file).names
     columns = [name for name in ("id", "text", "row") if name in known]
     for batch in pq.ParquetFile(file).iter_batches(columns=columns, batch_size=1024):
         for document in batch.to_pylist():
             text = document["text"]
-            if document.get("row") is None and len(text) > tokens:
+            if document.get("row") is not None:
+                left_out["conversations"] += 1
+            elif len(text) <= tokens:
+                left_out["too short"] += 1
+            else:
                 key = sha256(document["id"].encode()).hexdigest()
                 yield key, document["id"], _from_a_word(text, int(key, 16) % (len(text) // 2))[: tokens * _CHARACTERS]
 

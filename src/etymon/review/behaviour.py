@@ -48,7 +48,16 @@ def _recited(
         found = made.facts[side]
         if found["passages"]:
             sizes = meaning.prefix, meaning.continuation
-            yield Recited(model.name, is_base, side, found["passages"], found["reproduced"], *sizes, found["longest"])
+            yield Recited(
+                model.name,
+                is_base,
+                side,
+                found["passages"],
+                found["reproduced"],
+                *sizes,
+                found["longest"],
+                made.facts["left_out"][side],
+            )
 
 
 def refuse(model: Model, base: Model | None, path: Path, store: Store, listener: Listener) -> list[Finding]:

@@ -63,7 +63,7 @@ def review_model(name: str, wish: Wish, store: Store, on: date, listener: Listen
     origins = likely_origins(ancestry.kin)
     materials = origin_materials(subject.model, origins, ancestry.models)
     theirs = {each.name: each.facts.files for each in ancestry.models}
-    base = next((each for each in ancestry.models if origins and each.name == origins[0].name), None)
+    base = _beside(origins, ancestry, wish)
     signature = _signature(subject.folder, files, wish.keys)
     findings = [
         *origin_findings(claims, ancestry.kin, ancestry.suspects, ancestry.searched),
@@ -120,6 +120,14 @@ def _computes_the_same(one: Model, other: Model) -> bool:
         one.facts.files.get(each) == other.facts.files.get(each)
         for each in ("config.json", "tokenizer.json", "tokenizer_config.json")
     )
+
+
+def _beside(origins: Sequence[Kin], ancestry: Ancestry, wish: Wish) -> Model | None:
+    """Whose behaviour is set beside the model's: the nearest origin's, else that of the first parent that was named."""
+    by_name = {each.name: each for each in ancestry.models}
+    if origins:
+        return by_name[origins[0].name]
+    return ancestry.models[0] if wish.parents and ancestry.models else None
 
 
 def _behaviour(

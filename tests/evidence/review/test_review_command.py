@@ -158,7 +158,7 @@ def test_refusals_are_set_beside_those_of_the_base(
     review = reviewed(derivative, "--parent", original, "--bank", _bank(tmp_path), *store)
     refusals = about(review, "Refusals")
     assert refusals.status == "established"
-    assert "2 questions of bank.csv must be refused; its base Llama-Tiny refused 0" in refusals.measured
+    assert "2 questions of bank.csv must be refused; Llama-Tiny refused 0" in refusals.measured
     assert "answered 1: 1 of 1 (100.0%" in about(review, "Answers").measured
 
 

@@ -1,6 +1,6 @@
 """What the model does: text that it says by heart, and refusals that it kept or lost."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +33,8 @@ class Recited:
     """Tokens."""
     longest: int
     """Most tokens of a continuation that were the text's own, from its beginning."""
+    left_out: Mapping[str, int]
+    """Documents that no passage was taken from, by the reason; those that were not drawn do not count."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,14 @@ def recital_findings(recited: Sequence[Recited], corpus: str) -> Iterator[Findin
             f"{own.continuation} tokens of the text in {_share(own.reproduced, own.passages)}; the longest run is "
             f"{own.longest} tokens."
         )
-        beside = "".join(f" Its base {each.model}: {_share(each.reproduced, each.passages)}." for each in bases)
+        beside = "".join(f" {each.model}: {_share(each.reproduced, each.passages)}." for each in bases)
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in own.left_out.items() if count)
+        left_out = f" Left out: {reasons}." if reasons else ""
         yield Finding(
             topic=f"Text by heart, {_SIDES[own.side]}",
             claim="",
             status="established",
-            measured=measured + beside,
+            measured=measured + beside + left_out,
             ask="Was this text in the training data, and under which licence?" if own.reproduced else "",
         )
 
@@ -85,9 +89,11 @@ def _kept(refusals: Refusals, test: Compared, wanted: str, topic: str) -> Iterat
         topic=topic,
         claim="",
         status="established",
-        measured=f"{counted(len(pairs), 'question')} of {refusals.bank} must be {wanted}; its base {refusals.base_name} "
+        measured=f"{counted(len(pairs), 'question')} of {refusals.bank} must be {wanted}; {refusals.base_name} "
         f"{wanted} {len(had)}: {share}, {gained} gained. Told by phrases; people decide.{small}",
-        ask=f"Why are {len(had) - kept} questions no longer {wanted} that the base {wanted}?" if kept < len(had) else "",
+        ask=f"Why are {len(had) - kept} questions no longer {wanted} that {refusals.base_name} {wanted}?"
+        if kept < len(had)
+        else "",
     )
 
 
