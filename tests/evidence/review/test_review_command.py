@@ -22,7 +22,7 @@ def run(*words: object) -> Result:
 def reviewed(*words: object) -> Review:
     result = run("review", *words, "--json")
     assert result.exit_code == 0
-    return Review.model_validate(json.loads(result.output))
+    return Review.model_validate(json.loads(result.stdout))
 
 
 def about(review: Review, topic: str) -> Finding:
