@@ -1,8 +1,8 @@
 """The evidence stage: what a finished derivative is made of, written from the artifacts of the run.
 
 Files: ``statements/`` (in-toto Statements v1, unsigned: ``etymon.evidence.sign`` signs them), ``README.md``, the model
-card, ``bom.cdx.json``, ``obligations.json``, and what goes beside the weights when they are passed on: ``NOTICE``,
-``LICENSE`` and ``LICENSES/``.
+card, ``bom.cdx.json``, ``bom.spdx.json``, ``obligations.json``, and what goes beside the weights when they are passed on:
+``NOTICE``, ``LICENSE`` and ``LICENSES/``.
 """
 
 from pydantic import Field
@@ -15,6 +15,7 @@ from etymon.evidence.conflicts import refuse_conflicts
 from etymon.evidence.notice import companions
 from etymon.evidence.obligations import OBLIGATIONS, derive_obligations
 from etymon.evidence.provenance import model_digest
+from etymon.evidence.spdx import SPDX, spdx_document
 from etymon.evidence.statements import FOLDER, statements
 from etymon.recipe import Waiver
 from etymon.store import Artifact, Config, Draft, Stage
@@ -68,10 +69,11 @@ def build_evidence(draft: Draft[EvidenceMeaning, EvidenceExecution]) -> None:
     standings = inputs["board"].read_json("standings.json") if "board" in inputs else None
     card = card_text(CardContent(name, derivative, foundation, corpus, evaluations, lineage, standings, used, obligations))
     bill = bill_of_materials(name, derivative, foundation, corpus, used, evaluations, lineage, sorted(written))
+    spdx = spdx_document(name, derivative, foundation, corpus, used, evaluations)
     (draft.folder / FOLDER).mkdir()
     for file, statement in written.items():
         (draft.folder / file).write_text(statement.to_json(), "utf-8")
-    papers = {OBLIGATIONS: obligations.model_dump_json(indent=1) + "\n", CARD: card, BOM: bill, **placed}
+    papers = {OBLIGATIONS: obligations.model_dump_json(indent=1) + "\n", CARD: card, BOM: bill, SPDX: spdx, **placed}
     for file, text in papers.items():
         (draft.folder / file).parent.mkdir(exist_ok=True)
         (draft.folder / file).write_text(text, "utf-8")

@@ -25,7 +25,7 @@ from etymon.train.quantized import on_full_precision
 from etymon.train.stage import TrainExecution, TrainMeaning
 from etymon.train.trainee import make_network
 
-_PAPERS = ("bom.cdx.json", "obligations.json", "export.json")
+_PAPERS = ("bom.cdx.json", "bom.spdx.json", "obligations.json", "export.json")
 """What a foundation that was exported here says of itself; of the derivative it would be wrong."""
 
 
