@@ -1,17 +1,24 @@
 """The board's figures are computed again from the records, and what cannot be is said."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from etymon.board.entries import BoardMeaning, Entry
 from etymon.board.stage import BoardExecution, board_stage
+from etymon.cli.app import app
 from etymon.errors import EtymonError
 from etymon.evaluate.plan import plan_task
 from etymon.evaluate.stage import evaluate_stage
 from etymon.foundation.sources import open_model
-from etymon.reproduce import recompute_board, reproduce
+from etymon.recipe import load_recipe
+from etymon.reproduce import convert_foundation_again, make_again, parts_of, recompute_board, reproduce
+from etymon.run import Job, run
 from etymon.store import Artifact, Store
 
 TASK = """task: sums
@@ -72,3 +79,77 @@ def test_facts_that_are_not_those_of_the_records_are_named(board: tuple[Store, A
     path.write_text(json.dumps(manifest))
     with pytest.raises(EtymonError, match=f"{made.name}.*different metrics"):
         recompute_board(store, board=shown)
+
+
+@pytest.fixture(scope="module")
+def workspace(make_llama: Callable[..., Path], some_texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A run with a control of its own."""
+    place = tmp_path_factory.mktemp("again")
+    for folder, texts in (("mine", some_texts[:60]), ("other", some_texts[60:120])):
+        (place / folder).mkdir()
+        for number, text in enumerate(texts):
+            (place / folder / f"{number:02}.txt").write_text(f"{text}\n\nThis is text {number} of {folder}.", "utf-8")
+    source = "{{sources: [{{name: {0}, kind: files, license: own, path: {1}/{0}}}], heldout: {{share: 0.4}}}}"
+    (place / "recipe.yaml").write_text(
+        f"name: small\nfoundation: {make_llama(seed=3)}\ncorpus: {source.format('mine', place)}\n"
+        f"control_corpus: {source.format('other', place)}\nbaselines: [control]\n"
+        "train: {budget: {tokens: 1500}, tokens_per_step: 500, sequence_length: 128, method: lora}\n"
+        "evaluate: {tasks: [heldout]}\n",
+        "utf-8",
+    )
+    job = Job(load_recipe(place / "recipe.yaml"), place, Store(place / "workspace"))
+    run(job)
+    return job
+
+
+def test_every_part_of_a_run_is_made_again(workspace: Job) -> None:
+    """The corpus of the control and the merge of the adapter are among them."""
+    done = [make_again(part, workspace.store) for part in parts_of("small", workspace.store)]
+    assert [each for each in done if each.differing or not each.done] == []
+    assert {each.artifact.partition("-")[0] for each in done} >= {
+        "documents",
+        "corpus",
+        "train",
+        "lineage",
+        "evidence",
+        "board",
+    }
+    assert len([each for each in done if each.artifact.startswith("corpus-")]) == 2
+    assert convert_foundation_again("small", workspace.store) is None
+
+
+def test_with_a_sample_nothing_is_trained(workspace: Job) -> None:
+    done = [make_again(part, workspace.store, 3) for part in parts_of("small", workspace.store)]
+    assert [each for each in done if each.differing or not each.done] == []
+    told = {each.artifact.partition("-")[0]: each.done for each in done}
+    assert told["train"] == "in its packing; the weights were not trained again"
+    assert told["evaluate"].startswith("in 3 of ")
+
+
+def test_a_changed_plan_and_a_changed_record_are_found(workspace: Job) -> None:
+    train, evaluation = (workspace.made[role] for role in ("train", "heldout of small"))
+    facts = train.manifest.model_copy(update={"facts": train.facts | {"tokens": 7}})
+    assert make_again(Artifact(train.folder, facts), workspace.store, 3).differing == ("tokens",)
+    kept = evaluation.file("records.parquet").read_bytes()
+    table = pq.read_table(evaluation.file("records.parquet"))
+    rows = [row | {"logprob": row["logprob"] - 1} for row in table.to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), evaluation.file("records.parquet"))
+    assert len(make_again(evaluation, workspace.store, 3).differing) == 3
+    evaluation.file("records.parquet").write_bytes(kept)
+
+
+def test_what_cannot_be_made_again_is_named_and_the_rest_is_made(workspace: Job, tmp_path: Path) -> None:
+    documents, lineage = workspace.made["documents of the corpus"], workspace.made["lineage of small"]
+    recipe = workspace.folder / "mine"
+    recipe.rename(tmp_path / "away")
+    try:
+        done = make_again(documents, workspace.store)
+        assert (done.done, done.differing) == ("", ())
+        assert "mine" in done.why_not
+        assert make_again(lineage, workspace.store).done == "byte for byte"
+        told = CliRunner().invoke(app, ["verify", str(workspace.store.root), "--reproduce", "small", "--sample", "2"])
+        assert told.exit_code == 0, told.output
+        assert f"{documents.name} was not made again" in told.output
+        assert "1 not made again" in told.output
+    finally:
+        (tmp_path / "away").rename(recipe)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from etymon.board.stage import board_stage, read_standings
 from etymon.corpus.sources.find import corpus_inputs
@@ -17,6 +17,7 @@ from etymon.evaluate.items import items_stage
 from etymon.evaluate.question_task import QuestionTask
 from etymon.evaluate.recompute import Difference, recompute
 from etymon.evaluate.records import RECORDS, SUMMARY
+from etymon.evaluate.sampled import ask_again
 from etymon.evaluate.stage import (
     EvaluateExecution,
     EvaluateMeaning,
@@ -27,13 +28,15 @@ from etymon.evaluate.stage import (
 from etymon.evidence.provenance import model_digest, model_files
 from etymon.evidence.stage import evidence_stage
 from etymon.foundation.model import Model
-from etymon.foundation.sources import open_model
+from etymon.foundation.sources import convert_again, open_model
+from etymon.job.control import control_corpus
 from etymon.job.record import RunMeaning, run_stage
 from etymon.lineage.stage import lineage_stage
 from etymon.progress import Listener, silent
 from etymon.run import trained_model
 from etymon.store import Artifact, Input, Stage, Store
 from etymon.store.artifact import InputRecord
+from etymon.train.packed_again import pack_again
 from etymon.train.stage import train_stage
 from etymon.workspace import find_artifact, runs, workspace_board
 
@@ -68,9 +71,59 @@ def reproduce(artifact: Artifact, store: Store, listener: Listener = silent) -> 
     stage = _STAGES.get(artifact.manifest.stage)
     if stage is None:
         raise EtymonError(f"The stage {artifact.manifest.stage}, which made {artifact.name}, cannot be run again here.")
+    return stage.replay(artifact, _inputs_of(artifact, store, listener), listener)
+
+
+def _inputs_of(artifact: Artifact, store: Store, listener: Listener) -> dict[str, Input]:
     found = _Inputs(store, listener)
-    inputs = {role: found.find(artifact, role, record) for role, record in artifact.manifest.inputs.items()}
-    return stage.replay(artifact, inputs, listener)
+    return {role: found.find(artifact, role, record) for role, record in artifact.manifest.inputs.items()}
+
+
+@dataclass(frozen=True)
+class Again:
+    """What came of doing a part's work again."""
+
+    artifact: str
+    done: str
+    """What was done again, such as ``byte for byte``; empty where nothing could be."""
+    differing: tuple[str, ...] = ()
+    """Files, facts or items that came out otherwise."""
+    why_not: str = ""
+
+
+def make_again(artifact: Artifact, store: Store, sample: int | None = None, listener: Listener = silent) -> Again:
+    """An artifact's work again, whole; with ``sample`` that of an evaluation on so many items, of a training the packing.
+
+    What cannot be done again says why not.
+    """
+    try:
+        if sample is not None and artifact.manifest.stage == evaluate_stage.name:
+            inputs = _inputs_of(artifact, store, listener)
+            documents = inputs.get("documents")
+            corpus = documents.corpus if isinstance(documents, HeldoutDocuments) else None
+            found = ask_again(artifact, cast(Model, inputs["model"]), corpus, sample)
+            return Again(artifact.name, f"in {found.items} of {found.of} items", found.differing)
+        if sample is not None and artifact.manifest.stage == train_stage.name:
+            inputs = _inputs_of(artifact, store, listener)
+            foundation, corpus = cast(Model, inputs["foundation"]), cast(Artifact, inputs["corpus"])
+            packed = pack_again(artifact, foundation, corpus, listener)
+            return Again(artifact.name, "in its packing; the weights were not trained again", tuple(packed))
+        return Again(artifact.name, "byte for byte", tuple(reproduce(artifact, store, listener)))
+    except EtymonError as error:
+        return Again(artifact.name, "", why_not=str(error).replace("\n", " "))
+
+
+def convert_foundation_again(name: str, store: Store, listener: Listener = silent) -> Again | None:
+    """The conversion of a run's foundation; None for one that was not converted here, or an artifact that is no run."""
+    record = find_artifact(name, store)
+    if record.manifest.stage != run_stage.name:
+        return None
+    source = RunMeaning.model_validate(record.manifest.meaning).recipe.foundation
+    try:
+        done = convert_again(source, listener=listener)
+    except EtymonError as error:
+        return Again(f"the foundation {source}", "", why_not=str(error).replace("\n", " "))
+    return Again(done[0].name, "byte for byte", tuple(done[1])) if done else None
 
 
 def parts_of(name: str, store: Store) -> list[Artifact]:
@@ -118,10 +171,14 @@ class _Inputs:
     def _sources(self, documents: Artifact, role: str) -> Iterator[Input]:
         """Files of a corpus's source, by the recipe of a run that read them."""
         for record in runs(self._store):
-            asked = RunMeaning.model_validate(record.manifest.meaning).recipe.corpus
-            if record.facts["parts"].get("documents of the corpus") == documents.name:
-                inputs = corpus_inputs(asked, Path(), self._store.digests)
-                yield from [inputs[role]] if role in inputs else []
+            recipe = RunMeaning.model_validate(record.manifest.meaning).recipe
+            corpora = {"corpus": recipe.corpus}
+            if "control" in recipe.baselines:
+                corpora["corpus control"] = control_corpus(recipe)
+            for corpus, asked in corpora.items():
+                if record.facts["parts"].get(f"documents of the {corpus}") == documents.name:
+                    inputs = corpus_inputs(asked, Path(), self._store.digests)
+                    yield from [inputs[role]] if role in inputs else []
 
     def _foundations(self) -> list[str]:
         return [RunMeaning.model_validate(record.manifest.meaning).recipe.foundation for record in runs(self._store)]

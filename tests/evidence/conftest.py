@@ -12,7 +12,10 @@ from etymon.store import Artifact, Store
 
 @pytest.fixture(scope="session")
 def run(make_llama: Callable[..., Path], some_texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return make_run(make_llama(seed=3), some_texts, tmp_path_factory.mktemp("evidence-run"))
+    made = make_run(make_llama(seed=3), some_texts, tmp_path_factory.mktemp("evidence-run"))
+    made.evidence()
+    shutil.copytree(made.store.root / "artifacts", made.untouched)
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +25,6 @@ def evidence(run: Run) -> Artifact:
 
 @pytest.fixture
 def copied(run: Run, evidence: Artifact, tmp_path: Path) -> Store:
-    """The whole run in a place where it may be damaged."""
-    shutil.copytree(run.store.root / "artifacts", tmp_path / "workspace" / "artifacts")
+    """The whole run in a place where it may be damaged, without what other tests made of it."""
+    shutil.copytree(run.untouched, tmp_path / "workspace" / "artifacts")
     return Store(tmp_path / "workspace")

@@ -44,6 +44,11 @@ class Run:
         meaning = EvidenceMeaning(name=name, waivers=waivers)
         return (store or self.store).obtain(evidence_stage, given, meaning, EvidenceExecution())[0]  # type: ignore[arg-type]
 
+    @property
+    def untouched(self) -> Path:
+        """Its artifacts as they first were, copied."""
+        return self.store.root.with_name("untouched")
+
     def derived_model(self) -> Model:
         folder = self.derivative.folder / "model"
         return describe_model(folder, name="tiny-docs", source="tiny-docs", digests=self.store.digests)

