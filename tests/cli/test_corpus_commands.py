@@ -70,6 +70,24 @@ def test_a_corpus_is_built_looked_at_and_asked(recipe: Path) -> None:
     assert "Did you mean brief.md" in unknown.value.remedy
 
 
+def test_a_changed_recipe_is_told_and_its_own_corpus_found(recipe: Path) -> None:
+    etymon("corpus", "build", recipe)
+    first = etymon("corpus", "inspect", recipe).output
+    assert "has changed" not in first
+    text = recipe.read_text("utf-8")
+    recipe.write_text(text.replace("corpus:\n", "corpus:\n  seed: 1\n  mix: {tokens: 900}\n"), "utf-8")
+    (recipe.parent / "notes" / "new.md").write_text("A new note. " * 20, "utf-8")
+    for shown in (etymon("corpus", "inspect", recipe).output, etymon("corpus", "why", "brief.md", recipe).output):
+        assert "recipe.yaml has changed since corpus-" in shown
+        assert "corpus.mix, corpus.seed, the files of notes." in shown
+    assert "has changed" not in etymon("corpus", "inspect", "lamps").output
+    etymon("corpus", "build", recipe)
+    assert "26  100%  found" in etymon("corpus", "inspect", recipe).output
+    recipe.write_text(text, "utf-8")
+    (recipe.parent / "notes" / "new.md").unlink()
+    assert etymon("corpus", "inspect", recipe).output == first, "the corpus of this recipe, though another was built last"
+
+
 def test_a_place_that_will_not_do_is_refused_before_the_work(recipe: Path) -> None:
     (recipe.parent / "mine.html").write_text("my notes", "utf-8")
     with pytest.raises(EtymonError, match="no page of Etymon"):

@@ -69,7 +69,7 @@ def test_a_corpus_is_read_a_document_at_a_time(tmp_path):
 def test_documents_are_looked_at_in_batches():
     items = ["short", PASSAGE, CHINESE, "quite another thing " + PASSAGE]
     grams = pickle.loads(pickle.dumps(ItemGrams(items)))
-    assert grams.too_short == 1
+    assert grams.short_N.sum() == 1
     found = grams.found_in(["", "nothing of the kind " * 9, "Or: " + PASSAGE.upper() + CHINESE, CHINESE, "short"])
     assert found == [
         (2, 1, 6, "the quick brown fox having jumped over the lazy dog went home and"),

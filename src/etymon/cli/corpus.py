@@ -67,6 +67,7 @@ def inspect_corpus(
             check_place(html)
         opened = open_corpus(built, open_store(workspace))
         again = redecide(opened, load_policy(policy, Path.cwd())) if policy else None
+        _tell_changes(opened.corpus.name, opened.changed, built)
         found = inspect(opened, live).model_copy(update={"redecision": again}) if html or json or not again else None
     if found and html:
         write_page(corpus_page(found), html)
@@ -100,5 +101,17 @@ def why_document(
         from etymon.corpus.inspect.why import why
 
         store = open_store(workspace)
-        answer = why(open_corpus(built, store) if built else newest_corpus(store), document)
+        opened = open_corpus(built, store) if built else newest_corpus(store)
+        _tell_changes(opened.corpus.name, opened.changed, built)
+        answer = why(opened, document)
     console.print(terminal_answer(answer), width=min(console.width, WIDTH))
+
+
+def _tell_changes(corpus: str, changed: tuple[str, ...], recipe: str | None) -> None:
+    """Say which corpus is shown where it is not the one that the recipe asks for now."""
+    if changed:
+        console.print(
+            f"[yellow]![/] {escape(str(recipe))} has changed since {escape(corpus)} was built: {escape(', '.join(changed))}. "
+            f"This shows that one; `etymon corpus build {escape(str(recipe))}` builds the other.\n",
+            soft_wrap=True,
+        )

@@ -40,9 +40,15 @@ def build_corpus(
 
     ``sources`` are its files (``corpus_inputs``); ``folder`` is the recipe's; ``items`` evaluation items to keep out, each a
     folder with ``items.parquet``; ``tokenizer`` a folder with ``tokenizer.json``, which a mixture counts with. What is not
-    wanted for the corpus is no part of its address. Raises EtymonError where the data policy is broken and not waived.
+    wanted for the corpus is no part of its address. Raises EtymonError where the data policy is broken and not waived, and
+    where it keeps evaluation items of which files are named.
     """
     policy = load_policy(asked.data_policy, folder)
+    if asked.decontaminate and policy.evaluation_items == "keep":
+        raise EtymonError(
+            f"corpus.decontaminate names {asked.decontaminate[0]}, and the data policy {policy.name} keeps evaluation items.",
+            "Leave corpus.decontaminate out, or use a policy with `evaluation_items: drop`.",
+        )
     waived = check_sources(asked, policy, asked.waivers, folder)
     execution = SignalsExecution(data_runner=data_runner)
     documents = obtain("documents", documents_stage, sources, documents_meaning(asked), DocumentsExecution())

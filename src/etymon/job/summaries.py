@@ -21,6 +21,9 @@ def corpus_line(corpus: Artifact) -> str:
         f"{counted(facts['documents_train'], 'document')} to learn from, {facts['documents_heldout']:,} held out "
         f"({facts['heldout_units']} of {counted(facts['units'], 'unit')}), {dropped:,} dropped"
     )
+    items = facts["evaluation_items"]
+    if short := sum(items["too_short"].values()):
+        line += f"; {short:,} of {counted(items['items'], 'evaluation item')} too short to be looked for"
     return f"{line}; waived: {', '.join(sorted({each['rule'] for each in waived}))}" if waived else line
 
 

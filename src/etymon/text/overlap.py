@@ -56,8 +56,8 @@ class ItemGrams:
 
     def __init__(self, texts: Sequence[str]) -> None:
         runs, begins = run_hashes(spaced_words([folded(text) for text in texts]), GRAM)
-        self.too_short = int(np.count_nonzero(np.diff(begins) == 0))
-        """Items of fewer than 13 words, which cannot be looked for."""
+        self.short_N = np.asarray(np.diff(begins) == 0, np.bool_)
+        """Whether each item has fewer than 13 words, and cannot be looked for."""
         item_S = np.repeat(np.arange(len(texts)), np.diff(begins))
         known_R, first = np.unique(runs, return_index=True)
         self._runs, self._item_R = _Runs(known_R), item_S[first]

@@ -4,7 +4,11 @@ import json
 from pathlib import Path
 
 import pyarrow.parquet as parquet
+import pytest
 from corpus_building import Build, prose
+
+from etymon.errors import EtymonError
+from etymon.job.summaries import corpus_line
 
 ITEM = "Which of the seven valves of the upper tank must be closed first when the pressure falls below the red mark?"
 
@@ -16,6 +20,20 @@ def test_documents_that_say_an_item_of_a_file_are_left_out(build: Build, folder:
     assert [row["unit"] for row in built.dropped("evaluation-item")] == ["note-05.txt"]
     (decision,) = [row for row in built.rows("decisions") if row["reason"] == "evaluation-item"]
     assert decision["detail"].endswith("q1")
+
+
+def test_items_that_are_too_short_are_counted(build: Build, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "items.txt").write_text(f"{ITEM}\n\nWhat is 2 + 2?\n\nWho?", "utf-8")
+    (tmp_path / "more.jsonl").write_text('{"question": "Why?"}', "utf-8")
+    built = build({"path": "docs"}, decontaminate=["items.txt", "more.jsonl"])
+    assert built.facts["evaluation_items"] == {"items": 4, "too_short": {"items.txt": 2, "more.jsonl": 1}}
+    assert "3 of 4 evaluation items too short to be looked for" in corpus_line(built.artifact)
+
+
+def test_files_of_items_that_the_policy_keeps_are_refused(build: Build, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "lenient.yaml").write_text("name: lenient\nevaluation_items: keep\n", "utf-8")
+    with pytest.raises(EtymonError, match=r"decontaminate names items.txt, and the data policy lenient keeps"):
+        build({"path": "docs"}, decontaminate=["items.txt"], data_policy="lenient.yaml")
 
 
 def test_what_another_corpus_has_is_not_had_again(build: Build, folder: Path, tmp_path: Path) -> None:

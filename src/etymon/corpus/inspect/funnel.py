@@ -88,6 +88,14 @@ class Funnel(Config):
     """Rows of which something was left out, by reason, and the characters left out."""
     hidden: int
     """Hidden files, which are not looked at."""
+    sectioned: bool
+    """Whether there were so few units that their documents were cut into sections."""
+    items: int
+    """Evaluation items that the documents were compared with."""
+    items_too_short: dict[str, int]
+    """Of these, how many could not be looked for, by task or file."""
+    against_unread: dict[str, int]
+    """Rows of existing corpora that could not be read, by reason."""
 
 
 def funnel(opened: OpenCorpus) -> Funnel:
@@ -115,6 +123,10 @@ def funnel(opened: OpenCorpus) -> Funnel:
         mixture=tuple(Share.model_validate(each) for each in mixture),
         cut=_cut(opened),
         hidden=opened.documents.facts["hidden"],
+        sectioned=opened.documents.facts["sectioned"],
+        items=opened.corpus.facts["evaluation_items"]["items"],
+        items_too_short=opened.corpus.facts["evaluation_items"]["too_short"],
+        against_unread=opened.corpus.facts["against_unread"],
     )
 
 

@@ -20,6 +20,8 @@ class Inspection(Config):
 
     corpus: str
     policy: str
+    changed: tuple[str, ...]
+    """What of the recipe that it was opened by is not as it was when the corpus was built."""
     funnel: Funnel
     distributions: tuple[Distribution, ...]
     duplicates: Duplicates
@@ -46,6 +48,7 @@ def inspect(opened: OpenCorpus, listener: Listener = silent) -> Inspection:
     return Inspection(
         corpus=opened.corpus.name,
         policy=opened.policy.name,
+        changed=opened.changed,
         funnel=path,
         distributions=spread,
         duplicates=twice,

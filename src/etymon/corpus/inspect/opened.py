@@ -3,8 +3,8 @@
 Shapes: N documents, in the order of positions. A position is a row's number in every table of documents.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
 from etymon.corpus.draw import scattered
+from etymon.corpus.inspect.asked import asked_parts, built_parts, differences
 from etymon.corpus.policy.policy import Policy
 from etymon.corpus.stages.corpus import DECISIONS, corpus_stage
 from etymon.corpus.stages.documents import CUT, DOCUMENTS, UNREAD
@@ -37,6 +38,8 @@ class OpenCorpus:
     documents: Artifact
     signals: Artifact
     overlaps: Artifact | None
+    changed: tuple[str, ...] = ()
+    """What of the recipe that it was opened by is not as it was when this was built."""
 
     @cached_property
     def policy(self) -> Policy:
@@ -100,25 +103,20 @@ class OpenCorpus:
 def open_corpus(text: str, store: Store) -> OpenCorpus:
     """The corpus of a recipe (a YAML file), of a run, or an artifact by its name or the beginning of it.
 
-    Raises EtymonError where it is not built, or what it was made from is gone.
+    Of a recipe it is the one that it asks for now, if that is built; otherwise the one that was built last, with what has
+    ``changed`` since. Raises EtymonError where it is not built, or what it was made from is gone.
     """
-    corpora = {each.name: each for each in store.artifacts() if each.manifest.stage == corpus_stage.name}
+    made = {each.name: each for each in store.artifacts()}
+    corpora = {name: each for name, each in made.items() if each.manifest.stage == corpus_stage.name}
     path = Path(text)
     if path.suffix.lower() in (".yaml", ".yml"):
-        name = load_recipe(path).name
-        pointed = store.pointers().get(name)
-        built = pointed.parts.get("corpus") if pointed else None
-        if built not in corpora:
-            raise EtymonError(
-                f"The corpus of {name} is not built in {store.root}.", f"Build it: `etymon corpus build {text}`."
-            )
-        return _opened(corpora[built], store)
+        return _of_recipe(path, store, corpora, made)
     pointed = store.pointers().get(text)
     if pointed and pointed.parts.get("corpus") in corpora:
-        return _opened(corpora[pointed.parts["corpus"]], store)
+        return _opened(corpora[pointed.parts["corpus"]], made)
     found = [each for name, each in corpora.items() if name.startswith(text)]
     if len(found) == 1:
-        return _opened(found[0], store)
+        return _opened(found[0], made)
     if found:
         raise EtymonError(f"{text} could be {', '.join(each.name for each in found[:5])}.", "Give more of the name.")
     known = [name for name, pointer in store.pointers().items() if pointer.parts.get("corpus") in corpora]
@@ -132,6 +130,27 @@ def newest_corpus(store: Store) -> OpenCorpus:
         if name := pointer.parts.get("corpus"):
             return open_corpus(name, store)
     raise EtymonError(f"The workspace {store.root} has no corpus.", "`etymon corpus build RECIPE` builds one.")
+
+
+def _of_recipe(path: Path, store: Store, corpora: Mapping[str, Artifact], made: Mapping[str, Artifact]) -> OpenCorpus:
+    recipe = load_recipe(path)
+    asked = asked_parts(recipe, path.resolve().parent, store.digests)
+    pointer = store.pointers().get(recipe.name)
+    last = corpora.get(pointer.parts.get("corpus", "")) if pointer else None
+    others = sorted(corpora.values(), key=lambda each: each.manifest.created, reverse=True)
+    for corpus in [*([last] if last else []), *others]:
+        try:
+            opened = _opened(corpus, made)
+        except EtymonError:
+            continue
+        if not differences(asked, built_parts(corpus, opened.documents, opened.overlaps)):
+            return opened
+    if last is None:
+        raise EtymonError(
+            f"The corpus of {recipe.name} is not built in {store.root}.", f"Build it: `etymon corpus build {path}`."
+        )
+    opened = _opened(last, made)
+    return replace(opened, changed=differences(asked, built_parts(last, opened.documents, opened.overlaps)))
 
 
 def rows_at(file: parquet.ParquetFile, positions: Sequence[int], columns: Sequence[str]) -> list[dict[str, Any]]:
@@ -159,10 +178,9 @@ def drawn(file: parquet.ParquetFile, able_N: NDArray[np.bool_], count: int) -> N
     return np.sort(order[np.isin(group_of, read)][:count])
 
 
-def _opened(corpus: Artifact, store: Store) -> OpenCorpus:
-    if DECISIONS not in corpus.manifest.files:
-        raise EtymonError(f"{corpus.name} was built by an earlier version, which kept no decisions.", "Build it again.")
-    made = {each.name: each for each in store.artifacts()}
+def _opened(corpus: Artifact, made: Mapping[str, Artifact]) -> OpenCorpus:
+    if corpus.manifest.stage_version != corpus_stage.version:
+        raise EtymonError(f"{corpus.name} was built by another version of Etymon, which kept other facts.", "Build it again.")
     parts: dict[str, Artifact] = {}
     for role in ("documents", "signals", "overlaps"):
         record = corpus.manifest.inputs.get(role)

@@ -92,7 +92,7 @@ def _license_breaches(source: Source, policy: Policy) -> Iterator[Breach]:
 
 def _origin_breaches(source: Source, policy: Policy) -> Iterator[Breach]:
     allow, refuse = policy.origins.allow, policy.origins.refuse
-    places = [place for place in (source.origin, source.path if _is_address(source.path) else None) if place]
+    places = [place for place in (source.origin, source.path if is_address(source.path) else None) if place]
     remedy = "Use another source or data policy."
     if refused := next((place for place in places if is_from(place, refuse)), None):
         yield Breach("origin-refused", source.name, f"it comes from {refused}", remedy)
@@ -116,7 +116,8 @@ def _evidence_breaches(source: Source, base: Path) -> Iterator[Breach]:
         yield Breach("evidence-changed", source.name, found, "See what changed in it, then put the new digest in the recipe.")
 
 
-def _is_address(path: str | None) -> bool:
+def is_address(path: str | None) -> bool:
+    """Whether a source lies elsewhere."""
     return path is not None and ("://" in path or path.startswith("hf:"))
 
 

@@ -12,6 +12,7 @@ import shutil
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -129,6 +130,7 @@ def _decide(draft: Draft[CorpusMeaning, SignalsExecution]) -> None:
         "linked_units": split.linked,
         "near_duplicate_clusters": int((cluster_N[kept_N] > 1).sum()),
         "sectioned": read.facts["sectioned"],
+        "evaluation_items": _items(draft.inputs.get("overlaps")),
         "cut": read.facts["cut"],
         "hidden": read.facts["hidden"],
         "sources_declared": [each.model_dump(mode="json") for each in meaning.sources],
@@ -292,11 +294,16 @@ def _row_kinds(train: Path) -> dict[str, int]:
     return {kind: kinds[kind] for kind in ("conversation", "pair", "judged")}
 
 
+def _items(overlaps: Artifact | None) -> dict[str, Any]:
+    """How many evaluation items were looked for, and which could not be."""
+    return {name: overlaps.facts[name] for name in ("items", "too_short")} if overlaps else {"items": 0, "too_short": {}}
+
+
 def _sum(column: pa.ChunkedArray, chosen_N: NDArray[np.bool_]) -> int:
     return int(compute.sum(column.filter(pa.array(chosen_N))).as_py() or 0)
 
 
-corpus_stage: Stage[CorpusMeaning, SignalsExecution] = Stage("corpus", 6, _build, CorpusMeaning, SignalsExecution)
+corpus_stage: Stage[CorpusMeaning, SignalsExecution] = Stage("corpus", 7, _build, CorpusMeaning, SignalsExecution)
 """Inputs: ``documents`` and ``signals``, artifacts of these stages; ``overlaps``, one of the overlaps stage, where there are
 items to keep out; ``against/N``, files of documents that are not to be had again; ``tokenizer``, a folder with
 ``tokenizer.json``, where there is a mixture."""

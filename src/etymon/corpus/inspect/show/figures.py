@@ -3,6 +3,7 @@
 from etymon.corpus.inspect.diversity import Part, Shares
 from etymon.corpus.inspect.funnel import UNREAD_STEP, Count, Funnel, Path
 from etymon.text.counted import counted
+from etymon.text.overlap import GRAM
 
 STEP_WORDS = {
     UNREAD_STEP: "could not be read",
@@ -61,6 +62,16 @@ def path_notes(funnel: Funnel) -> list[str]:
         notes.append(f"{counted(count.characters, 'character')} of {counted(count.documents, 'row')} left out: {reason}.")
     if funnel.hidden:
         notes.append(f"{counted(funnel.hidden, 'hidden file was', 'hidden files were')} not looked at.")
+    if funnel.sectioned:
+        notes.append("There were too few units to hold some out, so their documents were cut into sections (file.md#3).")
+    if short := sum(funnel.items_too_short.values()):
+        told = ", ".join(f"{name} {count:,}" for name, count in funnel.items_too_short.items())
+        notes.append(
+            f"{short:,} of {counted(funnel.items, 'evaluation item')} have fewer than {GRAM} words and could not be looked "
+            f"for: {told}."
+        )
+    for reason, rows in funnel.against_unread.items():
+        notes.append(f"{counted(rows, 'row')} of existing corpora could not be read: {reason}.")
     return notes
 
 
