@@ -18,7 +18,9 @@ SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 TEMPLATE = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
 
 
-def byte_level(writer: gguf.GGUFWriter, pre: str | None = "smollm", merges: list[str] = MERGES) -> int:
+def byte_level(
+    writer: gguf.GGUFWriter, pre: str | None = "smollm", merges: list[str] = MERGES, template: str = TEMPLATE
+) -> int:
     """A byte-pair tokenizer; returns the size of its vocabulary."""
     tokens = [*SPECIAL, *BYTES, *(merge.replace(" ", "") for merge in merges)]
     writer.add_tokenizer_model("gpt2")
@@ -31,7 +33,7 @@ def byte_level(writer: gguf.GGUFWriter, pre: str | None = "smollm", merges: list
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
     writer.add_pad_token_id(2)
-    writer.add_chat_template(TEMPLATE)
+    writer.add_chat_template(template)
     return len(tokens)
 
 

@@ -17,6 +17,7 @@ from etymon.cli import (
     new,
     review,
     see,
+    serve,
 )
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ app.add_typer(index.app, name="index")
 app.add_typer(dossier.app, name="dossier")
 app.command("review")(review.review)
 app.command("chat")(models.chat)
+app.add_typer(serve.app, name="serve")
 app.add_typer(board.app, name="board")
 app.command("export")(export.export)
 app.command("runs")(see.runs)

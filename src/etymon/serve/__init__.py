@@ -1,1 +1,1 @@
-"""Talking to a model: prompts from its own chat template, streamed answers, conversations."""
+"""Talking to a model: in the terminal (``answer``, ``chat``), and as a service (``engine``, ``gateway``)."""

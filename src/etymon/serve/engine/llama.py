@@ -1,0 +1,162 @@
+"""llama.cpp in a process of its own: started, watched, started again when it ends unasked."""
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import re
+import secrets
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from etymon.errors import EtymonError
+
+BACK_OFF_SECONDS = (0.2, 1.0, 5.0, 15.0, 30.0)
+"""Before each start after an end; an engine that held for longer than the last begins again with the first."""
+_EMBEDDED_TOGETHER = 2
+_LINES = 60
+
+
+@dataclass(frozen=True)
+class LlamaSettings:
+    """What one engine runs."""
+
+    name: str
+    path: Path
+    """A GGUF file."""
+    context: int
+    """Tokens of a request and its answer together. Memory for ``parallel`` of them is taken at the start."""
+    parallel: int
+    """Requests computed together."""
+    threads: int | None = None
+    """By default as many as the machine has cores."""
+    embeddings: bool = False
+    """For /v1/embeddings, and nothing else."""
+    pooled: bool = False
+    """The file says how the vectors of an input's tokens become one; else it is their mean."""
+
+
+class LlamaEngine:
+    """One model in one child process, which ends when this process does, however it ends."""
+
+    def __init__(self, settings: LlamaSettings, changed: Callable[[str, str], None]) -> None:
+        """``changed`` is told the model's name and "ready", "ended" or "failed"."""
+        self.settings = settings
+        self.address = ""
+        self.ready = False
+        self.restarts = 0
+        self._changed = changed
+        self._key = secrets.token_urlsafe(32)
+        self._process: asyncio.subprocess.Process | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    def for_embeddings(self) -> "LlamaEngine":
+        """Another engine with the same model, not yet started."""
+        return LlamaEngine(replace(self.settings, embeddings=True, parallel=_EMBEDDED_TOGETHER), self._changed)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {self._key}"}
+
+    async def start(self) -> None:
+        """Raises EtymonError where llama.cpp does not take the model."""
+        if importlib.util.find_spec("xllamacpp") is None:
+            raise EtymonError("llama.cpp is not installed.", "Install it: pip install 'etymon[serve]'.")
+        await self._begin()
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        self.ready = False
+        if self._watcher:
+            self._watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watcher
+        await self._end()
+
+    async def _begin(self) -> None:
+        each = self.settings
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "etymon.serve.engine.llama_child"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the gateway, which lets answers end first
+        )
+        self._process = process
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        said: deque[str] = deque(maxlen=_LINES)
+        listening = asyncio.create_task(_listen(process.stderr, said))
+        order = {
+            "path": str(each.path), "name": each.name, "key": self._key, "context": each.context, "parallel": each.parallel,
+            "threads": each.threads, "embeddings": each.embeddings, "pooled": each.pooled,
+            "connections": 4 * each.parallel + 8,
+        }  # fmt: skip
+        process.stdin.write(json.dumps(order).encode() + b"\n")
+        line = await process.stdout.readline()
+        if not line:
+            await process.wait()
+            await listening
+            raise EtymonError(f"{each.path} cannot be served: {_reason(said)}.", _remedy(said))
+        self.address = f"{json.loads(line)['address']}/v1"
+        self.ready = True
+        self._changed(each.name, "ready")
+
+    async def _end(self) -> None:
+        process, self._process = self._process, None
+        if process and process.returncode is None:
+            process.kill()  # it writes nothing, and its threads do not end when asked
+            await process.wait()
+
+    async def _watch(self) -> None:
+        """Start it again whenever it ends."""
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            begun = loop.time()
+            if self._process:
+                await self._process.wait()
+                self.ready = False
+                self.restarts += 1
+                self._changed(self.settings.name, "ended")
+            failures = 0 if loop.time() - begun > BACK_OFF_SECONDS[-1] else failures
+            await asyncio.sleep(BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)])
+            failures += 1
+            try:
+                await self._begin()
+            except EtymonError:
+                self._process = None
+                self._changed(self.settings.name, "failed")
+
+
+async def _listen(stream: asyncio.StreamReader, said: deque[str]) -> None:
+    """Keep the last lines, to explain a failure to start. They are not passed on: an error may quote what it was asked."""
+    while True:
+        try:
+            line = await stream.readline()
+        except ValueError:  # a line longer than the reader's buffer
+            continue
+        if not line:
+            return
+        said.append(line.decode("utf-8", "replace").strip())
+
+
+def _reason(said: deque[str]) -> str:
+    """The first cause that llama.cpp or Python names."""
+    for line in said:
+        if found := re.search(r"error loading model: (?:\w+: )?(.+)", line):
+            return found.group(1).rstrip(".")
+    errors = [line for line in said if " E " in line or "Error" in line]
+    return re.sub(r"^[\d.]+ E ", "", errors[0]).rstrip(".") if errors else "llama.cpp ended without a word"
+
+
+def _remedy(said: deque[str]) -> str:
+    if any("unknown model architecture" in line for line in said):
+        return "llama.cpp does not know this architecture: serve it by vLLM or SGLang, and give --engine its address."
+    if any("failed to allocate" in line or "out of memory" in line for line in said):
+        return "Give a smaller --context or --parallel: memory for all requests is taken at the start."
+    return "Look whether the file is whole; `etymon export --to gguf` writes one that is."

@@ -1,0 +1,184 @@
+"""The service as an ASGI application: a request's way from the door to the engine and back."""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from etymon.serve.gateway.body import read_body
+from etymon.serve.gateway.door import Door
+from etymon.serve.gateway.exchange import Exchange
+from etymon.serve.gateway.keys import Keyring
+from etymon.serve.gateway.limits import Meter
+from etymon.serve.gateway.models import Models, Served
+from etymon.serve.gateway.observe import CONTENT_TYPE, Log, Metrics
+from etymon.serve.gateway.openapi import document
+from etymon.serve.gateway.order import order_of
+from etymon.serve.gateway.pipe import Pipe
+from etymon.serve.gateway.problems import SERVER, Problem, too_slow
+from etymon.serve.gateway.relay import Relay
+from etymon.serve.gateway.reply import EVENTS, ClientLeft, Reply, until_left
+from etymon.serve.gateway.requests import Asked, ChatRequest, CompletionRequest, EmbeddingRequest, parse
+from etymon.serve.gateway.settings import Limits
+
+_CHARACTERS_A_TOKEN = 4
+"""Of a prompt whose tokens nobody counted, because its client left."""
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """All that requests share."""
+
+    models: Models
+    keyring: Keyring
+    limits: Limits
+    meter: Meter
+    relay: Relay
+    log: Log
+    metrics: Metrics
+
+    def app(self) -> ASGIApp:
+        routes = [
+            Route("/v1/chat/completions", _Endpoint(self, "chat/completions", ChatRequest), methods=["POST"]),
+            Route("/v1/completions", _Endpoint(self, "completions", CompletionRequest), methods=["POST"]),
+            Route("/v1/embeddings", _Endpoint(self, "embeddings", EmbeddingRequest), methods=["POST"]),
+            Route("/v1/models", self._list_models, methods=["GET"]),
+            Route("/v1/models/{name:path}", self._show_model, methods=["GET"]),
+            Route("/openapi.json", self._openapi, methods=["GET"]),
+            Route("/health", self._health, methods=["GET"]),
+            Route("/ready", self._ready, methods=["GET"]),
+            Route("/metrics", self._metrics, methods=["GET"]),
+        ]
+        inner = Starlette(routes=routes, exception_handlers={HTTPException: _not_here, Problem: _refused, Exception: _broken})
+        inner.router.redirect_slashes = False
+        return Door(inner, self.keyring, self.log, self.metrics)
+
+    async def _list_models(self, request: Request) -> Response:
+        listed = [_model_object(each) for each in self.models.visible(request.state.key)]
+        return JSONResponse({"object": "list", "data": listed})
+
+    async def _show_model(self, request: Request) -> Response:
+        return JSONResponse(_model_object(self.models.find(request.path_params["name"], request.state.key)))
+
+    async def _openapi(self, request: Request) -> Response:
+        return JSONResponse(document())
+
+    async def _health(self, request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def _ready(self, request: Request) -> Response:
+        ready = self.models.ready
+        return JSONResponse({"status": "ready" if ready else "starting"}, status_code=200 if ready else 503)
+
+    async def _metrics(self, request: Request) -> Response:
+        states = {each.card.name: each.state() for each in self.models.visible(None)}
+        return Response(self.metrics.text(states), headers={"content-type": CONTENT_TYPE})
+
+
+_BEGAN = int(time.time())
+
+
+def _model_object(served: Served) -> dict[str, Any]:
+    """As OpenAI lists a model, and what we know of where it comes from."""
+    card = served.card
+    more = {"digest": card.digest, "base": card.base, "context": card.context}
+    return {"id": card.name, "object": "model", "created": _BEGAN, "owned_by": "etymon", "etymon": more}
+
+
+async def _not_here(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    wrong_method = error.status_code == 405
+    message = f"{request.method} is not what this path takes." if wrong_method else "There is nothing at this path."
+    problem = Problem(error.status_code, message, code="method_not_allowed" if wrong_method else "unknown_url")
+    return JSONResponse(problem.body(), problem.status, headers=dict(error.headers or {}))
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return JSONResponse(error.body(), error.status, headers=error.headers)
+
+
+_BROKEN = Problem(500, "Something went wrong here.", code="internal_error", type=SERVER)
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    """The client is told; the traceback goes to the log, for it is raised again."""
+    return JSONResponse(_BROKEN.body(), _BROKEN.status)
+
+
+class _Endpoint:
+    """A path that asks an engine."""
+
+    def __init__(self, gateway: Gateway, path: str, kind: type[Asked]) -> None:
+        self._gateway, self._path, self._kind = gateway, path, kind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gateway = self._gateway
+        exchange = Exchange(self._path, scope["state"]["key"])
+        reply = Reply(send, exchange)
+        try:
+            await self._answer(Request(scope, receive), reply, exchange)
+            exchange.outcome = "answered"
+        except Problem as problem:
+            exchange.code = problem.code
+            exchange.outcome = "failed" if problem.status >= 500 else "refused"
+            await reply.problem(problem)
+        except ClientLeft:
+            exchange.outcome, exchange.status = "left", exchange.status or 499
+        except Exception:
+            exchange.status = 500
+            raise
+        finally:
+            if exchange.outcome == "refused":
+                exchange.prompt_tokens = 0
+            gateway.meter.charge(exchange.key, exchange.prompt_tokens + exchange.completion_tokens)
+            gateway.metrics.count(exchange)
+            gateway.log.write(exchange.record())
+
+    async def _answer(self, request: Request, reply: Reply, exchange: Exchange) -> None:
+        """Admit, check, ask the engine, give on what it says."""
+        gateway = self._gateway
+        gateway.meter.begin(exchange.key)
+        body = await read_body(request, gateway.limits.body_bytes)
+        asked = parse(self._kind, body)
+        served = gateway.models.find(asked.model, exchange.key)
+        exchange.model, exchange.digest = served.card.name, served.card.digest
+        exchange.prompt_tokens = len(body) // _CHARACTERS_A_TOKEN  # until the engine has counted them
+        order = order_of(asked, served)
+        answer: dict[str, Any] | None = None
+        try:
+            async with asyncio.timeout(gateway.limits.seconds), until_left(request.receive):
+                with served.used():
+                    if isinstance(asked, ChatRequest | CompletionRequest) and asked.stream:
+                        exchange.stream = True
+                        usage = bool(asked.stream_options and asked.stream_options.include_usage)
+                        await self._stream(served, order, reply, exchange, usage=usage)
+                    else:
+                        answer = await gateway.relay.whole(served, self._path, order, exchange)
+        except TimeoutError:
+            raise too_slow(gateway.limits.seconds) from None
+        if answer is None:
+            await reply.end()
+        else:
+            await reply.whole(200, json.dumps(answer, ensure_ascii=False).encode(), {})
+
+    async def _stream(self, served: Served, order: dict[str, Any], reply: Reply, exchange: Exchange, *, usage: bool) -> None:
+        """Events as they come. The status waits for the first: until then a problem has one of its own."""
+        pipe = Pipe()
+        engine = asyncio.create_task(self._gateway.relay.stream(served, self._path, order, exchange, pipe, usage=usage))
+        try:
+            while events := await pipe.take():
+                if not reply.started:
+                    await reply.start(200, EVENTS, {})
+                await reply.piece(events)
+        finally:
+            engine.cancel()
+            await asyncio.gather(engine, return_exceptions=True)

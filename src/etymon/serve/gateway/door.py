@@ -1,0 +1,63 @@
+"""The door: no path is answered without a key, but for two that say nothing about anybody."""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from etymon.serve.gateway.exchange import Exchange
+from etymon.serve.gateway.keys import Key, Keyring, Role
+from etymon.serve.gateway.observe import Log, Metrics
+from etymon.serve.gateway.problems import Problem, forbidden, wrong_key
+from etymon.serve.gateway.reply import Reply
+
+OPEN = frozenset({"/health", "/ready"})
+"""Answered without a key."""
+FOR_OPERATORS = frozenset({"/metrics"})
+
+
+class Door:
+    """In front of every path, those that are added later included."""
+
+    def __init__(self, app: ASGIApp, keyring: Keyring, log: Log, metrics: Metrics) -> None:
+        self._app, self._keyring, self._log, self._metrics = app, keyring, log, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in OPEN:
+            try:
+                scope["state"]["key"] = self._admitted(scope["path"], Headers(scope=scope))
+            except Problem as problem:
+                exchange = Exchange("door", None, code=problem.code, outcome="refused")
+                await Reply(send, exchange).problem(problem)
+                self._log.write(exchange.record())
+                self._metrics.count(exchange)
+                return
+        await self._app(scope, receive, send)
+
+    def _admitted(self, path: str, headers: Headers) -> Key | None:
+        """The key; None where none are asked for. Raises Problem 401 or 403."""
+        if not self._keyring.on:
+            if not is_loopback(urlsplit(f"//{headers.get('host', '')}").hostname or ""):
+                # A page of another site whose name was made to point here would come with that name.
+                raise forbidden("Without keys only this machine is answered, under its own name.")
+            return None
+        scheme, _, secret = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip():
+            raise wrong_key("You didn't provide an API key. Send it as: Authorization: Bearer KEY")
+        key = self._keyring.find(secret.strip())
+        if key is None:
+            raise wrong_key("Incorrect API key provided, or it has expired or was revoked.")
+        if path in FOR_OPERATORS and key.role is not Role.operator:
+            raise forbidden("This path takes the key of an operator.")
+        return key
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,70 @@
+"""One request and what became of it: what limits, metrics and the log are told. Never what was said."""
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from etymon.serve.gateway.keys import Key
+
+Outcome = Literal["answered", "refused", "failed", "left"]
+
+
+@dataclass
+class Exchange:
+    """Filled in as the request goes its way."""
+
+    endpoint: str
+    key: Key | None
+    id: str = field(default_factory=lambda: f"req_{secrets.token_hex(12)}")
+    began: float = field(default_factory=time.monotonic)
+    model: str = ""
+    """Only once it is known here: what a client made up is not logged."""
+    digest: str | None = None
+    """Of the model's weights."""
+    stream: bool = False
+    status: int = 0
+    code: str | None = None
+    """Of the problem, where there was one."""
+    outcome: Outcome = "failed"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    first_token: float | None = None
+    """Seconds from the request to the first piece of a streamed answer."""
+    complete: bool = False
+    """The engine said all that it had to say."""
+
+    def counted(self, usage: Mapping[str, Any]) -> None:
+        """The engine's own count, at the end of an answer."""
+        self.prompt_tokens = int(usage.get("prompt_tokens") or 0)
+        self.completion_tokens = int(usage.get("completion_tokens") or 0)
+
+    def piece(self) -> None:
+        """A piece of a streamed answer: a token, until the engine's own count comes."""
+        if self.first_token is None:
+            self.first_token = self.seconds
+        self.completion_tokens += 1
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def record(self) -> dict[str, Any]:
+        """One line of the log."""
+        return {
+            "event": "request",
+            "id": self.id,
+            "key": self.key.id if self.key else None,
+            "endpoint": self.endpoint,
+            "model": self.model or None,
+            "digest": self.digest,
+            "stream": self.stream,
+            "status": self.status,
+            "code": self.code,
+            "outcome": self.outcome,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "first_token_ms": None if self.first_token is None else round(self.first_token * 1000, 1),
+            "ms": round(self.seconds * 1000, 1),
+        }

@@ -1,0 +1,91 @@
+"""What the operator sees: Prometheus metrics, and a log of one JSON object a line. Neither holds a text or a key."""
+
+import json
+import logging
+import traceback
+from datetime import UTC, datetime
+from typing import IO, Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from etymon.serve.gateway.exchange import Exchange
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+
+class Log:
+    """Lines of JSON. A writer that is gone is no reason to stop serving."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, record: dict[str, Any]) -> None:
+        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **record}
+        try:
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+        except (OSError, ValueError):
+            pass
+
+
+class ErrorLines(logging.Handler):
+    """Errors of the server's own: bugs, with where they are."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.ERROR)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        trace = traceback.format_tb(error.__traceback__) if error else []
+        # Without the error's own words, which may quote what somebody asked.
+        what = type(error).__name__ if error else record.getMessage()
+        self._log.write({"event": "error", "what": what, "where": "".join(trace[-3:])})
+
+
+class Metrics:
+    """Counted over the life of the service."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "etymon_requests", "Requests.", ("endpoint", "model", "status", "outcome"), registry=self.registry
+        )
+        self._tokens = Counter("etymon_tokens", "Tokens read and written.", ("model", "kind"), registry=self.registry)
+        self._seconds = Histogram(
+            "etymon_request_seconds",
+            "To the end of an answer.",
+            ("endpoint", "model"),
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self._first = Histogram(
+            "etymon_first_token_seconds", "To its first piece, where it is streamed.", ("model",), registry=self.registry,
+            buckets=_SECONDS,
+        )  # fmt: skip
+        self._gauges = {
+            "running": Gauge("etymon_running", "Requests at the engine.", ("model",), registry=self.registry),
+            "waiting": Gauge("etymon_waiting", "Requests in the queue.", ("model",), registry=self.registry),
+            "up": Gauge("etymon_engine_up", "Whether the engine can be asked.", ("model",), registry=self.registry),
+            "restarts": Gauge("etymon_engine_restarts", "How often it ended unasked.", ("model",), registry=self.registry),
+        }
+
+    def count(self, exchange: Exchange) -> None:
+        model = exchange.model
+        self._requests.labels(exchange.endpoint, model, exchange.status, exchange.outcome).inc()
+        self._tokens.labels(model, "prompt").inc(exchange.prompt_tokens)
+        self._tokens.labels(model, "completion").inc(exchange.completion_tokens)
+        if exchange.outcome == "answered":
+            self._seconds.labels(exchange.endpoint, model).observe(exchange.seconds)
+        if exchange.first_token is not None:
+            self._first.labels(model).observe(exchange.first_token)
+
+    def text(self, states: dict[str, dict[str, float]]) -> bytes:
+        """In Prometheus's format. ``states``: by model, the gauges of this moment."""
+        for name, gauge in self._gauges.items():
+            gauge.clear()
+            for model, values in states.items():
+                gauge.labels(model).set(values[name])
+        return generate_latest(self.registry)

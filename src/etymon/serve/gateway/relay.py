@@ -1,0 +1,153 @@
+"""To the engine and back: its answer read event by event, counted, and given on as it came."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from etymon.serve.gateway.exchange import Exchange
+from etymon.serve.gateway.models import Served
+from etymon.serve.gateway.pipe import Pipe
+from etymon.serve.gateway.problems import INVALID, SERVER, Problem, engine_lost, unavailable
+
+DONE = b"data: [DONE]"
+_ERROR = (b'data: {"error"', b"error:")
+_USAGE = (b'"usage":{', b'"usage": {')
+"""Only ever as the field: within a text the quotes would be escaped."""
+_INTERNAL = ("timings", "prompt_tokens_details")
+"""What tells of the engine, and of what others asked it before: how much of a prompt was in its cache."""
+_LARGEST_EVENT = 16_000_000
+
+
+class Relay:
+    """Connections to engines."""
+
+    def __init__(self, seconds: float) -> None:
+        """``seconds``: the longest that an answer may take."""
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=10)
+        # A connection for each request: one that is kept may be closed by the engine just as it is used again.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, force_close=True), timeout=timeout, auto_decompress=False
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def whole(self, served: Served, path: str, order: dict[str, Any], exchange: Exchange) -> dict[str, Any]:
+        """An answer in one piece. Raises Problem."""
+        async with served.queue.place(), self._asked(served, path, order) as response:
+            body = await response.read()
+        answer = _object(body)
+        if answer is None:
+            raise engine_lost()
+        exchange.counted(answer.get("usage") or {})
+        exchange.complete = True
+        return _ours(answer, served)
+
+    async def stream(
+        self, served: Served, path: str, order: dict[str, Any], exchange: Exchange, pipe: Pipe, *, usage: bool
+    ) -> None:
+        """An answer into a pipe, event by event. ``usage``: whether the client asked for the count at its end.
+
+        What goes wrong goes into the pipe.
+        """
+        try:
+            async with served.queue.place(), self._asked(served, path, order) as response:
+                async for event in _events(response):
+                    if piece := _for_client(event, served, exchange, usage=usage):
+                        await pipe.put(piece + b"\n\n")
+            pipe.close(None if exchange.complete else engine_lost())
+        except Exception as problem:
+            pipe.close(problem)
+
+    @asynccontextmanager
+    async def _asked(self, served: Served, path: str, order: dict[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The engine's response, where it is one. Leaving early ends the engine's work."""
+        engine = await served.engine_for(embeddings=path == "embeddings")
+        headers = {"Content-Type": "application/json", **engine.headers}
+        begun = False
+        try:
+            async with self._session.post(
+                f"{engine.address}/{path}", data=json.dumps(order).encode(), headers=headers
+            ) as response:
+                if response.status != 200:
+                    raise _refusal(response.status, await response.content.read(_LARGEST_EVENT))
+                begun = True
+                yield response
+        except (aiohttp.ClientError, ConnectionError):
+            raise engine_lost() if begun else unavailable(f"The engine of {served.card.name} does not answer.") from None
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Server-sent events, without the empty line after each."""
+    rest = b""
+    async for chunk in response.content.iter_any():
+        rest += chunk
+        if b"\r" in rest:
+            rest = rest.replace(b"\r\n", b"\n")
+        if len(rest) > _LARGEST_EVENT:
+            raise engine_lost()
+        *events, rest = rest.split(b"\n\n")
+        for event in events:
+            yield event
+
+
+def _for_client(event: bytes, served: Served, exchange: Exchange, *, usage: bool) -> bytes | None:
+    """What of an event goes on. Raises Problem where it tells of one."""
+    if event == DONE:
+        exchange.complete = True
+        return event
+    if event.startswith(b":"):  # a sign of life
+        return event
+    if event.startswith(_ERROR):
+        raise _refusal(500, event.partition(b":")[2])
+    counted = any(mark in event for mark in _USAGE)
+    if not counted and served.card.there == served.card.name:
+        exchange.piece()
+        return event
+    answer = _object(event.removeprefix(b"data:"))
+    if answer is None:
+        raise engine_lost()
+    if counted:
+        exchange.counted(answer["usage"])
+        if not answer.get("choices") and not usage:
+            return None
+    else:
+        exchange.piece()
+    return b"data: " + json.dumps(_ours(answer, served), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _ours(answer: dict[str, Any], served: Served) -> dict[str, Any]:
+    """An answer under our name of the model, without what is the engine's own business."""
+    if "model" in answer:
+        answer["model"] = served.card.name
+    for field in _INTERNAL:
+        answer.pop(field, None)
+        (answer.get("usage") or {}).pop(field, None)
+    return answer
+
+
+def _refusal(status: int, body: bytes) -> Problem:
+    """An engine's error as ours: its words where the request was wrong, none where the fault is its own."""
+    error = (_object(body) or {}).get("error")
+    error = error if isinstance(error, dict) else {}
+    message = str(error.get("message") or "")[:1000]
+    if error.get("type") == "exceed_context_size_error" or "maximum context length" in message:
+        return Problem(400, message, code="context_length_exceeded", param="messages")
+    told = error.get("code")
+    status = told if isinstance(told, int) and status == 500 else status
+    if status in (400, 404, 413, 415, 422, 501):
+        return Problem(400, message or "The engine refuses this request.", code="invalid_value", type=INVALID)
+    if status in (429, 503):
+        return unavailable("The engine is busy.")
+    return Problem(502, "The engine failed on this request.", code="engine_error", type=SERVER)
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,184 @@
+"""What clients may ask: the fields of OpenAI's API that an open model can honour, and a few samplers of llama.cpp and vLLM.
+
+Everything else is refused by name: engines have fields that reach into them (a slot, a cache, a template), and one that is
+ignored in silence would be worse than one that is refused.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from etymon.serve.gateway.problems import Problem, bad_request
+
+Text = Annotated[str, Field(max_length=10_000_000)]
+TokenIds = Annotated[list[Annotated[int, Field(ge=0, lt=1 << 24)]], Field(min_length=1, max_length=1_000_000)]
+Object = dict[str, Any]
+
+
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,256}$")]
+Function = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+Stop = Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+
+class TextPart(_Part):
+    """A piece of a message."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class FunctionCall(_Part):
+    name: Function
+    arguments: Text
+
+
+class ToolCall(_Part):
+    id: Id
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class Message(_Part):
+    """One turn of a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Text | list[TextPart] | None = None
+    name: str | None = Field(None, max_length=256)
+    tool_calls: list[ToolCall] | None = Field(None, max_length=128)
+    tool_call_id: Id | None = None
+    refusal: Text | None = None
+
+
+class FunctionDefinition(_Part):
+    name: Function
+    description: Text | None = None
+    parameters: Object | None = None
+    strict: bool | None = None
+
+
+class Tool(_Part):
+    type: Literal["function"]
+    function: FunctionDefinition
+
+
+class NamedFunction(_Part):
+    name: Function
+
+
+class ToolChoice(_Part):
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class JsonSchema(_Part):
+    name: str = Field("answer", max_length=64)
+    description: Text | None = None
+    schema_: Object = Field(alias="schema")
+    strict: bool | None = None
+
+
+class PlainFormat(_Part):
+    type: Literal["text", "json_object"]
+
+
+class SchemaFormat(_Part):
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+
+class StreamOptions(_Part):
+    include_usage: bool = False
+    include_obfuscation: bool | None = None
+    """OpenAI's padding of pieces against observers of the line. None is added here."""
+
+
+UNUSED = frozenset({"user", "safety_identifier", "prompt_cache_key", "metadata", "store", "stream_options"})
+"""Fields that clients send to OpenAI about themselves: accepted, and not passed on."""
+
+
+class Asked(_Part):
+    """What every endpoint takes."""
+
+    model: str = Field(min_length=1, max_length=200)
+    user: str | None = Field(None, max_length=512)
+    safety_identifier: str | None = Field(None, max_length=512)
+    prompt_cache_key: str | None = Field(None, max_length=512)
+    metadata: dict[str, str] | None = Field(None, max_length=16)
+    store: Literal[False] | None = None
+
+
+class _Generation(Asked):
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(None, ge=1, lt=1 << 31)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, ge=0, le=1)
+    top_k: int | None = Field(None, ge=-1, lt=1 << 24)
+    min_p: float | None = Field(None, ge=0, le=1)
+    repetition_penalty: float | None = Field(None, gt=0, le=10)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    logit_bias: dict[Annotated[str, Field(pattern=r"^\d{1,8}$")], Annotated[float, Field(ge=-100, le=100)]] | None = Field(
+        None, max_length=1024
+    )
+    seed: int | None = Field(None, ge=-(1 << 63), lt=1 << 63)
+    stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = None
+    n: int | None = Field(None, ge=1, le=16)
+
+
+class ChatRequest(_Generation):
+    """POST /v1/chat/completions."""
+
+    messages: list[Message] = Field(min_length=1, max_length=10_000)
+    max_completion_tokens: int | None = Field(None, ge=1, lt=1 << 31)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    response_format: PlainFormat | SchemaFormat | None = Field(None, discriminator="type")
+    tools: list[Tool] | None = Field(None, max_length=128)
+    tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+
+
+class CompletionRequest(_Generation):
+    """POST /v1/completions: a text as it is, control tokens included, to be continued."""
+
+    prompt: Text | TokenIds
+    logprobs: int | None = Field(None, ge=0, le=20)
+    echo: Literal[False] | None = None
+
+
+class EmbeddingRequest(Asked):
+    """POST /v1/embeddings."""
+
+    input: (
+        Annotated[str, Field(min_length=1, max_length=10_000_000)]
+        | Annotated[list[Annotated[str, Field(min_length=1, max_length=10_000_000)]], Field(min_length=1, max_length=2048)]
+        | TokenIds
+        | Annotated[list[TokenIds], Field(min_length=1, max_length=2048)]
+    )
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: int | None = Field(None, ge=1, le=65_536)
+
+
+def parse(kind: type[Asked], body: bytes) -> Asked:
+    """A request, checked. Raises Problem 400 that names the field."""
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise _problem(error) from None
+
+
+def _problem(error: ValidationError) -> Problem:
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return bad_request("The body is no valid JSON in UTF-8.", code="invalid_json")
+    where = ".".join(str(part) for part in first["loc"])[:200]
+    if first["type"] == "extra_forbidden":
+        return bad_request(f"Unrecognized request argument supplied: {where}", where, "unknown_parameter")
+    if first["type"] == "missing":
+        return bad_request(f"Missing required parameter: {where}", where, "missing_required_parameter")
+    return bad_request(f"{where or 'The body'}: {first['msg']}", where or None)

@@ -1,0 +1,81 @@
+"""What the operator may set: models, limits and the door, as options of ``etymon serve`` or as a YAML file."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from etymon.errors import EtymonError
+from etymon.store import Config
+
+CONTEXT = 4096
+"""Tokens of a request and its answer, where the model can take as many and nothing else is asked for."""
+
+
+def _served_name(name: str) -> str:
+    if not name.isprintable() or len(name) > 200 or name != name.strip():
+        raise ValueError("use up to 200 printable characters")
+    return name
+
+
+class ModelEntry(Config):
+    """One model to be served."""
+
+    model: str | None = None
+    """A run, folder, alias, .gguf file, hf: or pypi: source; with ``engine``, its name there, or none for all."""
+    name: Annotated[str, AfterValidator(_served_name)] | None = Field(None, min_length=1)
+    """What clients call it; by default its own name."""
+    engine: str | None = None
+    """Address of an OpenAI-compatible server that has it."""
+    key_variable: str = "ETYMON_ENGINE_KEY"
+    """The environment variable with that server's key."""
+    context: int | None = Field(None, ge=32)
+    """Tokens of a request and its answer; by default 4096, or what the model can take if that is less."""
+    parallel: int = Field(8, ge=1, le=256)
+    """Requests computed together."""
+    threads: int | None = Field(None, ge=1)
+    """Of the processor; by default all."""
+
+    @model_validator(mode="after")
+    def _says_which(self) -> "ModelEntry":
+        if self.model is None and (self.engine is None or self.name is not None):
+            raise ValueError("say which `model`")
+        return self
+
+
+class Limits(Config):
+    """What a request, a key and the service as a whole may take."""
+
+    requests_per_minute: int | None = Field(None, ge=1)
+    """Of one key, unless the key says otherwise."""
+    tokens_per_minute: int | None = Field(None, ge=1)
+    """Read and written, of one key, unless the key says otherwise."""
+    body_bytes: int = Field(4_000_000, ge=1_000)
+    seconds: float = Field(600.0, gt=0)
+    """From the request to the end of its answer."""
+    waiting: int = Field(64, ge=0)
+    """Requests to one model that wait for their turn; one more is told to come back later."""
+    connections: int = Field(4_000, ge=1)
+
+
+class Service(Config):
+    """The whole configuration."""
+
+    models: tuple[ModelEntry, ...] = Field(min_length=1)
+    limits: Limits = Limits()
+
+
+def read_service(path: Path) -> Service:
+    """Read a configuration. Raises EtymonError that names the key which is wrong."""
+    try:
+        content: Any = yaml.safe_load(path.read_text("utf-8"))
+        return Service.model_validate(content)
+    except OSError as error:
+        raise EtymonError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise EtymonError(f"{path} is no YAML: {error}.", "docs/serving.md shows one.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise EtymonError(f"{path}: {where}: {first['msg']}.", "docs/serving.md lists what can be set.") from None
