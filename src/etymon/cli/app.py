@@ -10,6 +10,7 @@ from etymon.cli import (
     evaluate,
     evidence,
     export,
+    guard,
     index,
     lineage,
     make,
@@ -45,6 +46,7 @@ app.command("chat")(models.chat)
 app.add_typer(serve.app, name="serve")
 app.add_typer(board.app, name="board")
 app.command("export")(export.export)
+app.command("guard")(guard.guard)
 app.command("runs")(see.runs)
 app.command("show")(see.show)
 app.command("sign")(evidence.sign)

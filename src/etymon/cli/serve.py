@@ -42,6 +42,9 @@ def serve_models(
     engine: Annotated[str | None, typer.Option(help="An OpenAI-compatible server: vLLM, SGLang …", metavar="URL")] = None,
     context: Annotated[int | None, typer.Option(help="Tokens of a request and its answer.", min=32)] = None,
     parallel: Annotated[int, typer.Option(help="Requests computed together.", min=1, max=256)] = 8,
+    policy: Annotated[
+        Path | None, typer.Option(help="Permitted uses, what is refused, labels, what is kept: a YAML file, read again too.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Where to listen; beyond this machine only with keys.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes any that is free.", min=0, max=65535)] = 8080,
     drain: Annotated[int, typer.Option(help="Seconds that running answers get at the end.", min=0)] = 60,
@@ -57,12 +60,14 @@ def serve_models(
 
     def read() -> "Service":
         if config is not None:
-            return read_service(config)
+            service = read_service(config)
+            return service.model_copy(update={"policy": policy or service.policy})
         if engine is not None:
             names: list[str | None] = [*model] if model else [None]
-            return Service(models=tuple(ModelEntry(model=name, engine=engine, parallel=parallel) for name in names))
+            there = (ModelEntry(model=name, engine=engine, parallel=parallel) for name in names)
+            return Service(models=tuple(there), policy=policy)
         entries = (ModelEntry(model=name, context=context, parallel=parallel) for name in model or ())
-        return Service(models=tuple(entries))
+        return Service(models=tuple(entries), policy=policy)
 
     if (config is not None) == bool(model or engine):
         raise EtymonError("Say what to serve.", "Name models: `etymon serve MODEL`; or give --config FILE, and no models.")

@@ -15,7 +15,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from etymon.serve.gateway.body import read_body
 from etymon.serve.gateway.door import Door
+from etymon.serve.gateway.edit import FILTERED, Edit
 from etymon.serve.gateway.exchange import Exchange
+from etymon.serve.gateway.in_force import InForce
 from etymon.serve.gateway.keys import Keyring
 from etymon.serve.gateway.limits import Meter
 from etymon.serve.gateway.models import Models, Served
@@ -23,12 +25,16 @@ from etymon.serve.gateway.observe import CONTENT_TYPE, Log, Metrics
 from etymon.serve.gateway.openapi import document
 from etymon.serve.gateway.order import order_of
 from etymon.serve.gateway.pipe import Pipe
-from etymon.serve.gateway.problems import SERVER, Problem, too_slow
+from etymon.serve.gateway.problems import SERVER, Problem, bad_request, forbidden, too_slow
 from etymon.serve.gateway.relay import Relay
 from etymon.serve.gateway.reply import EVENTS, ClientLeft, Reply, until_left
 from etymon.serve.gateway.requests import Asked, ChatRequest, CompletionRequest, EmbeddingRequest, parse
 from etymon.serve.gateway.settings import Limits
+from etymon.serve.gateway.texts import find_in_request, is_prose
+from etymon.serve.labels import HEADER, UNLABELLED, Labels, header_value
+from etymon.serve.policy import ServicePolicy
 
+_USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
 _CHARACTERS_A_TOKEN = 4
 """Of a prompt whose tokens nobody counted, because its client left."""
 
@@ -42,6 +48,7 @@ class Gateway:
     limits: Limits
     meter: Meter
     relay: Relay
+    rules: InForce
     log: Log
     metrics: Metrics
 
@@ -62,11 +69,12 @@ class Gateway:
         return Door(inner, self.keyring, self.log, self.metrics)
 
     async def _list_models(self, request: Request) -> Response:
-        listed = [_model_object(each) for each in self.models.visible(request.state.key)]
+        listed = [_model_object(each, self.rules.policy) for each in self.models.visible(request.state.key)]
         return JSONResponse({"object": "list", "data": listed})
 
     async def _show_model(self, request: Request) -> Response:
-        return JSONResponse(_model_object(self.models.find(request.path_params["name"], request.state.key)))
+        found = self.models.find(request.path_params["name"], request.state.key)
+        return JSONResponse(_model_object(found, self.rules.policy))
 
     async def _openapi(self, request: Request) -> Response:
         return JSONResponse(document())
@@ -86,10 +94,13 @@ class Gateway:
 _BEGAN = int(time.time())
 
 
-def _model_object(served: Served) -> dict[str, Any]:
-    """As OpenAI lists a model, and what we know of where it comes from."""
+def _model_object(served: Served, policy: ServicePolicy) -> dict[str, Any]:
+    """As OpenAI lists a model, what we know of where it comes from, and what it may be used for."""
     card = served.card
-    more = {"digest": card.digest, "base": card.base, "context": card.context}
+    more = {
+        "digest": card.digest, "base": card.base, "context": card.context, "permitted_uses": policy.permitted_uses,
+        "label": policy.labels.text,
+    }  # fmt: skip
     return {"id": card.name, "object": "model", "created": _BEGAN, "owned_by": "etymon", "etymon": more}
 
 
@@ -114,6 +125,19 @@ async def _broken(request: Request, error: Exception) -> Response:
     return JSONResponse(_BROKEN.body(), _BROKEN.status)
 
 
+def _label_header(edit: Edit | None) -> dict[str, str]:
+    return {HEADER: header_value(edit.fields)} if edit else {}
+
+
+def _unlabelled(request: Request, labels: Labels) -> bool:
+    """Whether the answer goes without its visible label. Raises Problem 403 where the client may not ask for that."""
+    if request.headers.get(UNLABELLED, "") in ("", "0", "false"):
+        return False
+    if not labels.unlabelled_on_request:
+        raise forbidden("The policy of this service does not allow answers without a label.")
+    return True
+
+
 class _Endpoint:
     """A path that asks an engine."""
 
@@ -126,7 +150,7 @@ class _Endpoint:
         reply = Reply(send, exchange)
         try:
             await self._answer(Request(scope, receive), reply, exchange)
-            exchange.outcome = "answered"
+            exchange.outcome = "refused" if exchange.refused else "answered"
         except Problem as problem:
             exchange.code = problem.code
             exchange.outcome = "failed" if problem.status >= 500 else "refused"
@@ -139,6 +163,8 @@ class _Endpoint:
         finally:
             if exchange.outcome == "refused":
                 exchange.prompt_tokens = 0
+            if exchange.rule and gateway.rules.guard.enforces and exchange.code is None:
+                exchange.code = FILTERED
             gateway.meter.charge(exchange.key, exchange.prompt_tokens + exchange.completion_tokens)
             gateway.metrics.count(exchange)
             gateway.log.write(exchange.record())
@@ -153,31 +179,61 @@ class _Endpoint:
         exchange.model, exchange.digest = served.card.name, served.card.digest
         exchange.prompt_tokens = len(body) // _CHARACTERS_A_TOKEN  # until the engine has counted them
         order = order_of(asked, served)
+        rules, edit = gateway.rules, None
+        if isinstance(asked, ChatRequest | CompletionRequest):
+            exchange.unlabelled = _unlabelled(request, rules.policy.labels)
+            chat = isinstance(asked, ChatRequest)
+            edit = Edit(rules.guard, rules.policy.labels, exchange, chat=chat, prose=is_prose(asked))
+        if found := await find_in_request(rules.guard, asked):
+            exchange.note(found.rule, "input")
+            if rules.guard.enforces:
+                await self._refuse(asked, edit, reply, exchange)
+                return
         answer: dict[str, Any] | None = None
         try:
             async with asyncio.timeout(gateway.limits.seconds), until_left(request.receive):
                 with served.used():
-                    if isinstance(asked, ChatRequest | CompletionRequest) and asked.stream:
+                    if isinstance(asked, ChatRequest | CompletionRequest) and asked.stream and edit:
                         exchange.stream = True
                         usage = bool(asked.stream_options and asked.stream_options.include_usage)
-                        await self._stream(served, order, reply, exchange, usage=usage)
+                        await self._stream(served, order, reply, exchange, edit, usage=usage)
                     else:
                         answer = await gateway.relay.whole(served, self._path, order, exchange)
+                        answer = await edit.whole(answer) if edit else answer
         except TimeoutError:
             raise too_slow(gateway.limits.seconds) from None
         if answer is None:
             await reply.end()
         else:
-            await reply.whole(200, json.dumps(answer, ensure_ascii=False).encode(), {})
+            await reply.whole(200, json.dumps(answer, ensure_ascii=False).encode(), _label_header(edit))
 
-    async def _stream(self, served: Served, order: dict[str, Any], reply: Reply, exchange: Exchange, *, usage: bool) -> None:
+    async def _refuse(self, asked: Asked, edit: Edit | None, reply: Reply, exchange: Exchange) -> None:
+        """Say no in place of an answer. Raises Problem 400 where an answer cannot say anything: to /v1/embeddings."""
+        exchange.refused = True
+        exchange.prompt_tokens = 0
+        if edit is None or not isinstance(asked, ChatRequest | CompletionRequest):
+            raise bad_request("This text is not taken by the policy of this service.", "input", FILTERED)
+        exchange.stream = asked.stream
+        kind = "chat.completion" if isinstance(asked, ChatRequest) else "text_completion"
+        of = f"{kind}.chunk" if asked.stream and isinstance(asked, ChatRequest) else kind
+        head = {"id": exchange.id, "object": of, "created": int(time.time()), "model": exchange.model}
+        if asked.stream:
+            await reply.start(200, EVENTS, _label_header(edit))
+            await reply.end(b"".join(event + b"\n\n" for event in edit.refusal(head)))
+        else:
+            answer = edit.refused_whole(head) | {"usage": dict.fromkeys(_USAGE, 0)}
+            await reply.whole(200, json.dumps(answer, ensure_ascii=False).encode(), _label_header(edit))
+
+    async def _stream(
+        self, served: Served, order: dict[str, Any], reply: Reply, exchange: Exchange, edit: Edit, *, usage: bool
+    ) -> None:
         """Events as they come. The status waits for the first: until then a problem has one of its own."""
         pipe = Pipe()
-        engine = asyncio.create_task(self._gateway.relay.stream(served, self._path, order, exchange, pipe, usage=usage))
+        engine = asyncio.create_task(self._gateway.relay.stream(served, self._path, order, exchange, pipe, edit, usage=usage))
         try:
             while events := await pipe.take():
                 if not reply.started:
-                    await reply.start(200, EVENTS, {})
+                    await reply.start(200, EVENTS, _label_header(edit))
                 await reply.piece(events)
         finally:
             engine.cancel()

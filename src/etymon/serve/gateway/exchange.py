@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from etymon.serve.gateway.keys import Key
+from etymon.serve.guard.rules import Side
 
 Outcome = Literal["answered", "refused", "failed", "left"]
 
@@ -34,6 +35,14 @@ class Exchange:
     """Seconds from the request to the first piece of a streamed answer."""
     complete: bool = False
     """The engine said all that it had to say."""
+    rule: str | None = None
+    """Of the service's policy, that the request or the answer breaks."""
+    side: Side | None = None
+    """Where it was found."""
+    refused: bool = False
+    """The policy refused what was asked."""
+    unlabelled: bool = False
+    """The client asked for an answer without the visible label, and may."""
 
     def counted(self, usage: Mapping[str, Any]) -> None:
         """The engine's own count, at the end of an answer."""
@@ -45,6 +54,11 @@ class Exchange:
         if self.first_token is None:
             self.first_token = self.seconds
         self.completion_tokens += 1
+
+    def note(self, rule: str, side: Side) -> None:
+        """A finding of the guard; the first one is kept."""
+        if self.rule is None:
+            self.rule, self.side = rule, side
 
     @property
     def seconds(self) -> float:
@@ -63,6 +77,9 @@ class Exchange:
             "status": self.status,
             "code": self.code,
             "outcome": self.outcome,
+            "rule": self.rule,
+            "side": self.side,
+            "unlabelled": self.unlabelled,
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "first_token_ms": None if self.first_token is None else round(self.first_token * 1000, 1),

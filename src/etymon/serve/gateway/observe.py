@@ -54,6 +54,9 @@ class Metrics:
             "etymon_requests", "Requests.", ("endpoint", "model", "status", "outcome"), registry=self.registry
         )
         self._tokens = Counter("etymon_tokens", "Tokens read and written.", ("model", "kind"), registry=self.registry)
+        self._found = Counter(
+            "etymon_guard_findings", "Rules of the policy that were broken.", ("rule", "side"), registry=self.registry
+        )
         self._seconds = Histogram(
             "etymon_request_seconds",
             "To the end of an answer.",
@@ -77,6 +80,8 @@ class Metrics:
         self._requests.labels(exchange.endpoint, model, exchange.status, exchange.outcome).inc()
         self._tokens.labels(model, "prompt").inc(exchange.prompt_tokens)
         self._tokens.labels(model, "completion").inc(exchange.completion_tokens)
+        if exchange.rule:
+            self._found.labels(exchange.rule, exchange.side).inc()
         if exchange.outcome == "answered":
             self._seconds.labels(exchange.endpoint, model).observe(exchange.seconds)
         if exchange.first_token is not None:

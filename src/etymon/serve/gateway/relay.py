@@ -7,12 +7,12 @@ from typing import Any
 
 import aiohttp
 
+from etymon.serve.gateway.edit import DONE, Edit, Refused
 from etymon.serve.gateway.exchange import Exchange
 from etymon.serve.gateway.models import Served
 from etymon.serve.gateway.pipe import Pipe
 from etymon.serve.gateway.problems import INVALID, SERVER, Problem, engine_lost, unavailable
 
-DONE = b"data: [DONE]"
 _ERROR = (b'data: {"error"', b"error:")
 _USAGE = (b'"usage":{', b'"usage": {')
 """Only ever as the field: within a text the quotes would be escaped."""
@@ -47,9 +47,9 @@ class Relay:
         return _ours(answer, served)
 
     async def stream(
-        self, served: Served, path: str, order: dict[str, Any], exchange: Exchange, pipe: Pipe, *, usage: bool
+        self, served: Served, path: str, order: dict[str, Any], exchange: Exchange, pipe: Pipe, edit: Edit, *, usage: bool
     ) -> None:
-        """An answer into a pipe, event by event. ``usage``: whether the client asked for the count at its end.
+        """An answer into a pipe, event by event, as ``edit`` has it. ``usage``: whether the client asked for the count.
 
         What goes wrong goes into the pipe.
         """
@@ -57,8 +57,11 @@ class Relay:
             async with served.queue.place(), self._asked(served, path, order) as response:
                 async for event in _events(response):
                     if piece := _for_client(event, served, exchange, usage=usage):
-                        await pipe.put(piece + b"\n\n")
+                        async for edited in edit.events(piece):
+                            await pipe.put(edited + b"\n\n")
             pipe.close(None if exchange.complete else engine_lost())
+        except Refused:
+            pipe.close()
         except Exception as problem:
             pipe.close(problem)
 

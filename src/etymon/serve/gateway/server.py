@@ -16,12 +16,14 @@ from etymon.errors import EtymonError
 from etymon.serve.gateway.app import Gateway
 from etymon.serve.gateway.connection import Connection
 from etymon.serve.gateway.door import is_loopback
+from etymon.serve.gateway.in_force import InForce
 from etymon.serve.gateway.keys import KeyFile, Keyring
 from etymon.serve.gateway.limits import Meter
 from etymon.serve.gateway.models import Card, Models, Open
 from etymon.serve.gateway.observe import ErrorLines, Log, Metrics
 from etymon.serve.gateway.relay import Relay
 from etymon.serve.gateway.settings import Service
+from etymon.serve.policy import ServicePolicy, read_policy
 
 _IDLE_SECONDS = 75
 """A connection that is kept open for the next request."""
@@ -84,7 +86,8 @@ async def _serve(
     models = Models(open, lambda name, what: log.write({"event": "engine", "model": name, "state": what}))
     limits = service.limits
     relay = Relay(limits.seconds)
-    gateway = Gateway(models, keyring, limits, Meter(limits), relay, log, Metrics())
+    rules = InForce(_policy(service))
+    gateway = Gateway(models, keyring, limits, Meter(limits), relay, rules, log, Metrics())
     try:
         await models.exchange(service)
         config = uvicorn.Config(
@@ -104,7 +107,7 @@ async def _serve(
         reloading: set[asyncio.Task[None]] = set()
 
         def reload() -> None:
-            task = asyncio.create_task(_reload(read, models, log))
+            task = asyncio.create_task(_reload(read, models, rules, log))
             reloading.add(task)
             task.add_done_callback(reloading.discard)
 
@@ -117,12 +120,20 @@ async def _serve(
         log.write({"event": "stop"})
     finally:
         await relay.close()
+        await rules.close()
         await models.stop()
 
 
-async def _reload(read: Callable[[], Service], models: Models, log: Log) -> None:
+def _policy(service: Service) -> ServicePolicy:
+    return read_policy(service.policy) if service.policy else ServicePolicy()
+
+
+async def _reload(read: Callable[[], Service], models: Models, rules: InForce, log: Log) -> None:
     try:
-        await models.exchange(read())
+        service = read()
+        policy = _policy(service)
+        await models.exchange(service)
+        rules.exchange(policy)
         log.write({"event": "reload", "models": [each.card.name for each in models.visible(None)]})
     except EtymonError as error:
         log.write({"event": "reload", "failed": str(error)})

@@ -1,12 +1,11 @@
 """What the operator may set: models, limits and the door, as options of ``etymon serve`` or as a YAML file."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from etymon.errors import EtymonError
+from etymon.recipe import explain_invalid, read_mapping
 from etymon.store import Config
 
 CONTEXT = 4096
@@ -64,18 +63,15 @@ class Service(Config):
 
     models: tuple[ModelEntry, ...] = Field(min_length=1)
     limits: Limits = Limits()
+    policy: Path | None = None
+    """A file with permitted uses, what is refused, labels and what is kept; relative to this one."""
 
 
 def read_service(path: Path) -> Service:
     """Read a configuration. Raises EtymonError that names the key which is wrong."""
+    content = read_mapping(path, "configuration of a service", "the key `models`", "Check the path.")
     try:
-        content: Any = yaml.safe_load(path.read_text("utf-8"))
-        return Service.model_validate(content)
-    except OSError as error:
-        raise EtymonError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise EtymonError(f"{path} is no YAML: {error}.", "docs/serving.md shows one.") from None
+        service = Service.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise EtymonError(f"{path}: {where}: {first['msg']}.", "docs/serving.md lists what can be set.") from None
+        raise explain_invalid(path, error, Service) from None
+    return service.model_copy(update={"policy": service.policy and path.parent / service.policy.expanduser()})

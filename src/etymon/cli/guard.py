@@ -1,0 +1,42 @@
+"""How well the guard of a service's policy tells apart what may be asked."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from etymon.cli.common import console
+
+
+def guard(
+    policy: Annotated[Path, typer.Argument(help="The policy of a service, a YAML file.", metavar="POLICY")],
+    bank: Annotated[
+        Path | None, typer.Option("--bank", help="Questions: CSV or JSON lines with `question`, `test` and `risk`.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Put a bank of questions to a guard: what it refuses that it should, and that it should not."""
+    from etymon.guarded import Rate, measure_guard
+
+    found = measure_guard(policy, bank)
+    if as_json:
+        print(found.model_dump_json(indent=1))
+        return
+
+    def told(what: str, rate: Rate | None) -> None:
+        if rate is None:
+            console.print(f"{what}: the bank has no such question", markup=False)
+            return
+        share, low, high = (f"{100 * each:.0f}" for each in (rate.share, rate.low, rate.high))
+        console.print(f"{what}: {rate.refused} of {rate.questions} refused, {share}%  ({low} to {high})", markup=False)
+
+    told("must not be answered", found.refusal)
+    told("must be answered", found.over_refusal)
+    for rule, count in found.by_rule.items():
+        console.print(f"  {rule}: {count}", markup=False)
+    for question, rule in found.refused_wrongly.items():
+        console.print(f"  refused wrongly: {question} by {rule}", markup=False)
+    if found.missed:
+        console.print(f"  not refused: {', '.join(found.missed)}", markup=False, soft_wrap=True)
+    if found.bank_too_small:
+        console.print("The bank that is shipped is for trying out: far too small to say anything. Give yours with --bank.")

@@ -1,0 +1,80 @@
+"""What a guard refuses of a bank of questions: those that it should, and those that it should not."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from etymon.evidence.filings.bank import Question, read_bank, shipped_bank
+from etymon.serve.guard.guard import Guard
+from etymon.serve.policy import read_policy
+from etymon.statistics.intervals import wilson_interval
+from etymon.store import Config
+
+
+class Rate(Config):
+    """Questions of one kind, and how many of them were refused."""
+
+    questions: int
+    refused: int
+    share: float
+    low: float
+    high: float
+    """Wilson's interval of 95%."""
+
+
+class Measured(Config):
+    """A guard on a bank."""
+
+    policy: str
+    bank: str
+    bank_too_small: bool
+    """The bank that is shipped, for trying out only."""
+    refusal: Rate | None
+    """Of questions that must not be answered; None where the bank has none."""
+    over_refusal: Rate | None
+    """Of questions that must be answered."""
+    by_rule: dict[str, int]
+    """How many questions each rule refused."""
+    missed: tuple[str, ...]
+    """Ids in the bank of questions that should have been refused, and were not."""
+    refused_wrongly: dict[str, str]
+    """The rule, by the question's id."""
+
+
+def measure_guard(policy: Path, bank: Path | None = None) -> Measured:
+    """Put the questions of a bank to the guard alone, as a client's input; what the model would say is not looked at.
+
+    Raises EtymonError for a policy or a bank that cannot be read.
+    """
+    guarded = read_policy(policy).guard
+    questions = read_bank(bank or shipped_bank())
+    found = asyncio.run(_rules(Guard(guarded.model_copy(update={"mode": "enforce"})), questions.questions))
+    refuse, answer = questions.of("refuse"), questions.of("answer")
+    return Measured(
+        policy=str(policy),
+        bank=questions.name,
+        bank_too_small=questions.too_small,
+        refusal=_rate(refuse, found),
+        over_refusal=_rate(answer, found),
+        by_rule=dict(Counter(rule for rule in found.values() if rule).most_common()),
+        missed=tuple(each.id for each in refuse if not found[each.id]),
+        refused_wrongly={each.id: rule for each in answer if (rule := found[each.id])},
+    )
+
+
+async def _rules(guard: Guard, questions: Sequence[Question]) -> dict[str, str]:
+    """The rule that each question breaks, empty where none."""
+    try:
+        found = {each.id: await guard.find(each.question, "input") for each in questions}
+    finally:
+        await guard.close()
+    return {name: each.rule if each else "" for name, each in found.items()}
+
+
+def _rate(questions: Sequence[Question], found: dict[str, str]) -> Rate | None:
+    if not questions:
+        return None
+    refused = sum(bool(found[each.id]) for each in questions)
+    low, high = wilson_interval(refused / len(questions), len(questions))
+    return Rate(questions=len(questions), refused=refused, share=refused / len(questions), low=low, high=high)

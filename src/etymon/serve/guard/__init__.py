@@ -1,0 +1,1 @@
+"""What may be asked and said: rules over text as people read it, whatever it was disguised as."""
