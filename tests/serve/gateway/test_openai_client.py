@@ -9,7 +9,7 @@ from served import Served
 from tiny_gguf import BYTES, SPECIAL
 
 BROKEN = {str(len(SPECIAL) + i): -100 for i, letter in enumerate(BYTES) if not (letter.isascii() and letter.isprintable())}
-BROKEN["2"] = -100
+BROKEN |= {str(token): -100 for token in range(len(SPECIAL))}
 """Bytes that are no whole character, and the end: a random model would say them."""
 ASKED: dict[str, Any] = {
     "model": "tiny", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8, "logit_bias": BROKEN,

@@ -9,13 +9,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
 import pytest
 from served import Served
+from tiny_gguf import SPECIAL
 
-LONG = {"model": "tiny", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 400, "logit_bias": {"2": -100}}
+LONG: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 400}
+LONG["logit_bias"] = {str(token): -100 for token in range(len(SPECIAL))}  # with which the answer would end
 
 
 def wait_for(what: Callable[[], object], seconds: float = 20) -> None:
@@ -72,7 +75,8 @@ def test_answers_that_run_are_completed_at_the_end(start_service: Callable[..., 
     with pytest.raises(httpx.ConnectError):
         service.get("/health")
     assert list(stream)[-1].choices[0].finish_reason == "length"
-    assert service.stop() == 0
+    assert service.process.wait(30) == 0
+    wait_for(lambda: service.events("stop"))
     assert service.events("request")[-1]["outcome"] == "answered"
     assert service.events("stop")
 
