@@ -6,6 +6,7 @@ from etymon.serve.gateway.control_tokens import ControlTokens
 from etymon.serve.gateway.models import Served
 from etymon.serve.gateway.problems import bad_request
 from etymon.serve.gateway.requests import UNUSED, Asked, ChatRequest, CompletionRequest, EmbeddingRequest
+from etymon.serve.gateway.schemas import refuse_large
 
 _RANDOM_SEED = 0xFFFFFFFF
 """To llama.cpp this seed means: take another each time."""
@@ -43,6 +44,9 @@ def _for_llama(order: dict[str, Any], asked: Asked) -> None:
         raise bad_request("This engine gives one answer to a request.", "n", "unsupported_value")
     if isinstance(asked, EmbeddingRequest) and asked.dimensions:
         raise bad_request("This engine gives whole vectors.", "dimensions", "unsupported_value")
+    for field in ("response_format", "tools"):
+        if field in order:
+            refuse_large(order[field], field)
     if "repetition_penalty" in order:
         order["repeat_penalty"] = order.pop("repetition_penalty")
     if "seed" in order:
