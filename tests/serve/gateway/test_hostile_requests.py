@@ -189,7 +189,19 @@ def test_hostile_schemas_end_in_an_answer(guarded: tuple[Served, str, str], sche
 def test_a_page_of_another_site_gets_no_answer(service: Served) -> None:
     """The service of this module's neighbours asks for no keys, so a browser on this machine could be used against it."""
     assert service.get("/v1/models", Host="evil.example").status_code == 403
-    assert service.post(CHAT, ASKED, Host="evil.example:8080").status_code == 403
+    for host in (
+        "evil.example:8080",
+        "[",
+        "[::1",
+        "localhost.evil.example",
+        "127.0.0.1@evil.example",
+        "",
+        "0x7f000001",
+        "2130706433",
+    ):
+        assert service.post(CHAT, ASKED, Host=host).status_code in (400, 403), host
+    for host in ("localhost", "LOCALHOST:1", "127.0.0.1:99", "[::1]:8080"):
+        assert service.get("/v1/models", Host=host).status_code == 200, host
     plain = httpx.post(f"{service.address}{CHAT}", content=json.dumps(ASKED), headers={"Content-Type": "text/plain"})
     assert plain.status_code == 400
     assert httpx.post(f"{service.address}{CHAT}", content=json.dumps(ASKED).encode()).status_code == 400

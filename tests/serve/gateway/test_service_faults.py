@@ -81,6 +81,19 @@ def test_answers_that_run_are_completed_at_the_end(start_service: Callable[..., 
     assert service.events("stop")
 
 
+def test_answers_that_take_too_long_at_the_end_are_told(start_service: Callable[..., Served], tiny_model: Path) -> None:
+    service = start_service(str(tiny_model), "--context", "512", "--drain", "1")
+    (engine,) = service.engines()
+    stream = service.client().chat.completions.create(**LONG, stream=True)
+    next(stream)
+    os.kill(engine, signal.SIGSTOP)
+    service.process.send_signal(signal.SIGTERM)
+    with pytest.raises(openai.APIError, match="being stopped"):
+        list(stream)
+    assert service.stop() == 0
+    assert not Path(f"/proc/{engine}").exists()
+
+
 def test_the_engine_ends_with_a_service_that_was_killed(start_service: Callable[..., Served], tiny_model: Path) -> None:
     service = start_service(str(tiny_model), "--context", "512")
     (engine,) = service.engines()

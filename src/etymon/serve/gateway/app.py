@@ -25,7 +25,7 @@ from etymon.serve.gateway.observe import CONTENT_TYPE, Log, Metrics
 from etymon.serve.gateway.openapi import document
 from etymon.serve.gateway.order import order_of
 from etymon.serve.gateway.pipe import Pipe
-from etymon.serve.gateway.problems import SERVER, Problem, bad_request, forbidden, too_slow
+from etymon.serve.gateway.problems import SERVER, Problem, bad_request, forbidden, too_slow, unavailable
 from etymon.serve.gateway.relay import Relay
 from etymon.serve.gateway.reply import EVENTS, ClientLeft, Reply, until_left
 from etymon.serve.gateway.requests import Asked, ChatRequest, CompletionRequest, EmbeddingRequest, parse
@@ -157,6 +157,9 @@ class _Endpoint:
             await reply.problem(problem)
         except ClientLeft:
             exchange.outcome, exchange.status = "left", exchange.status or 499
+        except asyncio.CancelledError:  # the service ends, and this answer had its time
+            await reply.problem(unavailable("The service is being stopped."))
+            raise
         except Exception:
             exchange.status = 500
             raise

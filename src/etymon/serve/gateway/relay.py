@@ -76,7 +76,7 @@ class Relay:
                 f"{engine.address}/{path}", data=json.dumps(order).encode(), headers=headers
             ) as response:
                 if response.status != 200:
-                    raise _refusal(response.status, await response.content.read(_LARGEST_EVENT))
+                    raise _refusal(response.status, await response.read())
                 begun = True
                 yield response
         except (aiohttp.ClientError, ConnectionError):
