@@ -32,6 +32,7 @@ from etymon.serve.gateway.requests import Asked, ChatRequest, CompletionRequest,
 from etymon.serve.gateway.settings import Limits
 from etymon.serve.gateway.texts import find_in_request, is_prose
 from etymon.serve.labels import HEADER, UNLABELLED, Labels, header_value
+from etymon.serve.page import files as page
 from etymon.serve.policy import ServicePolicy
 
 _USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
@@ -63,6 +64,7 @@ class Gateway:
             Route("/health", self._health, methods=["GET"]),
             Route("/ready", self._ready, methods=["GET"]),
             Route("/metrics", self._metrics, methods=["GET"]),
+            *page.routes(),
         ]
         inner = Starlette(routes=routes, exception_handlers={HTTPException: _not_here, Problem: _refused, Exception: _broken})
         inner.router.redirect_slashes = False

@@ -1,4 +1,4 @@
-"""The door: no path is answered without a key, but for two that say nothing about anybody."""
+"""The door: no path is answered without a key, but for those that say nothing about anybody: signs of life, and the page."""
 
 import ipaddress
 from urllib.parse import urlsplit
@@ -11,8 +11,9 @@ from etymon.serve.gateway.keys import Key, Keyring, Role
 from etymon.serve.gateway.observe import Log, Metrics
 from etymon.serve.gateway.problems import Problem, forbidden, wrong_key
 from etymon.serve.gateway.reply import Reply
+from etymon.serve.page import files as page
 
-OPEN = frozenset({"/health", "/ready"})
+OPEN = frozenset({"/health", "/ready"}) | page.PATHS
 """Answered without a key."""
 FOR_OPERATORS = frozenset({"/metrics"})
 

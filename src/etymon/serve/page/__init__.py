@@ -1,0 +1,1 @@
+"""The chat page: a few files that this service sends, and that speak with nobody else."""
