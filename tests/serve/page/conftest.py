@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,7 +84,7 @@ def visit(browser: Any, serving: Served) -> Iterator[Callable[..., Visit]]:
         page = context.new_page()
         own = (service.address + "/", "blob:" + service.address)
         page.on("request", lambda request: request.url.startswith(own) or trouble.append(f"request {request.url}"))
-        page.on("console", lambda message: refusals and "status of" in message.text or trouble.append(message.text))
+        page.on("console", lambda message: (refusals and "status of" in message.text) or trouble.append(message.text))
         page.on("pageerror", lambda error: trouble.append(f"error {error}"))
         page.on("dialog", lambda dialog: trouble.append(f"dialog {dialog.message}"))
         page.goto(service.address)

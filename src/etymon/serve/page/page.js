@@ -54,6 +54,9 @@ function drawOrigin() {
   $("about").textContent = model ? facts.join(" · ") || "About this model" : "";
   $("about").hidden = !model;
   $("about").setAttribute("aria-label", `About ${model?.id}: ${facts.join(", ")}`);
+  if (!current.messages.length) {
+    $("messages").replaceChildren(welcome());
+  }
   drawSend();
 }
 
@@ -91,8 +94,11 @@ function choose(conversation) {
   drawModels();
   drawAll();
   $("talk").scrollTop = $("talk").scrollHeight;
-  (matchMedia("(hover: hover)").matches ? $("question") : $("talk")).focus();
+  focus();
 }
+
+/** Where to go on: at the next question, or above it where that would call up a keyboard on the screen. */
+const focus = () => (matchMedia("(hover: hover)").matches ? $("question") : $("talk")).focus({ preventScroll: true });
 
 function keep(conversation) {
   if (!conversations.has(conversation.id)) {
@@ -134,7 +140,7 @@ const fileName = (title) => `${title.replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 6
 function send(text) {
   const conversation = current;
   if (!conversations.has(conversation.id)) {
-    conversation.title = text.slice(0, 80).replace(/\s+/g, " ").trim();
+    conversation.title = text.slice(0, 80).replace(/[\s#*`>_|]+/g, " ").trim() || "Conversation";
     conversations.set(conversation.id, conversation);
     kept.choose("open", conversation.id);
   }
@@ -184,8 +190,9 @@ async function respond(conversation, before = null) {
   keep(conversation);
   drawList();
   if (conversation === current) {
+    const follow = atEnd();
     drawAll();
-    scroll();
+    scroll(follow);
     say(message.end === "lost" ? "" : $("messages").lastChild?.querySelector(".text")?.textContent ?? "");
   }
   if (problems.get(conversation.id)?.problem.status === 401 && (await newKey(problems.get(conversation.id).problem))) {
@@ -246,7 +253,12 @@ function drawAll() {
   drawProblem();
 }
 
-const welcome = () => element("div", { class: "welcome" }, element("h1", {}, "What would you like to know?"), element("p", {}, "Conversations stay in this browser."));
+function welcome() {
+  const model = chosen();
+  const base = model?.etymon?.base;
+  const who = model ? `${model.id} answers${base ? `. It derives from ${base}` : ""}.` : "";
+  return element("div", { class: "welcome" }, element("h1", {}, "What would you like to know?"), element("p", {}, who));
+}
 
 let waiting = null;
 
@@ -449,5 +461,5 @@ drawList();
 drawAll();
 grow();
 $("talk").scrollTop = $("talk").scrollHeight;
-$("question").focus();
+focus();
 loadModels();
