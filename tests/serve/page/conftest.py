@@ -63,7 +63,7 @@ class Visit:
         self.at_rest()
 
     def at_rest(self) -> None:
-        self.expect(self.page.locator("#send")).to_have_text("Send")
+        self.expect(self.page.locator("#send")).to_have_text("Send", timeout=30_000)
 
     def clipboard(self) -> str:
         text: str = self.page.evaluate("navigator.clipboard.readText()")
@@ -88,7 +88,7 @@ def visit(browser: Any, serving: Served) -> Iterator[Callable[..., Visit]]:
         page.on("pageerror", lambda error: trouble.append(f"error {error}"))
         page.on("dialog", lambda dialog: trouble.append(f"dialog {dialog.message}"))
         page.goto(service.address)
-        expect(page.get_by_label("Model", exact=True).or_(page.get_by_role("dialog"))).to_be_visible()
+        expect(page.get_by_label("Model", exact=True).or_(page.get_by_role("dialog")).last).to_be_visible()
         return Visit(page, expect)
 
     yield open_page

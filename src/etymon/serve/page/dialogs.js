@@ -54,6 +54,9 @@ export async function tellModel(model, readCard) {
     ["Digest", known.digest ? element("code", {}, `sha256:${known.digest}`) : "not known: its files are at another engine"],
     ["Context", known.context ? `${known.context.toLocaleString("en")} tokens` : "not known"],
   ];
+  if (known.permitted_uses?.length) {
+    facts.push(["Permitted uses", known.permitted_uses.join("; ")]);
+  }
   if (!known.evidence) {
     facts.push(["Evidence", "The service has no model card that was recorded for these weights."]);
   }

@@ -10,7 +10,7 @@ const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^( *)([-*+]|\d{1,9}[.)])( +|$)(.*)$/;
 const DEEPEST = 8;
 
-const REACH = "[^]{0,2000}?"; // how far an emphasis may go: what is never closed must not cost the square of a text's length
+const REACH = "[^]{0,600}?"; // how far an emphasis may go: what is never closed must not cost the square of a text's length
 const INLINE = new RegExp(
   [
     `(?<tick>\`+)(?<code>[^\`](?:${REACH}[^\`])?)\\k<tick>(?!\`)`,

@@ -92,6 +92,7 @@ function choose(conversation) {
   kept.choose("open", conversation.id);
   showSide(false);
   drawModels();
+  drawList();
   drawAll();
   $("talk").scrollTop = $("talk").scrollHeight;
   focus();
@@ -261,18 +262,20 @@ function welcome() {
 }
 
 let waiting = null;
+let pause = 0;
 
-/** Show what has come, once a frame at most. */
+/** Show what has come: at most once a frame, and less often where showing it takes long. */
 function later(conversation, message) {
-  waiting ??= requestAnimationFrame(() => {
+  waiting ??= setTimeout(() => {
     waiting = null;
     const node = $("messages").lastChild;
     if (conversation === current && message === current.messages.at(-1) && node) {
-      const follow = atEnd();
+      const [follow, began] = [atEnd(), performance.now()];
       redraw(node, message);
       scroll(follow);
+      pause = Math.min(3 * (performance.now() - began), 1000);
     }
-  });
+  }, Math.max(16, pause));
 }
 
 function drawSend() {
