@@ -26,7 +26,7 @@ def serving(engine: EchoEngine, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """``echo`` and ``tiny``, without keys."""
     folder = tmp_path_factory.mktemp("page")
     gguf = write_tiny_gguf(folder / "tiny.gguf")
-    entries = [{"model": "echo", "engine": engine.address}, {"model": str(gguf), "context": 512}]
+    entries = [{"model": "echo", "engine": engine.address}, {"model": str(gguf), "context": 96, "threads": 1}]
     (folder / "service.yaml").write_text(yaml.safe_dump({"models": entries}), "utf-8")
     running = Served(folder / "workspace", "--config", str(folder / "service.yaml"))
     yield running

@@ -62,7 +62,7 @@ def test_a_real_model_answers_and_what_it_is_stands_beside_the_answer(visit: Vis
     answers.last.get_by_role("button", name="tiny").click()
     about = seen.page.get_by_role("dialog")
     seen.expect(about).to_contain_text(tiny["etymon"]["digest"])
-    seen.expect(about).to_contain_text("512 tokens")
+    seen.expect(about).to_contain_text("96 tokens")
     seen.page.keyboard.press("Escape")
     seen.expect(about).to_be_hidden()
 
@@ -170,7 +170,7 @@ def test_conversations_are_kept_named_exported_and_deleted(visit: Visits, tmp_pa
     menu = seen.page.get_by_role("button", name="This conversation")
     menu.click()
     seen.page.get_by_role("button", name="Rename").click()
-    seen.page.get_by_label("Name").fill("Mine <b>")
+    seen.page.get_by_label("Name", exact=True).fill("Mine <b>")
     seen.page.keyboard.press("Enter")
     seen.expect(listed.last).to_have_text("Mine <b>")
     menu.click()
