@@ -23,11 +23,12 @@ def engine() -> Iterator[EchoEngine]:
 
 @pytest.fixture(scope="session")
 def serving(engine: EchoEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """``echo`` and ``tiny``, without keys."""
+    """``echo`` and ``tiny``, without keys; one word is refused."""
     folder = tmp_path_factory.mktemp("page")
     gguf = write_tiny_gguf(folder / "tiny.gguf")
     entries = [{"model": "echo", "engine": engine.address}, {"model": str(gguf), "context": 96, "threads": 1}]
-    (folder / "service.yaml").write_text(yaml.safe_dump({"models": entries}), "utf-8")
+    (folder / "policy.yaml").write_text("guard: {rules: [{id: words, terms: swordfish}]}", "utf-8")
+    (folder / "service.yaml").write_text(yaml.safe_dump({"models": entries, "policy": "policy.yaml"}), "utf-8")
     running = Served(folder / "workspace", "--config", str(folder / "service.yaml"))
     yield running
     running.stop()

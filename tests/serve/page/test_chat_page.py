@@ -217,6 +217,14 @@ def test_an_engine_that_is_lost_keeps_what_was_said(visit: Visits) -> None:
     seen.expect(alert).to_be_empty()
 
 
+def test_what_the_policy_refused_is_told_and_not_asked_again(visit: Visits) -> None:
+    seen = visit()
+    seen.answered("first", "first")
+    seen.answered("the swordfish", "I cannot help with that.")
+    seen.expect(seen.page.get_by_text("The service's policy ended this answer.")).to_be_visible()
+    seen.answered("and on", "and on")
+
+
 def test_a_killed_llama_cpp_is_told_and_answers_again(visit: Visits, serving: Served) -> None:
     seen = visit(refusals=True)
     seen.page.get_by_label("Model", exact=True).select_option("tiny")

@@ -155,7 +155,7 @@ async function respond(conversation, before = null) {
   const { messages } = conversation;
   const stop = new AbortController();
   const message = { role: "assistant", content: "", model: shortened(model), label: labelOf(model), end: "running", at: new Date().toISOString() };
-  const asked = messages.map(({ role, content }) => ({ role, content }));
+  const asked = heard(messages);
   messages.push(message);
   Object.assign(conversation, { model: model.id, changed: message.at });
   running.set(conversation.id, stop);
@@ -199,6 +199,13 @@ async function respond(conversation, before = null) {
   if (problems.get(conversation.id)?.problem.status === 401 && (await newKey(problems.get(conversation.id).problem))) {
     again(conversation);
   }
+}
+
+/** What goes to the model: nothing that the service's policy refused, which it would refuse every time. */
+function heard(messages) {
+  const refused = (message) => message?.end === "content_filter";
+  const kept = messages.filter((message, row) => !refused(message) && !refused(messages[row + 1]));
+  return kept.map(({ role, content }) => ({ role, content }));
 }
 
 const shortened = ({ id, etymon }) => ({ id, etymon });
