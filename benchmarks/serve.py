@@ -34,8 +34,8 @@ from etymon.serve.engine.llama import LlamaEngine, LlamaSettings
 
 MODEL = "smollm2-135m-instruct-q4_1"
 PARALLEL, CONTEXT = 8, 1024
-END = "2"
-"""The token that would end an answer early."""
+UNENDING = {"0": -100, "1": -100, "2": -100}
+"""Of both models, the tokens that would end an answer early."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Side:
 async def answer(session: aiohttp.ClientSession, side: Side, tokens: int, number: int, into: Round) -> None:
     asked = {
         "model": MODEL, "stream": True, "stream_options": {"include_usage": True}, "max_tokens": tokens, "temperature": 0,
-        "logit_bias": {END: -100}, "messages": [{"role": "user", "content": f"Count from {number} upwards."}],
+        "logit_bias": UNENDING, "messages": [{"role": "user", "content": f"Count from {number} upwards."}],
     }  # fmt: skip
     began, first, counted, end = time.perf_counter(), None, 0, b""
     async with session.post(f"{side.address}/chat/completions", json=asked, headers=side.headers) as response:
@@ -93,6 +93,14 @@ async def measure(side: Side, clients: int, answers: int, tokens: int) -> Round:
         await asyncio.gather(*(ask_on(session, client) for client in range(clients)))
         done.seconds = time.perf_counter() - began
     return done
+
+
+async def in_turn(own: Side, through: Side, clients: int, answers: int, tokens: int, turned: bool) -> tuple[Round, Round]:
+    """Both sides, one after the other; ``turned``: the gateway first."""
+    if turned:
+        second = await measure(through, clients, answers, tokens)
+        return await measure(own, clients, answers, tokens), second
+    return await measure(own, clients, answers, tokens), await measure(through, clients, answers, tokens)
 
 
 @contextmanager
@@ -127,18 +135,16 @@ async def compare(figures: dict[str, Any], rows: list[tuple[str, ...]], *, quick
             await measure(own, PARALLEL, 1, 8)  # warm
             await measure(through, PARALLEL, 1, 8)
             shares = {}
-            for clients, answers, tokens in ((1, 1, 48), (8, 1, 48), (32, 1, 24)):
-                rounds = [
-                    (await measure(own, clients, answers, tokens), await measure(through, clients, answers, tokens))
-                    for _ in range(3 if quick else 10)
-                ]
-                assert all(a.tokens == b.tokens == clients * answers * tokens for a, b in rounds), "not the same work"
+            for clients, tokens in ((1, 64), (8, 48), (32, 24)):
+                tokens = tokens // 3 if quick else tokens
+                rounds = [await in_turn(own, through, clients, 1, tokens, bool(n % 2)) for n in range(4 if quick else 12)]
+                assert all(a.tokens == b.tokens == clients * tokens for a, b in rounds), "not the same work"
                 plain, ours = (statistics.median(r[side].rate for r in rounds) for side in (0, 1))
                 each = [b.rate / a.rate for a, b in rounds]
                 shares[clients] = statistics.median(each)
                 spread = f"{min(each):.1%} to {max(each):.1%}"
                 rows.append((f"{clients} clients", f"{plain:,.1f}", f"{ours:,.1f}", f"{shares[clients]:.1%}", spread))
-            firsts = [(await measure(own, 1, 5, 1), await measure(through, 1, 5, 1)) for _ in range(8 if quick else 40)]
+            firsts = [await in_turn(own, through, 1, 5, 1, bool(n % 2)) for n in range(8 if quick else 40)]
             plain, ours = (statistics.median(t for r in firsts for t in r[side].first) * 1000 for side in (0, 1))
             rows.append(("first token, ms", f"{plain:.1f}", f"{ours:.1f}", f"{ours - plain:+.1f}", ""))
             figures |= {f"throughput_share_{clients}": round(share, 4) for clients, share in shares.items()}
@@ -152,7 +158,7 @@ async def read_slowly(session: aiohttp.ClientSession, side: Side, tokens: int, u
     """Read a few bytes at a time until the answer has come and the minute is over; the tokens it had."""
     asked = {
         "model": "tiny", "stream": True, "stream_options": {"include_usage": True}, "max_tokens": tokens,
-        "logit_bias": {END: -100}, "messages": [{"role": "user", "content": "Hi"}],
+        "logit_bias": UNENDING, "messages": [{"role": "user", "content": "Hi"}],
     }  # fmt: skip
     body = b""
     async with session.post(f"{side.address}/chat/completions", json=asked, headers=side.headers) as response:
