@@ -1,14 +1,23 @@
 """From what a user calls a model to what the service runs: a GGUF file, its digest, and what it derives from."""
 
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from etymon.errors import EtymonError
 from etymon.foundation.aliases import alias_named, alias_of_file
+from etymon.foundation.bounded_json import bounded_json
+from etymon.foundation.card import CARD
 from etymon.foundation.gguf.header import read_gguf_header
 from etymon.foundation.sources import open_gguf
 from etymon.serve.gateway.models import Open, Opened
 from etymon.serve.gateway.settings import ModelEntry
 from etymon.store import Store
+
+_EXPORTED = "export.json"
+"""The record that `etymon export` leaves: the digest of every file."""
+_LONGEST = 1_000_000
+"""Bytes of a record or of a card."""
 
 
 def opener(store: Store) -> Open:
@@ -31,4 +40,28 @@ def _file(path: Path, name: str, store: Store) -> Opened:
     known = alias_of_file(digest)
     named = header.get("general.base_model.0.repo_url", str, "") or header.get("general.base_model.0.name", str, "")
     base = known.parents[0].uri if known and known.parents else named.replace("https://huggingface.co/", "hf:") or None
-    return Opened(name, path, digest, base)
+    return Opened(name, path, digest, base, _model_card(path, digest))
+
+
+def _model_card(gguf: Path, digest: str) -> str | None:
+    """The card that was exported with a file, beside it or in its folder of papers: only where the record of the export names
+    both as they are now."""
+    for folder in (gguf.with_suffix(".papers"), gguf.parent):
+        record, card = _read(folder / _EXPORTED), _read(folder / CARD)
+        if record is None or card is None:
+            continue
+        try:
+            content: Any = bounded_json(record)
+            files = dict(content["files"])
+            if files.get(gguf.name) == digest and files.get(CARD) == sha256(card).hexdigest():
+                return card.decode("utf-8")
+        except (ValueError, KeyError, TypeError):
+            continue  # no record of an export
+    return None
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes() if path.is_file() and path.stat().st_size <= _LONGEST else None
+    except OSError:
+        return None

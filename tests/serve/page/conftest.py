@@ -1,5 +1,6 @@
 """The page in a browser, served by the real gateway: a tiny GGUF and an engine that echoes behind it."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +12,14 @@ from served import Served
 from tiny_gguf import write_tiny_gguf
 
 from etymon.serve.gateway.keys import KeyFile
+from etymon.store.digest import file_digest
+
+CARD = "---\nlicense: apache-2.0\n---\n\n# tiny\n\nIt inherits **all** of it. <img src=x onerror=alert(1)>\n"
+POLICY = """
+permitted_uses: [questions about words]
+guard: {mode: enforce, refusal: Not here., rules: [{id: one, terms: bombast}, {id: two, terms: zeppelin, sides: output}]}
+labels: {visible: end, text: AI生成}
+"""
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +35,9 @@ def serving(engine: EchoEngine, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """``echo`` and ``tiny``, without keys; one word is refused."""
     folder = tmp_path_factory.mktemp("page")
     gguf = write_tiny_gguf(folder / "tiny.gguf")
+    (folder / "README.md").write_text(CARD, "utf-8")
+    files = {path.name: file_digest(path) for path in (gguf, folder / "README.md")}
+    (folder / "export.json").write_text(json.dumps({"files": files}), "utf-8")
     entries = [{"model": "echo", "engine": engine.address}, {"model": str(gguf), "context": 96, "threads": 1}]
     (folder / "policy.yaml").write_text("guard: {rules: [{id: words, terms: swordfish}]}", "utf-8")
     (folder / "service.yaml").write_text(yaml.safe_dump({"models": entries, "policy": "policy.yaml"}), "utf-8")
@@ -41,6 +53,16 @@ def guarded(engine: EchoEngine, tmp_path_factory: pytest.TempPathFactory) -> Ite
     _, secret = KeyFile(folder / "serve" / "keys.json").new("anna", requests_per_minute=2)
     running = Served(folder, "echo", "--engine", engine.address)
     yield running, secret
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def ruled(engine: EchoEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """``echo`` under a policy with rules and a visible label."""
+    folder = tmp_path_factory.mktemp("ruled")
+    (folder / "policy.yaml").write_text(POLICY, "utf-8")
+    running = Served(folder, "echo", "--engine", engine.address, "--policy", str(folder / "policy.yaml"))
+    yield running
     running.stop()
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 
 class EchoEngine(ThreadingHTTPServer):
-    """Has the model ``echo``. A question that begins with ``slowly:`` is echoed word by word, one with ``break:`` in part."""
+    """Has the model ``echo``. A question that begins with ``slowly:`` is echoed word by word, one with ``break:`` in part,
+    one with ``think:`` after a thought."""
 
     daemon_threads = True
 
@@ -48,7 +49,9 @@ class _Handler(BaseHTTPRequestHandler):
 def _events(said: str) -> Iterator[str]:
     manner, _, rest = said.partition(":")
     slow, broken = manner == "slowly", manner == "break"
-    text = rest if slow or broken else said
+    text = rest if manner in ("slowly", "break", "think") else said
+    if manner == "think":
+        yield _chunk({"reasoning_content": f"Somebody says {rest}"})
     pieces = text.split(" ") if slow else [text[at : at + 7] for at in range(0, len(text), 7)]
     for piece in pieces[: len(pieces) // 2] if broken else pieces:
         time.sleep(0.05 if slow else 0)

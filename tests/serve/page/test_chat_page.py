@@ -63,6 +63,9 @@ def test_a_real_model_answers_and_what_it_is_stands_beside_the_answer(visit: Vis
     about = seen.page.get_by_role("dialog")
     seen.expect(about).to_contain_text(tiny["etymon"]["digest"])
     seen.expect(about).to_contain_text("96 tokens")
+    seen.expect(about).to_contain_text("It inherits all of it. <img src=x onerror=alert(1)>")
+    assert about.locator("img").count() == 0
+    assert "license:" not in about.inner_text(), "the front matter is for machines"
     seen.page.keyboard.press("Escape")
     seen.expect(about).to_be_hidden()
 
@@ -240,6 +243,39 @@ def test_a_killed_llama_cpp_is_told_and_answers_again(visit: Visits, serving: Se
         if seen.page.locator(".assistant").count():
             break
     seen.expect(seen.page.locator(".assistant")).to_have_count(1)
+
+
+def test_thoughts_stand_apart_and_are_not_sent_back(visit: Visits) -> None:
+    seen = visit()
+    seen.answered("think:so", "so")
+    thought = seen.page.locator(".assistant .thought")
+    seen.expect(thought).to_be_hidden()
+    seen.page.get_by_text("What it thought before").click()
+    seen.expect(thought).to_have_text("Somebody says so")
+    with seen.page.expect_request("**/v1/chat/completions") as request:
+        seen.answered("next", "next")
+    assert "Somebody" not in request.value.post_data
+
+
+def test_the_policy_speaks_through_the_page(visit: Visits, ruled: Served) -> None:
+    seen = visit(ruled, refusals=True)
+    seen.ask("What is a word?")
+    seen.at_rest()
+    seen.expect(seen.page.locator(".assistant .mark")).to_have_text("AI生成")
+    seen.page.locator(".assistant").get_by_role("button", name="Copy").click()
+    assert seen.clipboard() == "What is a word?\n\nAI生成", "the label that the text has already is enough"
+    seen.last_answer().locator("p").first.select_text()
+    seen.page.keyboard.press("Control+C")
+    assert seen.clipboard() == "What is a word?\n\nAI生成"
+    with seen.page.expect_request("**/v1/chat/completions") as request:
+        seen.ask("Say zep" + "pelin now.")
+    assert request.value.post_data_json["messages"][1]["content"] == "What is a word?"
+    seen.at_rest()
+    seen.expect(seen.last_answer()).to_contain_text("Not here.")
+    seen.expect(seen.page.get_by_text("The service's policy ended this answer.")).to_be_visible()
+    seen.page.locator("#about").click()
+    seen.expect(seen.page.get_by_role("dialog")).to_contain_text("questions about words")
+    seen.expect(seen.page.get_by_role("dialog")).to_contain_text("no model card")
 
 
 def test_a_screen_reader_hears_the_answer_once(visit: Visits) -> None:

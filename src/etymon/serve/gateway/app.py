@@ -5,11 +5,12 @@ import json
 import time
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -60,6 +61,7 @@ class Gateway:
             Route("/v1/embeddings", _Endpoint(self, "embeddings", EmbeddingRequest), methods=["POST"]),
             Route("/v1/models", self._list_models, methods=["GET"]),
             Route("/v1/models/{name:path}", self._show_model, methods=["GET"]),
+            Route(f"{_CARDS}/{{name:path}}", self._model_card, methods=["GET"]),
             Route("/openapi.json", self._openapi, methods=["GET"]),
             Route("/health", self._health, methods=["GET"]),
             Route("/ready", self._ready, methods=["GET"]),
@@ -78,6 +80,12 @@ class Gateway:
         found = self.models.find(request.path_params["name"], request.state.key)
         return JSONResponse(_model_object(found, self.rules.policy))
 
+    async def _model_card(self, request: Request) -> Response:
+        found = self.models.find(request.path_params["name"], request.state.key)
+        if found.card.evidence is None:
+            raise Problem(404, f"There is no model card for {found.card.name}.", code="no_model_card", param="model")
+        return PlainTextResponse(found.card.evidence, headers={"content-type": "text/markdown; charset=utf-8"})
+
     async def _openapi(self, request: Request) -> Response:
         return JSONResponse(document())
 
@@ -94,6 +102,7 @@ class Gateway:
 
 
 _BEGAN = int(time.time())
+_CARDS = "/v1/model-cards"
 
 
 def _model_object(served: Served, policy: ServicePolicy) -> dict[str, Any]:
@@ -101,7 +110,7 @@ def _model_object(served: Served, policy: ServicePolicy) -> dict[str, Any]:
     card = served.card
     more = {
         "digest": card.digest, "base": card.base, "context": card.context, "permitted_uses": policy.permitted_uses,
-        "label": policy.labels.text,
+        "label": policy.labels.text, "evidence": f"{_CARDS}/{quote(card.name)}" if card.evidence else None,
     }  # fmt: skip
     return {"id": card.name, "object": "model", "created": _BEGAN, "owned_by": "etymon", "etymon": more}
 

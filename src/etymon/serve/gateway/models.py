@@ -29,6 +29,8 @@ class Opened:
     """SHA-256 of the file."""
     base: str | None
     """What it says it derives from."""
+    evidence: str | None = None
+    """The model card that was recorded for these weights, as Markdown."""
 
 
 Open = Callable[[ModelEntry], Opened]
@@ -48,6 +50,8 @@ class Card:
     context: int | None
     tools: bool
     """Whether its chat template knows tools, as far as we can see."""
+    evidence: str | None = None
+    """Its model card, as Markdown."""
 
 
 class Served:
@@ -215,7 +219,7 @@ class Models:
             entry.threads,
             pooled=f"{header.architecture}.pooling_type" in header.metadata,
         )
-        card = Card(name, name, entry.model or "", opened.digest, opened.base, context, tools="tools" in template)
+        card = Card(name, name, entry.model or "", opened.digest, opened.base, context, "tools" in template, opened.evidence)
         return Served(card, entry, LlamaEngine(settings, self._changed), ControlTokens.of(header), waiting)
 
 

@@ -37,6 +37,9 @@ def document() -> dict[str, Any]:
     paths["/v1/models"] = {"get": _get("The models that are served.")}
     name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     paths["/v1/models/{name}"] = {"get": {**_get("One of them."), "parameters": [name]}}
+    paths["/v1/model-cards/{name}"] = {
+        "get": {**_get("The model card of one, as Markdown.", "text/markdown"), "parameters": [name]}
+    }
     paths["/health"] = {"get": {**_get("Whether the service runs."), "security": []}}
     paths["/ready"] = {"get": {**_get("Whether every engine can be asked."), "security": []}}
     return {
@@ -81,8 +84,9 @@ def _post(schema: str, what: str, streams: bool) -> dict[str, Any]:
     }
 
 
-def _get(what: str) -> dict[str, Any]:
-    answer = {"description": "The answer.", "content": {"application/json": {"schema": _OBJECT}}}
+def _get(what: str, kind: str = "application/json") -> dict[str, Any]:
+    schema = _OBJECT if kind == "application/json" else {"type": "string"}
+    answer = {"description": "The answer.", "content": {kind: {"schema": schema}}}
     return {"summary": what, "responses": {"200": answer, **_refusals()}}
 
 

@@ -38,6 +38,13 @@ export function marked(text, label) {
   return plain.startsWith(label) || plain.endsWith(label) ? text : `${text.trimEnd()}\n\n${label}`;
 }
 
+/** A text as the model wrote it: without the label that the service may have put before or after it. */
+export function unmarked(text, label) {
+  const [before, after] = [`${label}\n\n`, `\n\n${label}`];
+  const begun = text.startsWith(before) ? text.slice(before.length) : text;
+  return begun.endsWith(after) ? begun.slice(0, -after.length) : begun;
+}
+
 const HASH = /^(py|python|sh|bash|shell|zsh|ya?ml|toml|ruby|rb|r|perl|make|makefile|dockerfile|ini)$/i;
 const SLASHES = /^(js|javascript|ts|typescript|jsx|tsx|c|cc|cpp|c\+\+|h|cs|c#|java|kotlin|go|rust|rs|swift|php|scala|dart)$/i;
 const DASHES = /^(sql|lua|haskell|hs)$/i;

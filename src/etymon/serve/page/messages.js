@@ -18,6 +18,8 @@ export function draw(message, acts) {
 /** The text of an answer as far as it has come. */
 export function redraw(node, message) {
   show(node.querySelector(".text"), message.content);
+  node.querySelector("details").hidden = !message.thought;
+  show(node.querySelector(".thought"), message.thought ?? "");
 }
 
 function question(message, acts) {
@@ -33,6 +35,8 @@ function answer(message, acts) {
   const { model } = message;
   const node = element("article", { class: "message assistant", "aria-label": `Answer of ${model.id}` });
   const below = element("div", { class: "below" });
+  const thought = element("div", { class: "thought prose", dir: "auto" });
+  node.append(element("details", {}, element("summary", {}, "What it thought before"), thought));
   node.append(element("div", { class: "text prose", dir: "auto" }), below);
   redraw(node, message);
   if (message.end === "running") {

@@ -2,7 +2,7 @@
 
 import { Problem, answer, listModels, readText } from "./api.js";
 import { ask, askKey, tellModel } from "./dialogs.js";
-import { $, button, copy, download, element, marked, markedCode } from "./dom.js";
+import { $, button, copy, download, element, marked, markedCode, unmarked } from "./dom.js";
 import * as kept from "./kept.js";
 import { draw, editor, redraw } from "./messages.js";
 
@@ -182,7 +182,7 @@ async function respond(conversation, before = null) {
       problems.set(conversation.id, { problem: problem instanceof Problem ? problem : new Problem(String(problem)), again: () => again(conversation) });
     }
   }
-  if (!message.content && message.end !== "stop") {
+  if (!message.content && !message.thought && message.end !== "stop") {
     messages.pop();
     messages.push(...(before ? [before] : []));
   }
@@ -204,8 +204,8 @@ async function respond(conversation, before = null) {
 /** What goes to the model: nothing that the service's policy refused, which it would refuse every time. */
 function heard(messages) {
   const refused = (message) => message?.end === "content_filter";
-  const kept = messages.filter((message, row) => !refused(message) && !refused(messages[row + 1]));
-  return kept.map(({ role, content }) => ({ role, content }));
+  const passed = messages.filter((message, row) => !refused(message) && !refused(messages[row + 1]));
+  return passed.map(({ role, content, label }) => ({ role, content: label ? unmarked(content, label) : content }));
 }
 
 const shortened = ({ id, etymon }) => ({ id, etymon });
@@ -213,6 +213,8 @@ const shortened = ({ id, etymon }) => ({ id, etymon });
 function take(message, piece) {
   const [choice] = piece.choices ?? [];
   message.content += choice?.delta?.content ?? "";
+  const thought = choice?.delta?.reasoning_content ?? choice?.delta?.reasoning;
+  message.thought = thought ? (message.thought ?? "") + thought : message.thought;
   message.end = choice?.finish_reason ?? message.end;
   message.aigc = piece.aigc ?? message.aigc;
 }
@@ -439,7 +441,7 @@ const labelIn = (node) => node.closest(".message").querySelector(".mark").textCo
 
 function markSelected(event, transfer) {
   const selection = getSelection();
-  const answers = [...document.querySelectorAll(".assistant .text")].filter((node) => selection.containsNode(node, true));
+  const answers = [...document.querySelectorAll(".assistant .prose")].filter((node) => selection.containsNode(node, true));
   if (selection.isCollapsed || !answers.length || event.target.closest?.("textarea, input")) {
     return false;
   }
