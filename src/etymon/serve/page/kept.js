@@ -23,7 +23,13 @@ const lasting = storage("localStorage");
 const ofTab = storage("sessionStorage");
 
 export const choice = (name) => lasting.getItem(`etymon.${name}`) ?? "";
-export const choose = (name, value) => lasting.setItem(`etymon.${name}`, value);
+export function choose(name, value) {
+  try {
+    lasting.setItem(`etymon.${name}`, value);
+  } catch {
+    return; // there is no room: the choice lasts as long as the page
+  }
+}
 
 export const key = () => ofTab.getItem(KEY) ?? lasting.getItem(KEY) ?? "";
 export const remembered = () => lasting.getItem(KEY) !== null;

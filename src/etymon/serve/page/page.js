@@ -53,7 +53,7 @@ function drawOrigin() {
   const facts = [base && `from ${base}`, digest && `sha256 ${digest.slice(0, 12)}…`].filter(Boolean);
   $("about").textContent = model ? facts.join(" · ") || "About this model" : "";
   $("about").hidden = !model;
-  $("about").setAttribute("aria-label", `About ${model?.id}: ${facts.join(", ")}`);
+  $("about").setAttribute("aria-label", `About ${model?.id}: ${facts.join(" · ")}`);
   if (!current.messages.length) {
     $("messages").replaceChildren(welcome());
   }
@@ -229,10 +229,14 @@ function again(conversation) {
   respond(conversation, before);
 }
 
-function edit(message, node) {
+function edit(message) {
   const conversation = current;
+  if (running.has(conversation.id)) {
+    return;
+  }
   const [form, field] = editor(message, (text) => {
     if (text === null || running.has(conversation.id) || !chosen()) {
+      drawn.delete(message);
       drawAll();
       return;
     }
@@ -240,27 +244,42 @@ function edit(message, node) {
     send(text);
     $("question").focus();
   });
-  node.replaceChildren(form);
+  drawn.get(message).node.replaceChildren(form);
   field.focus();
 }
 
 // Drawing -----------------------------------------------------------------------------------------------------------
 
+const drawn = new WeakMap(); // of each message: its element, and in which state it was drawn
+
+/** Show the conversation. Elements that need no change stay, and with them what is selected in them. */
 function drawAll() {
   const busy = running.has(current.id);
   const { messages } = current;
   const nodes = messages.map((message, row) => {
-    const node = draw(message, {
-      tell,
-      said,
-      edit: message.role === "user" && !busy && (() => edit(message, node)),
-      again: message.role === "assistant" && !busy && row === messages.length - 1 && (() => again(current)),
-    });
-    return node;
+    const last = row === messages.length - 1 && !busy;
+    const state = `${message.end} ${last} ${message.content.length}`;
+    if (drawn.get(message)?.state !== state) {
+      const regenerate = message.role === "assistant" && last && (() => again(current));
+      drawn.set(message, { state, node: draw(message, { tell, said, edit: () => edit(message), again: regenerate }) });
+    }
+    return drawn.get(message).node;
   });
-  $("messages").replaceChildren(...(nodes.length ? nodes : [welcome()]));
+  const inside = $("messages").contains(document.activeElement);
+  replace($("messages"), nodes.length ? nodes : [welcome()]);
+  if (inside && document.activeElement === document.body) {
+    focus();
+  }
   drawSend();
   drawProblem();
+}
+
+function replace(container, nodes) {
+  const before = [...container.children];
+  const same = nodes.findIndex((node, row) => node !== before[row]);
+  const kept = same < 0 ? nodes.length : same;
+  before.slice(kept).forEach((node) => node.remove());
+  container.append(...nodes.slice(kept));
 }
 
 function welcome() {
@@ -341,10 +360,10 @@ function unanswered() {
 const say = (words) => ($("spoken").textContent = words);
 
 function said(node, words) {
-  const before = node.textContent;
+  node.dataset.words ??= node.textContent;
   node.textContent = words;
   say(words);
-  setTimeout(() => (node.textContent = before), 1500);
+  setTimeout(() => (node.textContent = node.dataset.words), 1500);
 }
 
 const atEnd = () => $("talk").scrollHeight - $("talk").scrollTop - $("talk").clientHeight < 80;
@@ -454,12 +473,17 @@ document.addEventListener("dragstart", (event) => markSelected(event, event.data
 
 addEventListener("pagehide", () => [...running.keys()].forEach((id) => keep(conversations.get(id))));
 addEventListener("storage", (event) => {
-  if (kept.isConversation(event.key)) {
-    const others = kept.conversations();
-    [...running.keys(), current.id].forEach((id) => conversations.has(id) && others.set(id, conversations.get(id)));
-    conversations = others;
-    drawList();
+  if (!kept.isConversation(event.key)) {
+    return;
   }
+  const others = kept.conversations(); // as another tab has left them
+  [...running.keys()].forEach((id) => conversations.has(id) && others.set(id, conversations.get(id)));
+  conversations = others;
+  if (others.has(current.id) && !document.querySelector(".editor")) {
+    current = others.get(current.id);
+    drawAll();
+  }
+  drawList();
 });
 
 for (const each of conversations.values()) {
