@@ -184,19 +184,22 @@ def export_index(path: Path, names: list[str], key: Path | None, store: Store, p
     return chosen
 
 
-def import_index(path: Path, public_key: Path | None, store: Store) -> list[tuple[About, Origin]]:
-    """Take fingerprints over. Those that were made here stay, and so do signed ones where the archive was not checked."""
+def import_index(path: Path, public_key: Path | None, store: Store) -> tuple[list[tuple[About, Origin]], list[About]]:
+    """Take fingerprints over; those that were taken, and those that stay as they are here: made here, or signed where the
+    archive was not checked."""
     index = index_of(store)
     imported = import_fingerprints(path, public_key)
     origin = Origin(imported=True, signer=imported.signer)
-    taken = []
+    taken, stay = [], []
     for fingerprint in imported.fingerprints:
         weights = fingerprint.about.weights
         known = index.origin(weights) if index.has(weights) else None
         if known is None or (known.imported and (imported.signer or not known.signer)):
             index.add(fingerprint, origin)
             taken.append((fingerprint.about, origin))
-    return taken
+        else:
+            stay.append(fingerprint.about)
+    return taken, stay
 
 
 def _chosen(names: list[str], store: Store) -> list[About]:

@@ -94,6 +94,7 @@ def add_model(
         if unknown := [parent.name for parent in listed.parents if parent.weights is None]:
             told = f"{' and '.join(unknown)} is declared by name alone, which exempts from nothing; `--base` opens it"
             yield StageLine(f"parent of {name}", told, 0.0, True, caution=True)
+        yield from (flag for flag in board.flags if flag.model == name and flag.state != "withdrawn")  # listed once before
         yield from flags[len(board.flags) :]
 
 
@@ -150,7 +151,8 @@ def _refuse_listed(board: BoardFile, name: str, weights: str) -> None:
     for listed in board.models:
         if listed.weights == weights:
             raise EtymonError(
-                f"These weights are on the board already, as {listed.model}.", f"`etymon board remove {listed.model}` first."
+                f"These weights are on the board already, as {listed.model}.",
+                f"Take that off first: `etymon board remove {listed.model} --reason '...' --board FILE`.",
             )
         if listed.model == name:
             raise EtymonError(f"The board has another model named {name}.", "Give this one another name with --name.")

@@ -87,6 +87,7 @@ def add(
     """Evaluate MODEL on the board's tasks, screen it against every listed model, list it."""
     flags = []
     with progress() as live:
+        from etymon.board.file import read_board
         from etymon.board.flags import Flag
         from etymon.cli.make import stage_line
         from etymon.listing import Wish, add_model
@@ -99,7 +100,8 @@ def add(
                 live.done(stage_line(line))
     for flag in flags:
         _show_flag(flag)
-    console.print(f"\n[bold]Listed[/]  on {shown_path(file.resolve())}", soft_wrap=True)
+    listed = read_board(file).models[-1].model
+    console.print(Text.assemble("\n", ("Listed", "bold"), f"  {listed} on {shown_path(file.resolve())}"), soft_wrap=True)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, key_password, open_store, progress
+from etymon.text.counted import counted
 
 app = typer.Typer(
     help="Fingerprints of models, by which `etymon lineage MODEL` finds a parent nobody named.", no_args_is_help=True
@@ -73,7 +74,7 @@ def export(
 
     found = export_index(file, models or [], key, open_store(workspace), key_password(key) if key else None)
     signed = "signed" if key else "not signed (--key signs)"
-    console.print(f"{len(found)} fingerprints written to {file}, {signed}.", markup=False, soft_wrap=True)
+    console.print(f"{counted(len(found), 'fingerprint')} written to {file}, {signed}.", markup=False, soft_wrap=True)
 
 
 @app.command("import")
@@ -85,5 +86,8 @@ def import_models(
     """Take over fingerprints of others. Without --public-key they are marked unsigned."""
     from etymon.identify import import_index
 
-    for about, origin in import_index(file, public_key, open_store(workspace)):
+    taken, stay = import_index(file, public_key, open_store(workspace))
+    for about, origin in taken:
         console.print(f"{about.name} is in the index ({origin.in_words()}).", markup=False, soft_wrap=True)
+    for about in stay:
+        console.print(f"{about.name} stays as it is here: made here, or signed.", markup=False, soft_wrap=True)

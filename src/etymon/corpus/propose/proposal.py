@@ -75,6 +75,7 @@ def recipe_for(survey: Survey, name: str, beside: Path) -> str:
     passes = tokens / max(1, survey.tokens)
     minutes = max(1, round(tokens / _TOKENS_PER_SECOND / 60))
     reason = f"about {passes:.1f} passes over roughly {_rounded(survey.tokens):,} tokens: some {minutes} min on two cores"
+    reason += ", and as long again to score each model"
     if tokens == cap:
         reason += "; more takes longer and learns more"
     step = next((size for size in _TOKENS_PER_STEP if tokens >= _STEPS_WANTED * size), _TOKENS_PER_STEP[-1])
