@@ -17,7 +17,7 @@ from etymon.store.digest import file_digest
 CARD = "---\nlicense: apache-2.0\n---\n\n# tiny\n\nIt inherits **all** of it. <img src=x onerror=alert(1)>\n"
 POLICY = """
 permitted_uses: [questions about words]
-guard: {mode: enforce, refusal: Not here., rules: [{id: one, terms: bombast}, {id: two, terms: zeppelin, sides: output}]}
+guard: {mode: enforce, refusal: Not here., rules: [{id: two, terms: zeppelin, sides: output}]}
 labels: {visible: end, text: AI生成}
 """
 

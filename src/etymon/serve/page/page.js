@@ -63,7 +63,8 @@ function drawOrigin() {
 const tell = (model) => tellModel(model, (path) => readText(path, kept.key()));
 
 async function newKey(problem) {
-  const said = kept.key() && problem ? problem.message : "The service asks for a key. Whoever runs it gives you one.";
+  const asks = problem ? "The service asks for a key." : "The key that your questions are sent with.";
+  const said = problem && kept.key() ? problem.message : `${asks} Whoever runs the service gives you one.`;
   const changed = await askKey(said);
   if (changed) {
     await loadModels();
