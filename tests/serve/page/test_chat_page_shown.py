@@ -76,7 +76,7 @@ def test_the_policy_speaks_through_the_page(visit: Visits, ruled: Served) -> Non
     seen.page.keyboard.press("Control+C")
     assert seen.clipboard() == "What is a word?\n\nAI生成"
     with seen.page.expect_request("**/v1/chat/completions") as request:
-        seen.ask("Say zep" + "pelin now.")
+        seen.ask("Say zeppelin now.")
     assert request.value.post_data_json["messages"][1]["content"] == "What is a word?"
     seen.at_rest()
     seen.expect(seen.last_answer()).to_contain_text("Not here.")
