@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from evidence_run import Run, make_run
+from signing_run import record_run
 
 from etymon.store import Artifact, Store
 
@@ -28,3 +29,9 @@ def copied(run: Run, evidence: Artifact, tmp_path: Path) -> Store:
     """The whole run in a place where it may be damaged, without what other tests made of it."""
     shutil.copytree(run.untouched, tmp_path / "workspace" / "artifacts")
     return Store(tmp_path / "workspace")
+
+
+@pytest.fixture(scope="module")
+def recorded(run: Run, evidence: Artifact) -> Store:
+    record_run(run, evidence)
+    return run.store

@@ -8,36 +8,17 @@ import pytest
 from evidence_run import Run
 from huggingface_hub import ModelCard
 from safetensors import safe_open
+from signing_run import record_run
 from typer.testing import CliRunner
 
-from etymon import recipe
 from etymon.cli.app import app
 from etymon.errors import EtymonError
 from etymon.evidence.provenance import model_files
-from etymon.export import export_for_hub
+from etymon.export.hub import export_for_hub
 from etymon.foundation.facts import describe_model
-from etymon.job.record import RunExecution, RunMeaning, run_stage
 from etymon.recipe import Waiver
 from etymon.store import Artifact, Store
 from etymon.train.save import copy_companions
-
-
-def record(run: Run, store: Store, evidence: Artifact, name: str) -> None:
-    """Note a run of this name, as the main job does."""
-    asked = recipe.Recipe(
-        name=name,
-        foundation="somewhere",
-        corpus=recipe.Corpus(sources=(recipe.Source(name="texts", kind="files", license="own", path="texts"),)),
-        train=recipe.Train(budget=recipe.Budget(tokens=1500)),
-    )
-    parts = {"train": run.derivative, "evidence": evidence}
-    store.obtain(run_stage, parts, RunMeaning(recipe=asked, entries=()), RunExecution())
-
-
-@pytest.fixture(scope="module")
-def recorded(run: Run, evidence: Artifact) -> Store:
-    record(run, run.store, evidence, "tiny-docs")
-    return run.store
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -80,7 +61,7 @@ def test_an_unmet_obligation_stops_it_unless_someone_answers(run: Run, recorded:
     writer = {"model": "meta-llama/Llama-3.1-8B-Instruct"}
     facts = run.corpus.facts | {"sources_declared": [{"source": "texts", "license": "own", "generated_by": writer}]}
     corpus = Artifact(run.corpus.folder, run.corpus.manifest.model_copy(update={"facts": facts}))
-    record(run, run.store, run.evidence(name="docs-of-llama", corpus=corpus), "docs-of-llama")
+    record_run(run, run.evidence(name="docs-of-llama", corpus=corpus), "docs-of-llama")
     with pytest.raises(EtymonError, match=r"under llama-3\.1, breaks the rule name-prefix") as caught:
         export_for_hub("docs-of-llama", tmp_path / "no", recorded)
     assert "--waive name-prefix:meta-llama/Llama-3.1-8B-Instruct --reason" in str(caught.value)

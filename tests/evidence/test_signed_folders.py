@@ -16,7 +16,7 @@ from etymon.errors import EtymonError
 from etymon.evidence.bundle import SIGNATURE
 from etymon.evidence.folder import sign_folder, verify_folder
 from etymon.evidence.keys import PublicKey, load_public, new_key
-from etymon.export import export_for_hub
+from etymon.export.hub import export_for_hub
 from etymon.store import Artifact, Store
 
 

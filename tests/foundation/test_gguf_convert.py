@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from gguf import GGMLQuantizationType as Kind
-from tiny_gguf import CONTEXT, HEAD, WIDTH, LlamaCpp, write_tiny_gguf
+from tiny_gguf import CONTEXT, HEAD, WIDTH, HalfGelu, LlamaCpp, write_tiny_gguf
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
@@ -92,14 +92,6 @@ def plain(writer: gguf.GGUFWriter) -> None:
     pass
 
 
-class _HalfGelu(torch.nn.Module):
-    """llama.cpp looks GELU up in a half-precision table."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        looked_up = torch.nn.functional.gelu(x.half().float(), approximate="tanh").half().float()
-        return torch.where(x <= -10, 0 * x, torch.where(x >= 10, x, looked_up))
-
-
 @pytest.mark.parametrize(
     ("architecture", "more"),
     [
@@ -121,7 +113,7 @@ def test_logits_are_those_of_llama_cpp(tmp_path: Path, architecture: str, more: 
     loaded = network(converted(path))
     if architecture.startswith("gemma"):
         for layer in loaded.model.layers:
-            layer.mlp.act_fn = _HalfGelu()
+            layer.mlp.act_fn = HalfGelu()
     ids = some_ids(200)
     expected = LlamaCpp(path).next_logprobs(ids, loaded.config.vocab_size)
     assert np.isfinite(expected).all()
@@ -194,12 +186,17 @@ def test_progress_ends_at_all_bytes(tmp_path: Path) -> None:
     assert seen[-1] == sum(tensor.nbytes for tensor in header.tensors)
 
 
+def ends(writer: gguf.GGUFWriter) -> None:
+    writer.add_eot_token_id(0)
+    writer.add_eom_token_id(1)
+
+
 def test_the_files_beside_the_weights(tmp_path: Path) -> None:
-    folder = converted(write_tiny_gguf(tmp_path / "tiny.gguf", more=lambda writer: writer.add_eot_token_id(0)))
+    folder = converted(write_tiny_gguf(tmp_path / "tiny.gguf", more=ends))
     config = json.loads((folder / "config.json").read_text())
     assert (config["hidden_size"], config["max_position_embeddings"]) == (WIDTH, CONTEXT)
     assert config["rms_norm_eps"] == 1e-05  # not 9.999999747378752e-06
-    assert json.loads((folder / "generation_config.json").read_text())["eos_token_id"] == [2, 0]
+    assert json.loads((folder / "generation_config.json").read_text())["eos_token_id"] == [2, 0, 1]
     assert "<|im_start|>" in (folder / "chat_template.jinja").read_text()
 
 

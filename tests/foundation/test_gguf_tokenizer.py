@@ -1,17 +1,14 @@
 """The tokenizer recovered from a GGUF gives llama.cpp's ids."""
 
-import ast
-import json
-import random
-import sysconfig
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import gguf
 import pytest
-from tiny_gguf import BYTES, SPECIAL, LlamaCpp, byte_level, write_tiny_gguf
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
+from tiny_gguf import BYTES, SPECIAL, LlamaCpp, byte_level, greedy_merges, sentencepiece, write_tiny_gguf
+from tokenizers import Regex, Tokenizer, pre_tokenizers
+from varied_texts import real_strings
 
 from etymon.errors import EtymonError
 from etymon.foundation.gguf.header import read_gguf_header
@@ -20,53 +17,10 @@ from etymon.foundation.network import load_tokenizer
 from etymon.foundation.sources import open_model
 from etymon.store import Store
 
-EDGES = [
-    " ", "  ", "\n", "\n\n", "\t", "\r\n", " \n ", "a\u00a0b", "\u3000", "\u2028x", "x\x85y", "１２３４", "١٢٣", "Ⅷ½²",
-    "1,234.56", "3.14159265", "a1b2c3", "don't I'LL we've he'D It'S", "ſ ſt I'ſ", "é e\u0301", "日本語 テスト",
-    "中文，标点。", "한국어", "👩\u200d👩\u200d👧 🇫🇷", "\u200b\u200d", "\ufeffBOM", "\x1c\x1d\x1e\x1f", "ᾳ Ǆ ǅ HÉllo ÉCOLE",
-    "𝟘𝟙", "   leading", "trailing   ", "a  b   c    d", "\t\tx", "x\n\n\n  y", "==>", "$x+=1", "a^b~c|d`e", "\u202etest",
-    "\ufffd", "\U0010ffff", "\ue000", "क्षि", "ไทย", "<|im_start|>user\nhi<|im_end|>\n", "<|im_start|><|im_end|>",
-    "a<|endoftext|>b", " <|im_end|> ", "<|im_start", "0" * 50,
-]  # fmt: skip
-
-
-@cache
-def real_strings(count: int) -> list[str]:
-    """Edge cases of Unicode, digits and white space, then docstrings and source of the standard library."""
-    generator = random.Random(0)
-    found = EDGES + ["".join(generator.choices(EDGES, k=4)) for _ in range(150)]
-    modules = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
-    generator.shuffle(modules)
-    for path in modules:
-        if len(found) >= count:
-            break
-        source = path.read_text("utf-8")
-        lines = source.splitlines()
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                found.append((ast.get_docstring(node) or "x")[:1000])
-                found.append("\n".join(lines[node.lineno - 1 : node.end_lineno])[:400])
-    return found[:count]
-
 
 def differences(path: Path, tokenizer: Tokenizer, texts: list[str]) -> list[str]:
     engine = LlamaCpp(path)
     return [text for text in texts if engine.ids(text) != tokenizer.encode(text, add_special_tokens=False).ids]
-
-
-@cache
-def greedy_merges() -> tuple[str, ...]:
-    """Merges learnt across words, digits and spaces alike, so that every cut shows in the ids."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    trainer = trainers.BpeTrainer(vocab_size=3000, initial_alphabet=BYTES, max_token_length=20, show_progress=False)
-    numbers = [f"{row} {row * 7919}" for row in range(2000)]
-    texts = [text for text in real_strings(500) if "<|" not in text]  # marks are no merges
-    tokenizer.train_from_iterator([*texts, *numbers], trainer)
-    seen: dict[str, str] = {}
-    for left, right in json.loads(tokenizer.to_str())["model"]["merges"]:
-        seen.setdefault(left + right, f"{left} {right}")
-    return tuple(seen.values())
 
 
 @pytest.mark.parametrize("pre", [None, "default", "gpt-2", "smollm", "llama-bpe", "smaug-bpe", "qwen2", "tekken"])
@@ -88,26 +42,6 @@ def test_the_cuts_differ_in_these_strings() -> None:
 
     found = [ids(pre) for pre in ("default", "gpt-2", "smollm", "llama-bpe", "qwen2", "tekken")]
     assert all(found[i] != found[j] for i in range(6) for j in range(i))
-
-
-def sentencepiece(writer: gguf.GGUFWriter, spaced: bool) -> int:
-    """A SentencePiece vocabulary whose scores are the order in which its pieces were learnt."""
-    trained = Tokenizer(models.BPE())
-    trained.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always" if spaced else "never")
-    texts = [text for text in real_strings(500) if "<|" not in text]
-    trained.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=1500, limit_alphabet=150, show_progress=False))
-    pieces = sorted(trained.get_vocab(), key=trained.get_vocab().__getitem__)
-    pieces = [piece for piece in pieces if len(piece) > 1] + [piece for piece in pieces if len(piece) == 1]
-    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces, "<|user|>", "\n~\n"]
-    writer.add_tokenizer_model("llama")
-    writer.add_token_list(tokens)
-    writer.add_token_scores([0.0] * 259 + [-float(row) for row in range(len(pieces))] + [0.0, 0.0])
-    writer.add_token_types([2, 3, 3] + [6] * 256 + [1] * len(pieces) + [3, 4])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_unk_token_id(0)
-    writer.add_add_space_prefix(spaced)
-    return len(tokens)
 
 
 @pytest.mark.parametrize("spaced", [True, False])

@@ -3,13 +3,16 @@
 import http.client
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
+import torch
 from gguf import GGMLQuantizationType as Kind
-from tokenizers import pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from varied_texts import real_strings
 
 WIDTH, HEADS, KV_HEADS, HEAD, FFN, LAYERS, CONTEXT = 64, 4, 2, 16, 96, 3, 512
 BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -34,6 +37,41 @@ def byte_level(
     writer.add_unk_token_id(0)
     writer.add_pad_token_id(2)
     writer.add_chat_template(template)
+    return len(tokens)
+
+
+@cache
+def greedy_merges() -> tuple[str, ...]:
+    """Merges learnt across words, digits and spaces alike, so that every cut shows in the ids."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    trainer = trainers.BpeTrainer(vocab_size=3000, initial_alphabet=BYTES, max_token_length=20, show_progress=False)
+    numbers = [f"{row} {row * 7919}" for row in range(2000)]
+    texts = [text for text in real_strings(500) if "<|" not in text]  # marks are no merges
+    tokenizer.train_from_iterator([*texts, *numbers], trainer)
+    seen: dict[str, str] = {}
+    for left, right in json.loads(tokenizer.to_str())["model"]["merges"]:
+        seen.setdefault(left + right, f"{left} {right}")
+    return tuple(seen.values())
+
+
+def sentencepiece(writer: gguf.GGUFWriter, spaced: bool) -> int:
+    """A SentencePiece vocabulary whose scores are the order in which its pieces were learnt."""
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always" if spaced else "never")
+    texts = [text for text in real_strings(500) if "<|" not in text]
+    trained.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=1500, limit_alphabet=150, show_progress=False))
+    pieces = sorted(trained.get_vocab(), key=trained.get_vocab().__getitem__)
+    pieces = [piece for piece in pieces if len(piece) > 1] + [piece for piece in pieces if len(piece) == 1]
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces, "<|user|>", "\n~\n"]
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([0.0] * 259 + [-float(row) for row in range(len(pieces))] + [0.0, 0.0])
+    writer.add_token_types([2, 3, 3] + [6] * 256 + [1] * len(pieces) + [3, 4])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_add_space_prefix(spaced)
     return len(tokens)
 
 
@@ -137,6 +175,14 @@ def add_matrix(writer: gguf.GGUFWriter, name: str, random: np.random.Generator, 
         writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
 
 
+class HalfGelu(torch.nn.Module):
+    """llama.cpp looks GELU up in a half-precision table."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        looked_up = torch.nn.functional.gelu(x.half().float(), approximate="tanh").half().float()
+        return torch.where(x <= -10, 0 * x, torch.where(x >= 10, x, looked_up))
+
+
 _KEPT: list[Any] = []
 """Servers are kept until the end: one that is destroyed before its loop has begun waits for it for ever."""
 
@@ -172,3 +218,10 @@ class LlamaCpp:
         for entry in answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]:
             logprobs[entry["id"]] = entry["logprob"]
         return logprobs
+
+    def greedy(self, ids: list[int], count: int) -> list[int]:
+        """The likeliest tokens after these, one by one; an end of the text is a token like any other."""
+        asked = {"prompt": ids, "n_predict": count, "temperature": 0, "return_tokens": True, "ignore_eos": False}
+        self._connection.request("POST", "/completion", json.dumps(asked), {"Content-Type": "application/json"})
+        found: list[int] = json.loads(self._connection.getresponse().read())["tokens"]
+        return found

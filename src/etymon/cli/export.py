@@ -1,50 +1,101 @@
-"""The command that hands a derivative on: export."""
+"""The command that hands a model on: export."""
 
 import shlex
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from etymon.cli.common import DEFAULT_WORKSPACE, Reasons, Workspace, console, open_store
+from etymon.cli.common import DEFAULT_WORKSPACE, Reasons, Workspace, console, open_store, progress
 from etymon.cli.make import read_waivers, shown_path
+from etymon.errors import EtymonError
+from etymon.foundation.gguf.quantisation import Quantisation
+from etymon.recipe import Waiver
+from etymon.store import Store
 from etymon.text.counted import counted
+
+if TYPE_CHECKING:
+    from etymon.export.papers import Exported
 
 
 class Form(StrEnum):
-    """What a derivative can be exported as."""
+    """What a model can be exported as."""
 
     hf = "hf"
+    gguf = "gguf"
 
 
 def export(
-    name: Annotated[str, typer.Argument(help="A run.", metavar="RUN")],
-    to: Annotated[Form, typer.Option(help="hf: a folder as the Hugging Face hub takes it.")],
-    folder: Annotated[Path | None, typer.Argument(help="Where it goes; by default a folder with the run's name.")] = None,
+    name: Annotated[str, typer.Argument(help="A run; as GGUF also any other model.", metavar="RUN|MODEL")],
+    to: Annotated[
+        Form,
+        typer.Option(help="hf: a folder as the Hugging Face hub takes it. gguf: a file for llama.cpp and what builds on it."),
+    ],
+    target: Annotated[
+        Path | None,
+        typer.Argument(
+            help="The folder it goes to, or a .gguf file; by default a folder with the model's name.", metavar="TARGET"
+        ),
+    ] = None,
+    quantize: Annotated[Quantisation | None, typer.Option(help="How a GGUF stores matrices; f16 unless it is given.")] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     waive: Annotated[
         list[str] | None, typer.Option("--waive", help="Pass it on with an obligation unmet: its name, such as name-prefix.")
     ] = None,
     reasons: Reasons = None,
 ) -> None:
-    """A folder ready to be passed on: weights, tokenizer, card, licences, NOTICE, bill of materials, statements."""
+    """A model ready to be passed on, with its card and licences: for the Hugging Face hub, or as a GGUF file."""
     waivers = read_waivers(waive, reasons)
-    with console.status("Copying and comparing …"):
-        from etymon.export import export_for_hub
+    store = open_store(workspace)
+    if to is Form.gguf:
+        _as_gguf(name, target, quantize or Quantisation.f16, store, waivers)
+    elif quantize is not None:
+        raise EtymonError("--quantize is for --to gguf; the hub takes the weights as they are.", "Leave it out.")
+    else:
+        _for_hub(name, target or Path(name), store, waivers)
 
-        done = export_for_hub(name, folder or Path(name), open_store(workspace), waivers)
-    console.print(f"[bold]{to.value}[/]      {shown_path(done.folder)}", soft_wrap=True)
+
+def _for_hub(name: str, folder: Path, store: Store, waivers: tuple[Waiver, ...]) -> None:
+    with console.status("Copying and comparing …"):
+        from etymon.export.hub import export_for_hub
+
+        done = export_for_hub(name, folder, store, waivers)
+    console.print(f"[bold]hf[/]      {escape(shown_path(done.folder))}", soft_wrap=True)
     console.print(f"        {counted(done.files, 'file')}, {done.bytes / 1e6:,.1f} MB, each as the run recorded it")
+    _say_what_is_asked(done)
+    _say_how_to_sign(done)
+    upload = shlex.join(["hf", "upload", f"ORGANISATION/{name}", shown_path(done.folder)])
+    console.print(f"[dim]Upload: {escape(upload)}[/]", soft_wrap=True)
+
+
+def _as_gguf(name: str, target: Path | None, quantisation: Quantisation, store: Store, waivers: tuple[Waiver, ...]) -> None:
+    with progress() as live:
+        from etymon.export.gguf import export_gguf
+
+        made = export_gguf(name, target, quantisation, store, waivers, live)
+    done = made.papers
+    types = ", ".join(f"{counted(count, 'tensor')} in {kind}" for kind, count in made.written.stored_types.items())
+    console.print(f"[bold]gguf[/]    {escape(shown_path(made.file))}", soft_wrap=True)
+    console.print(f"        {made.file.stat().st_size / 1e6:,.1f} MB: {types}")
+    console.print(f"[dim]Papers: {escape(shown_path(done.folder))}[/]", soft_wrap=True)
+    for note in made.written.notes:
+        console.print(f"! {note}", style="yellow", markup=False, soft_wrap=True)
+    _say_what_is_asked(done)
+    if made.file.parent == done.folder:
+        _say_how_to_sign(done)
+
+
+def _say_what_is_asked(done: "Exported") -> None:
     for each in done.waived:
         console.print(f"! waived: {each.rule} of {each.source} ({each.reason})", style="yellow", markup=False, soft_wrap=True)
     if done.to_do:
         console.print("Before you pass it on, see to these, which no file can show:")
     for line in done.to_do:
         console.print(f"  {line}", markup=False, soft_wrap=True)
-    console.print(
-        "[dim]Sign:   etymon sign " + escape(shlex.quote(shown_path(done.folder))) + " --key KEY[/]", soft_wrap=True
-    )
-    upload = shlex.join(["hf", "upload", f"ORGANISATION/{name}", shown_path(done.folder)])
-    console.print(f"[dim]Upload: {escape(upload)}[/]", soft_wrap=True)
+
+
+def _say_how_to_sign(done: "Exported") -> None:
+    sign = shlex.join(["etymon", "sign", shown_path(done.folder), "--key", "KEY"])
+    console.print(f"[dim]Sign:   {escape(sign)}[/]", soft_wrap=True)

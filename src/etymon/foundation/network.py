@@ -15,6 +15,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -57,16 +58,27 @@ def load_network(
     return network
 
 
+def load_config(model: Model) -> PreTrainedConfig:
+    """The config as Transformers completes it. Raises EtymonError where it does not know the architecture."""
+    read_config(model.folder)
+    with _quiet():
+        try:
+            config = AutoConfig.from_pretrained(model.folder, local_files_only=True, trust_remote_code=False)
+        except (ValueError, KeyError, OSError) as error:
+            raise _unknown(model, error) from error
+    assert isinstance(config, PreTrainedConfig)
+    return config
+
+
 def random_network(model: Model, seed: int) -> PreTrainedModel:
     """A network of the same architecture from a seeded random start (Transformers' own initialisation), in float32.
 
     The state of the global random generator is left as it was.
     """
-    read_config(model.folder)
+    config = load_config(model)
     with _quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            config = AutoConfig.from_pretrained(model.folder, local_files_only=True, trust_remote_code=False)
             network = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
         except (ValueError, KeyError) as error:
             raise _unknown(model, error) from error

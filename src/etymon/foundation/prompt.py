@@ -44,12 +44,16 @@ def end_ids(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> fro
     """
     configured = network.generation_config.eos_token_id if network.generation_config else None
     ends = {configured} if isinstance(configured, int) else set(configured or ())
-    if tokenizer.eos_token_id is not None:
-        ends.add(tokenizer.eos_token_id)
-    if tokenizer.chat_template:
-        after = tokenizer(_after_answer(tokenizer), add_special_tokens=False)["input_ids"][:1]
-        ends |= set(after) & {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
-    return frozenset(ends)
+    return frozenset(ends | {end for end in (tokenizer.eos_token_id, turn_end(tokenizer)) if end is not None})
+
+
+def turn_end(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """The special token that the chat template writes after an answer; None where it writes none."""
+    if not tokenizer.chat_template:
+        return None
+    after = tokenizer(_after_answer(tokenizer), add_special_tokens=False)["input_ids"][:1]
+    special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+    return next((id for id in after if id in special), None)
 
 
 def context_length(network: PreTrainedModel) -> int:

@@ -2,7 +2,7 @@
 
 llama.cpp's converter renames every tensor; for the LLaMA family it also reorders the rows of Q and K (its rotary embedding
 pairs neighbouring rows, Transformers' pairs row i with row i + d/2), and for Gemma it adds one to every norm's weight
-(Transformers adds it when it computes). Both are undone here.
+(Transformers adds it when it computes). Both are undone here when a file is read, and done when one is written.
 """
 
 import re
@@ -89,17 +89,44 @@ def transformers_name(header: GgufHeader, stored: str) -> str:
     refuse(header.path, f"its tensor {stored!r} is none of the architecture {header.architecture!r}")
 
 
+def stored_name(header: GgufHeader, name: str) -> str | None:
+    """The name in the file of a tensor of Transformers; None for one the architecture does not have."""
+    outside = {theirs: ours for ours, theirs in _OUTSIDE.items()}
+    if name in outside:
+        return outside[name]
+    if match := re.fullmatch(r"model\.layers\.(\d{1,5})\.([a-z_.]+)\.(weight|bias)", name):
+        layer, part, kind = match.groups()
+        for ours, theirs in architecture_of(header).layer_names.items():
+            if theirs == part:
+                return f"blk.{int(layer)}.{ours}.{kind}"
+    return None
+
+
 def undo_for(header: GgufHeader, stored: str) -> Callable[[Values], Values] | None:
     """What turns the stored values of a tensor into those of Transformers; None where they are the same."""
-    architecture = architecture_of(header)
-    if architecture.permuted and (match := re.search(r"\.attn_([qk])\.", stored)):
-        heads = header.require(f"{header.architecture}.attention.head_count", int)
-        if match[1] == "k":
-            heads = header.get(f"{header.architecture}.attention.head_count_kv", int, heads)
+    if (heads := _permuted_heads(header, stored)) is not None:
         return partial(unpermute, heads=heads)
-    if architecture.norms_plus_one and stored.endswith("norm.weight"):
-        return _subtract_one
-    return None
+    return _subtract_one if _is_raised(header, stored) else None
+
+
+def redo_for(header: GgufHeader, stored: str) -> Callable[[Values], Values] | None:
+    """What turns the values of Transformers into those that are stored; None where they are the same."""
+    if (heads := _permuted_heads(header, stored)) is not None:
+        return partial(permute, heads=heads)
+    return _add_one if _is_raised(header, stored) else None
+
+
+def _permuted_heads(header: GgufHeader, stored: str) -> int | None:
+    """The number of heads in whose rows a tensor is reordered; None where it is not."""
+    match = re.search(r"\.attn_([qk])\.", stored)
+    if match is None or not architecture_of(header).permuted:
+        return None
+    heads = header.require(f"{header.architecture}.attention.head_count", int)
+    return header.get(f"{header.architecture}.attention.head_count_kv", int, heads) if match[1] == "k" else heads
+
+
+def _is_raised(header: GgufHeader, stored: str) -> bool:
+    return architecture_of(header).norms_plus_one and stored.endswith("norm.weight")
 
 
 def unpermute(values: Values, heads: int) -> Values:
@@ -114,5 +141,15 @@ def unpermute(values: Values, heads: int) -> Values:
     return np.ascontiguousarray(paired.swapaxes(1, 2)).reshape(values.shape)
 
 
+def permute(values: Values, heads: int) -> Values:
+    """Rows (head, half, pair) to (head, pair, half): the inverse of ``unpermute``. The rows must fit the heads."""
+    halves = values.reshape(heads, 2, values.shape[0] // heads // 2, *values.shape[1:])
+    return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(values.shape)
+
+
 def _subtract_one(values: Values) -> Values:
     return values - np.float32(1)
+
+
+def _add_one(values: Values) -> Values:
+    return values + np.float32(1)

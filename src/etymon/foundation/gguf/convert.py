@@ -88,9 +88,10 @@ def _check_names(header: GgufHeader, weights: Weights, config: dict[str, Any]) -
 
 
 def _generation(header: GgufHeader) -> dict[str, Any]:
-    """Which tokens begin, end and pad a text. GGUF knows two ends: of the text and of a turn."""
+    """Which tokens begin, end and pad a text. GGUF knows three ends: of the text, of a turn, and of a message."""
     metadata = header.metadata
-    ends = [metadata[key] for key in ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id") if key in metadata]
+    keys = (f"tokenizer.ggml.{end}_token_id" for end in ("eos", "eot", "eom"))
+    ends = [metadata[key] for key in keys if key in metadata]
     ends = list(dict.fromkeys(ends))
     found = {
         "bos_token_id": metadata.get("tokenizer.ggml.bos_token_id"),

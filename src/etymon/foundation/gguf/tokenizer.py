@@ -15,7 +15,8 @@ from etymon.errors import EtymonError
 from etymon.foundation.gguf.header import GgufHeader
 from etymon.foundation.stored_tensor import refuse
 
-_UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+"""Types of tokens, as llama.cpp counts them."""
 
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"
 _LLAMA3 = (
@@ -138,12 +139,17 @@ def _byte_level(header: GgufHeader, tokens: list[str]) -> tuple[Tokenizer, bool]
         if at > 0 and left in vocabulary and right in vocabulary and left + right in vocabulary:
             merges.append((left, right))
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=cut.whole_words))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+    tokenizer.pre_tokenizer = cutter(cut)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer, cut.begins
+
+
+def cutter(cut: Cut) -> pre_tokenizers.PreTokenizer:
+    """The step that cuts a text and writes the bytes of its pieces as letters."""
+    return pre_tokenizers.Sequence(
         [pre_tokenizers.Split(Regex(expression), "isolated") for expression in cut.expressions]
         + [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
-    tokenizer.decoder = decoders.ByteLevel()
-    return tokenizer, cut.begins
 
 
 def _sentencepiece(header: GgufHeader, tokens: list[str]) -> Tokenizer:
@@ -185,9 +191,9 @@ def _added(header: GgufHeader, tokens: list[str]) -> list[AddedToken]:
     if not isinstance(kinds, np.ndarray) or len(kinds) < len(tokens):
         refuse(header.path, "its list of token types does not fit its vocabulary")
     return [
-        AddedToken(token, special=int(kind) != _USER_DEFINED, normalized=False)
+        AddedToken(token, special=int(kind) != USER_DEFINED, normalized=False)
         for token, kind in zip(tokens, kinds, strict=False)
-        if int(kind) in (_UNKNOWN, _CONTROL, _USER_DEFINED)
+        if int(kind) in (UNKNOWN, CONTROL, USER_DEFINED)
     ]
 
 
