@@ -8,6 +8,7 @@ from pathlib import Path
 from etymon.errors import EtymonError
 from etymon.evidence.keys import PublicKey
 from etymon.evidence.provenance import origins_among
+from etymon.evidence.register.chain import STAGE as DECISION
 from etymon.evidence.signed import Run, Signed, check_signed, sign_run, signed_folders
 from etymon.evidence.verify import Finding, load_all, taken_from_outside, verify
 from etymon.job.record import run_stage
@@ -81,7 +82,8 @@ def verify_workspace(root: Path, keys: Sequence[PublicKey] = (), today: date | N
         signed = [check_signed(folder, by_name, keys, day) for folder in folders]
         findings += [finding for each in signed for finding in each.findings]
         covered = {name for each in signed for name in each.covered}
-        unsigned = sorted(by_name.keys() - covered)
+        decisions = {name for name, each in by_name.items() if each.manifest.stage == DECISION}  # signed one by one
+        unsigned = sorted(by_name.keys() - covered - decisions)
         findings += [
             Finding(
                 record.name, "", "is a run that no key that was given has signed.", f"Sign it: `etymon sign {record.name}`."

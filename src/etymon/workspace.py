@@ -15,6 +15,8 @@ from etymon.evaluate.harness.imported import find_results
 from etymon.evaluate.imported import ImportExecution, import_plans, import_stage
 from etymon.evaluate.plan import Engine, Setting, plan_evaluation
 from etymon.evaluate.stage import evaluate_stage
+from etymon.evidence.register.chain import STAGE as DECISION
+from etymon.evidence.register.pins import Holdings
 from etymon.foundation.adapter import describe_adapter, is_adapter
 from etymon.foundation.model import Model
 from etymon.foundation.sources import open_model
@@ -355,7 +357,8 @@ class Leftover:
 
 
 def leftovers(store: Store, *, checkpoints: bool = False) -> list[Leftover]:
-    """Artifacts that no run, finished or begun, is built on; checkpoints of removed trainings; what killed runs left.
+    """Artifacts on which no run, finished or begun, and no decision rests; checkpoints of removed trainings; what killed
+    runs left.
 
     With ``checkpoints`` also those from which a training could be continued or extended, and answers of killed evaluations.
     """
@@ -363,6 +366,8 @@ def leftovers(store: Store, *, checkpoints: bool = False) -> list[Leftover]:
     kept = {record.name for record in runs(store)} | {name for p in store.pointers().values() for name in p.parts.values()}
     for record in runs(store):
         kept |= set(record.facts["parts"].values())
+    decided = [artifact for artifact in artifacts if artifact.manifest.stage == DECISION]
+    kept |= {artifact.name for artifact in Holdings(artifacts).upstream(decided)}
     boards = [artifact for artifact in artifacts if artifact.manifest.stage == board_stage.name]
     if boards:
         kept.add(max(boards, key=lambda each: each.manifest.created).name)

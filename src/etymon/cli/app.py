@@ -11,11 +11,13 @@ from etymon.cli import (
     evidence,
     export,
     guard,
+    impact,
     index,
     lineage,
     make,
     models,
     new,
+    register,
     review,
     see,
     serve,
@@ -41,6 +43,8 @@ app.command("lineage")(lineage.lineage)
 app.command("family")(lineage.family)
 app.add_typer(index.app, name="index")
 app.add_typer(dossier.app, name="dossier")
+app.add_typer(register.app, name="register")
+app.command("impact")(impact.impact)
 app.command("review")(review.review)
 app.command("chat")(models.chat)
 app.add_typer(serve.app, name="serve")

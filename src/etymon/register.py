@@ -1,0 +1,125 @@
+"""The register and the impact of things over a workspace: names that users give become models, sources and documents."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from etymon.errors import EtymonError
+from etymon.evidence.impact.downstream import Approval, Impact, downstream
+from etymon.evidence.impact.found import What, find_start
+from etymon.evidence.impact.graph import read_graph
+from etymon.evidence.keys import load_key
+from etymon.evidence.register.act import Desk, about, add, withdraw, withdraw_other
+from etymon.evidence.register.books import Books, Line, line_of, open_books
+from etymon.evidence.register.chain import Signed
+from etymon.evidence.register.decision import Added, DeclaredParent
+from etymon.evidence.register.gate import Objection, unanswered
+from etymon.evidence.register.pins import Holdings
+from etymon.evidence.register.signers import read_signers
+from etymon.evidence.statement import TrainingStatement, read_statement
+from etymon.evidence.statements import TRAINING
+from etymon.foundation.model import Model
+from etymon.progress import Listener, silent
+from etymon.store import Store
+from etymon.workspace import find_model
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One model of the register, with all that stands against it."""
+
+    line: Line
+    history: tuple[Signed, ...]
+    objections: tuple[Objection, ...]
+    """Those that nobody has waived."""
+
+
+def desk_of(store: Store, signers: Path, key: Path, password: str | None) -> Desk:
+    """Raises EtymonError for a file of signers or a key that cannot be read."""
+    return Desk(store, read_signers(signers), load_key(key, password))
+
+
+def books_of(store: Store, signers: Path) -> Books:
+    """Raises EtymonError where a decision is missing, damaged, or signed by somebody unknown."""
+    return open_books(store, read_signers(signers))
+
+
+def add_model(model: str, version: str, name: str | None, desk: Desk, text: str = "", listener: Listener = silent) -> Signed:
+    """A model comes into the register: a run, or anything else that can be opened."""
+    opened = find_model(model, desk.store, listener)
+    details = Added(source=opened.facts.source, license=opened.facts.license, parents=_parents(opened, desk.store))
+    return add(desk, about("model", name or opened.name, version, opened.digest), details, text)
+
+
+def _parents(model: Model, store: Store) -> tuple[DeclaredParent, ...]:
+    """Whom its card names, and whom the card of its foundation names."""
+    found = [DeclaredParent(of=model.digest, name=each.uri, relation=each.relation) for each in model.facts.parents]
+    evidence = Holdings(store.artifacts()).evidence_of(model.digest)
+    if evidence and TRAINING in evidence.manifest.files:
+        statement = read_statement((evidence.folder / TRAINING).read_bytes(), TRAINING)
+        assert isinstance(statement, TrainingStatement)
+        foundation = statement.predicate.build_definition.resolved_dependencies[0]
+        for each in (foundation.annotations or {}).get("declaredParents", []):
+            found.append(DeclaredParent(of=foundation.digest.sha256, name=each["uri"], relation=each["relation"]))
+    return tuple(found)
+
+
+def withdraw_anything(text: str, version: str | None, reason: str, desk: Desk, what: What | None = None) -> Signed:
+    """Withdraw a model of the register, or a base, source or document that is not in it."""
+    books = open_books(desk.store, desk.signers)
+    if what in (None, "model") and any(entry.about.name == text for entry in books.register.entries.values()):
+        return withdraw(desk, text, version, reason)
+    start = find_start(text, read_graph(books.holdings.artifacts), what)
+    if start.what == "artifact":
+        raise EtymonError(f"{text} is an artifact.", "Withdraw a model, a source or a document that it was made of.")
+    if len(start.contents) > 1:
+        listed = ", ".join(digest[:16] for digest in start.contents)
+        raise EtymonError(f"{text} held other things at other times: {listed}.", "Name one by these digits.")
+    return withdraw_other(desk, about(start.what, start.name, "", start.digest), reason)
+
+
+def show_model(books: Books, name: str, version: str | None) -> Shown:
+    """Reads every byte that a model's evidence speaks of."""
+    entry = books.register.find(name, version)
+    found = unanswered(books.objections(entry), entry)
+    return Shown(line_of(entry, books), entry.history, tuple(found))
+
+
+def decisions_since(books: Books, digest: str) -> list[Signed]:
+    """Decisions after the one whose digest begins so, all for an empty text. Raises EtymonError where it is not there."""
+    chain = list(books.register.chain)
+    if not digest:
+        return chain
+    found = [number for number, each in enumerate(chain) if each.digest.startswith(digest)]
+    if len(found) != 1:
+        raise EtymonError(
+            f"The register has {len(found) or 'no'} decisions {digest}.",
+            "If you noted it from this register, decisions were taken out of it since: bring them back.",
+        )
+    return chain[found[0] + 1 :]
+
+
+def impact_of(text: str, store: Store, signers: Path | None, what: What | None = None) -> Impact:
+    """What is downstream of a model, source, document or artifact; with the file of signers, which approvals hold."""
+    books = books_of(store, signers) if signers else None
+    artifacts = books.holdings.artifacts if books else list(store.artifacts())
+    graph = read_graph(artifacts)
+    found = downstream(find_start(text, graph, what), graph)
+    if books is None:
+        return found
+    return found.model_copy(update={"approvals": tuple(_checked(each, books) for each in found.approvals)})
+
+
+def _checked(approval: Approval, books: Books) -> Approval:
+    """An approval whose signature was checked, with its state."""
+    refused = {signed.artifact: problem for signed, problem in books.register.without_effect}
+    entry = books.register.entries.get((approval.model, approval.version))
+    if approval.artifact in refused or entry is None or entry.approval is None:
+        state = f"has no effect: {refused.get(approval.artifact, '')}"
+    elif entry.approval.artifact != approval.artifact:
+        state = "was followed by another"
+    elif entry.status == "withdrawn":
+        state = "the model is withdrawn"
+    else:
+        lapsed = books.lapses(entry)
+        state = f"lapsed: {' '.join(lapsed)}" if lapsed else "holds"
+    return approval.model_copy(update={"verified": True, "state": state})

@@ -1,0 +1,60 @@
+"""Impact over a real run: its documents, source, foundation and board of records."""
+
+from pathlib import Path
+
+import pyarrow.parquet as parquet
+import pytest
+from evidence_run import Run
+from signing_run import record_run
+
+from etymon.errors import EtymonError
+from etymon.evidence.impact.documents import find_document
+from etymon.register import impact_of
+from etymon.store import Artifact, Store
+
+
+@pytest.fixture
+def store(run: Run, evidence: Artifact, copied: Store) -> Store:
+    record_run(run, evidence, store=copied)
+    return copied
+
+
+def test_every_document_is_found_by_its_id_and_its_unit(run: Run, store: Store) -> None:
+    rows = parquet.read_table(run.corpus.file("decisions.parquet")).to_pylist()
+    assert {row["side"] for row in rows} >= {"train", "heldout"}
+    for row in rows:
+        (by_id,) = find_document(row["id"], [run.corpus])
+        (by_unit,) = find_document(f"{row['source']}/{row['unit']}", [run.corpus])
+        assert by_id == by_unit
+        assert row["side"] is None or by_id.side == row["side"]
+    for side, derivatives in (("train", [run.derivative.name]), ("heldout", [])):
+        found = impact_of(next(row["id"] for row in rows if row["side"] == side), store, None)
+        assert [item.name for item in found.group("corpora")] == [run.corpus.name]
+        assert [item.name for item in found.group("derivatives")] == derivatives
+        assert [item.name for item in found.group("scores")] == [run.heldout.name]
+
+
+def test_the_beginning_of_several_ids(run: Run) -> None:
+    ids = sorted(parquet.read_table(run.corpus.file("decisions.parquet"), columns=["id"])["id"].to_pylist())
+    assert find_document(ids[0][:7], [run.corpus]) == [], "too little to be an id"
+    assert find_document(ids[0][:12], [run.corpus])[0].id == ids[0]
+
+
+def test_the_source_and_the_foundation(run: Run, store: Store) -> None:
+    for name in ("texts", "tiny-base", "somewhere", run.foundation.digest[:12]):
+        found = impact_of(name, store, None)
+        assert found.what == ("source" if name == "texts" else "model")
+        assert [item.called for item in found.group("derivatives")] == [("tiny-docs",)]
+        assert {item.name.partition("-")[0] for item in found.group("records")} == {"evidence", "run"}
+    assert [item.name for item in impact_of("tiny-base", store, None).group("measurements")] == [run.lineage.name]
+
+
+def test_damage_is_told(store: Store, run: Run) -> None:
+    (store.root / "artifacts" / run.corpus.name / "manifest.json").write_text("{", "utf-8")
+    with pytest.raises(EtymonError, match="is damaged"):
+        impact_of("texts", store, None)
+
+
+def test_an_empty_workspace(tmp_path: Path) -> None:
+    with pytest.raises(EtymonError, match="knows no model"):
+        impact_of("anything", Store(tmp_path), None)

@@ -1,0 +1,231 @@
+"""The life of models in the register: who may decide what, when, and what has no effect."""
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from register_office import LATER, Office, digest_of
+
+from etymon.errors import EtymonError
+from etymon.evidence.register import act
+from etymon.evidence.register.chain import append
+from etymon.evidence.register.decision import Added, Approved, Decision, Details, Flagged, Pins, Published, Submitted, Waived
+from etymon.register import add_model, withdraw_anything
+from etymon.store import Store
+from etymon.workspace import leftovers
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    return Office(Store(tmp_path / "workspace"))
+
+
+def test_a_model_goes_from_draft_to_withdrawn_with_who_when_and_why(office: Office) -> None:
+    office.add("lamp")
+    act.submit(office.desk("Ada"), "lamp", None, "Ready")
+    assert office.status("lamp") == "submitted"
+    office.approve("lamp", conditions=("Inside the house",), text="Tried it\nfor a week")
+    act.publish(office.desk("Ada"), "lamp", "1", "https://example.org/lamp")
+    assert office.status("lamp") == "published"
+    act.withdraw(office.desk("Grace"), "lamp", None, "It lies")
+    entry = office.books().register.find("lamp", "1")
+    assert entry.status == "withdrawn"
+    assert [(each.decision.kind, each.signer.name) for each in entry.history] == [
+        ("add", "Ada"), ("submit", "Ada"), ("waive", "Grace"), ("approve", "Grace"),
+        ("publish", "Ada"), ("withdraw", "Grace"),
+    ]  # fmt: skip
+    assert entry.history[3].decision.text == "Tried it for a week"
+    assert entry.terms
+    assert entry.terms.conditions == ("Inside the house",)
+    assert [each.decision.when for each in entry.history] == sorted(each.decision.when for each in entry.history)
+
+
+@pytest.mark.parametrize(
+    ("decide", "says"),
+    [
+        (lambda office: act.publish(office.desk("Ada"), "lamp", None), "is draft, so it cannot be published"),
+        (lambda office: act.approve(office.desk("Grace"), "lamp", None, (), LATER), "is draft, so it cannot be approved"),
+        (lambda office: act.approve(office.desk("Ada"), "lamp", None, (), LATER), "Ada may not approve"),
+        (lambda office: act.submit(office.desk("Grace"), "lamp", None), "Grace may not submit"),
+        (lambda office: act.waive(office.desk("Ada"), "lamp", None, "evidence-missing", "No"), "Ada may not waive"),
+        (lambda office: act.waive(office.desk("Grace"), "lamp", None, "moonlight", "No"), "stands no moonlight"),
+        (lambda office: act.flag(office.desk("Grace"), "lamp", None, "  "), "A flag has a reason"),
+        (lambda office: act.submit(office.desk("Ada"), "torch", None), "no torch; it has lamp"),
+        (lambda office: act.submit(office.desk("Ada"), "lamp", "2"), "no lamp 2"),
+        (lambda office: act.reply(office.desk("Grace"), "lamp", None, "upheld", "Yes"), "has 0 such flags"),
+        (lambda office: office.add("lamp"), "in the register already"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_nothing_is_written(
+    office: Office, decide: Callable[[Office], object], says: str
+) -> None:
+    office.add("lamp")
+    with pytest.raises(EtymonError, match=says):
+        decide(office)
+    assert len(office.decisions()) == 1
+
+
+def test_nobody_answers_for_a_model_of_their_own(office: Office) -> None:
+    """Neither with the same key nor with another one, whatever the file of signers allows."""
+    key = office.hire("Eve", "submit", "approve")
+    act.add(office.desk("Eve"), act.about("model", "lamp", "1", digest_of("lamp")), Added(source="x", license="MIT"))
+    act.submit(office.desk("Eve"), "lamp", None)
+    flag = act.flag(office.desk("Grace"), "lamp", None, "It lies")
+    for kind in (
+        lambda: act.waive(office.desk("Eve"), "lamp", None, "evidence-missing", "Mine"),
+        lambda: act.approve(office.desk("Eve"), "lamp", None, (), LATER),
+        lambda: act.reply(office.desk("Eve"), "lamp", None, "dismissed", "No", flag.digest),
+    ):
+        for other in (key, None):
+            office.hire("Eve", "submit", "approve", key=other)
+            with pytest.raises(EtymonError, match=r"of a model of their own|for a model of their own|flag of their own"):
+                kind()
+    act.reply(office.desk("Alan"), "lamp", None, "dismissed", "It does not")
+    office.approve("lamp")
+    assert office.status("lamp") == "approved"
+
+
+def test_a_flag_stops_approval_until_somebody_else_settles_it(office: Office) -> None:
+    office.add("lamp")
+    act.submit(office.desk("Ada"), "lamp", None)
+    office.approve("lamp")
+    raised = act.flag(office.desk("Alan"), "lamp", None, "It lies")
+    with pytest.raises(EtymonError, match=r"It is flagged \(open\): It lies"):
+        act.publish(office.desk("Ada"), "lamp", None)
+    act.reply(office.desk("Ada"), "lamp", None, "contested", "It does not", raised.digest[:8])
+    with pytest.raises(EtymonError, match="Ada may contest a flag, not settle it"):
+        act.reply(office.desk("Ada"), "lamp", None, "dismissed", "It does not")
+    with pytest.raises(EtymonError, match=r"flagged \(contested\)"):
+        act.publish(office.desk("Ada"), "lamp", None)
+    act.reply(office.desk("Grace"), "lamp", None, "dismissed", "Tried it")
+    act.publish(office.desk("Ada"), "lamp", None)
+    act.reply(office.desk("Grace"), "lamp", None, "upheld", "Tried it again")
+    assert office.books().lapses(office.books().register.find("lamp")) == ["It is flagged (upheld): It lies"]
+
+
+def test_an_approval_ends(office: Office) -> None:
+    office.add("lamp")
+    act.submit(office.desk("Ada"), "lamp", None)
+    today = datetime.datetime.now(datetime.UTC).date()
+    with pytest.raises(EtymonError, match="before it begins"):
+        office.approve("lamp", until=today - datetime.timedelta(1))
+    office.approve("lamp", until=today)
+    entry = office.books().register.find("lamp")
+    assert office.books(today).lapses(entry) == []
+    assert office.books(today + datetime.timedelta(1)).lapses(entry) == [f"It ended on {today}."]
+
+
+def test_a_key_signs_until_its_last_day(office: Office) -> None:
+    office.add("lamp")
+    office.hire("Ada", "submit", until=datetime.date(2020, 1, 1), key=office.keys["Ada"])
+    assert office.books().register.entries == {}, "what was signed after that day has no effect"
+    with pytest.raises(EtymonError, match="The key of Ada was good until 2020-01-01"):
+        office.add("torch")
+
+
+def test_unknown_signers(office: Office) -> None:
+    stranger = Office(office.store)
+    with pytest.raises(EtymonError, match="belongs to none of the register's signers"):
+        act.add(
+            act.Desk(office.store, office.signers, stranger.keys["Ada"]),
+            act.about("model", "lamp", "1", digest_of("lamp")),
+            Added(source="x", license=None),
+        )
+    stranger.add("lamp")
+    with pytest.raises(EtymonError, match=r"signed by .* whose public key was not given"):
+        office.books()
+
+
+def signed_without_asking(
+    office: Office, name: str, about: str, details: Details, when: datetime.datetime | None = None
+) -> None:
+    """A decision as somebody with a key could write it, past all checks."""
+    books = office.books()
+    decision = Decision(
+        about=act.about("model", about, "1", digest_of(about)),
+        details=details,
+        when=when or datetime.datetime.now(datetime.UTC),
+        previous=books.register.chain[-1].digest if books.register.chain else None,
+    )
+    key = office.keys[name]
+    inputs = act._inputs(act.Plan(decision.about, details), books)
+    append(office.store, decision, key, office.signers[key.public.id], inputs)
+
+
+def test_decisions_past_all_checks_are_kept_shown_and_have_no_effect(office: Office) -> None:
+    office.add("lamp")
+    long_ago = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    pins = Pins(digests={"model": digest_of("lamp")}, licences={}, verdicts={})
+    own = pins.model_copy(update={"signed_by": (office.keys["Grace"].public.id,)})
+    signed_without_asking(office, "Ada", "lamp", Approved(until=LATER, pins=pins))
+    signed_without_asking(office, "Grace", "lamp", Submitted())
+    signed_without_asking(office, "Ada", "lamp", Published())
+    signed_without_asking(office, "Ada", "lamp", Waived(objection="evidence-missing"))
+    signed_without_asking(office, "Ada", "torch", Flagged())
+    signed_without_asking(office, "Ada", "lamp", Submitted(), long_ago)
+    signed_without_asking(office, "Ada", "lamp", Submitted())
+    signed_without_asking(office, "Grace", "lamp", Approved(until=LATER, pins=own))
+    signed_without_asking(office, "Grace", "lamp", Approved(until=LATER, pins=Pins(digests={}, licences={}, verdicts={})))
+    register = office.books().register
+    assert register.find("lamp").status == "submitted"
+    assert [problem.split(":")[0].split(",")[0] for _, problem in register.without_effect] == [
+        "Ada may not approve", "Grace may not submit", "lamp 1 is draft", "Ada may not waive",
+        "torch 1 is not in the register", "It is dated 2020-01-01 00", "Grace signed the evidence of lamp 1",
+        "It approves other weights.",
+    ]  # fmt: skip
+
+
+def test_withdrawals_of_what_is_not_in_the_register(office: Office, tiny_llama: Path) -> None:
+    added = add_model(str(tiny_llama), "1", "tiny", office.desk("Ada"))
+    assert added.decision.about.name == "tiny"
+    act.add(
+        office.desk("Ada"),
+        act.about("model", "child", "1", digest_of("child")),
+        Added.model_validate(
+            {
+                "source": "x",
+                "license": "MIT",
+                "parents": [{"of": digest_of("child"), "name": "hf:org/old-base@main", "relation": "finetune"}],
+            }
+        ),
+    )
+    withdraw_anything("org/old-base", None, "Its data was stolen", office.desk("Grace"))
+    register = office.books().register
+    assert [str(each) for each in office.books().grounds(register.find("child")).gone] == [
+        "It rests on the model org/old-base, which was withdrawn: Its data was stolen."
+    ]
+    assert office.books().grounds(register.find("tiny")).gone == ()
+    with pytest.raises(EtymonError, match="was withdrawn already"):
+        withdraw_anything("org/old-base", None, "Again", office.desk("Grace"))
+    withdraw_anything("tiny", None, "Too small", office.desk("Ada"))
+    assert office.status("tiny") == "withdrawn"
+    with pytest.raises(EtymonError, match="knows no source nothing"):
+        withdraw_anything("nothing", None, "Why", office.desk("Ada"), "source")
+
+
+def test_decisions_are_never_cleaned_away_and_a_lost_catalog_has_them_again(office: Office) -> None:
+    office.add("lamp")
+    act.submit(office.desk("Ada"), "lamp", None)
+    assert leftovers(office.store) == []
+    names = {row.name: office.store.catalog.facts(row.name) for row in office.store.catalog.rows("decision")}
+    (office.store.root / "catalog.db").unlink()
+    again = Store(office.store.root)
+    assert again.catalog.rebuild(again.artifacts()) == 2
+    assert {row.name: again.catalog.facts(row.name) for row in again.catalog.rows("decision")} == names
+    assert [facts["kind"] for facts in names.values()] == ["add", "submit"]
+
+
+@pytest.mark.parametrize("name", ["", "two\nlines", "\x1b[31mred", "a\u202eb", "x" * 501])
+def test_names_that_would_steer_a_terminal_are_not_signed(office: Office, name: str) -> None:
+    with pytest.raises(EtymonError, match="cannot be signed"):
+        office.add(name)
+
+
+def test_names_never_become_paths(office: Office) -> None:
+    office.add("../../../../tmp/lamp")
+    act.submit(office.desk("Ada"), "../../../../tmp/lamp", None, "../reason")
+    names = {path.parent.name for path in office.store.root.rglob("decision.dsse.json")}
+    assert all(name.startswith("decision-") for name in names)
+    assert len(names) == 2
+    assert office.status("../../../../tmp/lamp") == "submitted"
