@@ -3,12 +3,13 @@
     python benchmarks/evidence.py [--quick] [--json FILE]
 
 A small model is trained by ``etymon run`` and the run signed. ``bytes_flipped`` single bytes, drawn over all files of its
-artifacts and signatures (each file at least once), are changed one after the other; a flip counts as found where
-``etymon verify``, given the public key, names the file. ``forgeries`` are chains put together from another run of the same
-signer, with swapped foundations, signatures used again, weaker digests, and keys of the forger's own; refused means that
-something is found. Rates: ``sha256sum`` of the same files, signing and verifying a folder take turns; ``share_of_sha256sum``
-is the slower of the two on one large file, where nothing can be read at once, ``share_of_sha256sum_files`` on four.
-``share_of_openssl`` is beside ``openssl dgst -sha256``, which uses the processor's SHA instructions where sha256sum may not.
+artifacts and signatures (each file at least once), are changed one after the other; every file is taken away once, and one
+added in every folder. Each counts as found where ``etymon verify``, given the public key, names the file. ``forgeries`` are
+chains put together from another run of the same signer, with swapped foundations, signatures used again, weaker digests, and
+keys of the forger's own; refused means that something is found. Rates: ``sha256sum`` of the same files, signing and verifying
+a folder take turns; ``share_of_sha256sum`` is the slower of the two on one large file, where nothing can be read at once,
+``share_of_sha256sum_files`` on four. ``share_of_openssl`` is beside ``openssl dgst -sha256``, which uses the processor's SHA
+instructions where sha256sum may not.
 """
 
 import json
@@ -95,6 +96,30 @@ def flip_bytes(root: Path, public: Any, count: int) -> tuple[int, int, int]:
             file.write(bytes([before]))
     assert not verify_workspace(root, [public]).findings
     return count, found, len(files)
+
+
+def lose_and_add(root: Path, public: Any) -> tuple[int, int]:
+    """Every file taken away, and one added in every folder, one after the other; and how many of these were found."""
+    from etymon.signing import verify_workspace
+
+    def named(path: Path) -> bool:
+        _, artifact, *rest = path.relative_to(root).parts
+        found = {(each.artifact, each.file) for each in verify_workspace(root, [public]).findings}
+        return (artifact, "/".join(rest)) in found
+
+    places = [path for part in ("artifacts", "signed") for path in (root / part).rglob("*")]
+    files, folders = [path for path in places if path.is_file()], [path for path in places if path.is_dir()]
+    found = 0
+    for path in files:
+        away = path.rename(root / "away")
+        found += named(path)
+        away.rename(path)
+    for folder in folders:
+        (folder / "added").write_bytes(b"")
+        found += named(folder / "added")
+        (folder / "added").unlink()
+    assert not verify_workspace(root, [public]).findings
+    return len(files) + len(folders), found
 
 
 def restated(path: Path, change: Callable[[dict[str, Any]], object], key: Any = None) -> None:
@@ -232,6 +257,7 @@ def main() -> None:
     assert load_public(public_path(keys / "signer.pem")) == public
     assert not verify_workspace(root, [public]).findings
     flipped, found, files = flip_bytes(root, public, 250 if asked.quick else 1000)
+    changed, seen = lose_and_add(root, public)
     tried = refused = 0
     signer, forger = (load_key(keys / f"{name}.pem", PASSWORD) for name in ("signer", "forger"))
     for name, forge in forgeries(mine, other, signer, forger):
@@ -253,6 +279,8 @@ def main() -> None:
         "bytes_flipped": flipped,
         "flips_found": found,
         "files": files,
+        "files_added_or_missing": changed,
+        "added_or_missing_found": seen,
         "forgeries": tried,
         "forgeries_refused": refused,
         "share_of_sha256sum": round(one[0] / max(one[2:]), 3),

@@ -137,7 +137,7 @@ def test_what_no_file_can_show_is_left_to_a_person(run: Run) -> None:
     assert {status(made, ask) for ask in ("user-gate", "other-models", "use-policy")} == {"to do"}
 
 
-@pytest.mark.parametrize("license", ["other", "Llama", "Apache-2.0 AND secret", ""])
+@pytest.mark.parametrize("license", ["other", "Llama", "Apache-2.0 AND secret", "", "BSD-../../x", "GPL-/etc"])
 def test_an_unknown_licence_is_never_harmless(run: Run, license: str) -> None:
     material = first(run, license)
     assert not material.known

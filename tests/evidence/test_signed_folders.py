@@ -2,12 +2,19 @@ import json
 import shutil
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from evidence_run import Run
+from google.protobuf import json_format
+from in_toto_attestation.v1 import statement as library
+from in_toto_attestation.v1 import statement_pb2
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import SSlibKey
 from signing_run import PASSWORD, flips, record_run
 from typer.testing import CliRunner
 
@@ -66,6 +73,28 @@ def test_model_signing_accepts_the_folder(release: Path, key: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_every_statement_is_verified_by_libraries_of_others(release: Path, key: Path) -> None:
+    """securesystemslib and in-toto's own, with the public key's file; OpenSSL over the encoding of DSSE's specification."""
+    their_key = SSlibKey.from_crypto(serialization.load_pem_public_key(Path(f"{key}.pub").read_bytes()))
+    envelopes = sorted(release.rglob("*.dsse.json"))
+    assert len(envelopes) == 5
+    for path in envelopes:
+        content = json.loads(path.read_bytes())
+        (sealed,) = content["signatures"]
+        content["signatures"] = [{"keyid": their_key.keyid, "sig": sealed["sig"]}]
+        envelope = Envelope.from_dict(content)
+        assert set(envelope.verify([their_key], 1)) == {their_key.keyid}
+        assert envelope.payload == path.with_name(path.name.replace(".dsse", "")).read_bytes()
+        statement = library.Statement.copy_from_pb(json_format.Parse(envelope.payload, statement_pb2.Statement()))
+        statement.validate()
+        kind = "application/vnd.in-toto+json"
+        encoded = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(envelope.payload), envelope.payload)
+        signature = release.parent / "signature"
+        signature.write_bytes(b64decode(sealed["sig"]))
+        command = ["openssl", "dgst", "-sha256", "-verify", f"{key}.pub", "-signature", str(signature)]
+        assert subprocess.run(command, input=encoded, capture_output=True).stdout == b"Verified OK\n"
+
+
 def test_every_changed_byte_of_a_folder_is_found(release: Path, public: PublicKey) -> None:
     files = sorted(path for path in release.rglob("*") if path.is_file())
     for path in flips(files, 3 * len(files), seed=5):
@@ -117,6 +146,57 @@ def test_gaps_are_named(release: Path, public: PublicKey, key: Path) -> None:
     gaps = {link.what: link.says for link in checked.chain.links if not link.complete}
     assert set(gaps) == {"derivation", "foundation", "corpus", "scores", "lineage"}
     assert "no statement says what it is made of" in gaps["corpus"]
+
+
+def test_a_training_without_parents_is_a_gap_and_a_derivation_without_them_no_statement(
+    release: Path, public: PublicKey, key: Path
+) -> None:
+    restated(unsigned(release), "training.json", lambda s: s["predicate"]["buildDefinition"]["resolvedDependencies"].clear())
+    for name in ("derivation", "corpus", "lineage"):
+        (release / "statements" / f"{name}.json").unlink()
+    sign_folder(release, key, PASSWORD)
+    checked = verify_folder(release, [public])
+    assert checked.findings == ()
+    gaps = {link.what: link.says for link in checked.chain.links if not link.complete}
+    assert gaps["foundation"] == gaps["corpus"] == "the training names none"
+    path = release / "statements" / "derivation.json"
+    path.write_text('{"_type": "https://in-toto.io/Statement/v1", "subject": [], "predicate": {"parents": []}}', "utf-8")
+    found = verify_folder(release, [public]).findings
+    assert any(each.file == "statements/derivation.json" and "was added" in each.problem for each in found)
+    assert any(each.file == "statements/derivation.json" and "is not a statement" in each.problem for each in found)
+
+
+def test_an_unknown_signer_of_a_folder_is_named_everywhere(release: Path, tmp_path: Path) -> None:
+    stranger = new_key(tmp_path / "stranger.pem", PASSWORD)
+    found = verify_folder(release, [stranger]).findings
+    unknown = {each.file for each in found if "key that was given" in each.problem or "was not given" in each.problem}
+    assert unknown == {SIGNATURE, *(f"statements/{path.name}" for path in (release / "statements").glob("*.dsse.json"))}
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 200_000, b'{"_type":' + b'{"a":' * 100_000, b"{}," * 3_000_000, b"\xff\xfe", b"NaN"]
+)
+def test_statements_that_are_nested_or_huge_are_findings(release: Path, public: PublicKey, content: bytes) -> None:
+    for name in ("corpus.json", "lineage.dsse.json"):
+        (release / "statements" / name).write_bytes(content)
+    found = {each.file: each.problem for each in verify_folder(release, [public]).findings}
+    assert {"statements/corpus.json", "statements/lineage.dsse.json"} <= set(found)
+
+
+def test_names_in_statements_never_become_paths(release: Path, public: PublicKey, key: Path) -> None:
+    """A careless signer was given names that lead out of the folder; what lies there is not opened."""
+    (release.parent / "outside.json").write_text("{}", "utf-8")
+
+    def change(statement: dict[str, Any]) -> None:
+        digest = statement["subject"][1]["digest"]
+        statement["subject"].append({"name": "model/../../outside.json", "digest": digest})
+        statement["subject"].append({"name": "model//etc/passwd", "digest": digest})
+
+    restated(unsigned(release), "training.json", change)
+    with pytest.raises(EtymonError, match="do not fit"):
+        sign_folder(release, key, PASSWORD)
+    found = verify_folder(release, [public]).findings
+    assert {"../../outside.json", "/etc/passwd"} <= {each.file for each in found if "is not the file" in each.problem}
 
 
 def test_a_folder_without_statements_is_one_gap(tmp_path: Path, public: PublicKey, key: Path) -> None:

@@ -3,6 +3,7 @@
 A licence that the rules do not know is *unknown*: it has to be read, and is never taken for harmless.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -87,6 +88,8 @@ def find_licence(license: str | None) -> Known | None:
         if wanted.lower() in (name.lower(), *(other.lower() for other in licence.names)):
             return Known(name, licence)
     plain = wanted.lower().removesuffix("+")  # "or any later version" leaves the choice
+    if not re.fullmatch(r"[a-z0-9.-]+", plain):  # the name may become that of a file
+        return None
     for licence in rules().licences.values():
         if any(fnmatchcase(plain, pattern.lower()) for pattern in licence.names if "*" in pattern):
             return Known(wanted, licence)
