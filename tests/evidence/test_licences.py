@@ -114,12 +114,16 @@ def test_texts_that_came_with_the_foundation_go_on(run: Run, tmp_path_factory: p
     assert companions("x", foundation, weights_used(foundation))["LICENSES/PSF-2.0.txt"] == "as it came"
 
 
-def test_changes_are_stated_by_the_card_of_the_model(run: Run) -> None:
+def test_changes_are_stated_by_the_card_of_the_model_or_by_notice(run: Run) -> None:
     assert status(first(run, "Apache-2.0"), "changes-stated") == "met"
     bare = {name: record for name, record in run.derivative.manifest.files.items() if name != "model/README.md"}
     derivative = Artifact(run.derivative.folder, run.derivative.manifest.model_copy(update={"files": bare}))
     made = derive_obligations("x", derivative, run.foundation, weights_used(run.foundation), {})
     assert status(made.materials[0], "changes-stated") == "unmet"
+    used = weights_used(run.foundation)
+    made = derive_obligations("x", derivative, run.foundation, used, companions("x", run.foundation, used))
+    assert status(made.materials[0], "changes-stated") == "met"
+    assert made.materials[0].obligations[2].evidence.startswith("NOTICE says so")
 
 
 @pytest.mark.parametrize(

@@ -266,6 +266,15 @@ def test_a_second_statement_of_training_is_refused(release: Path, key: Path) -> 
         sign_folder(release, key, PASSWORD)
 
 
+def test_a_folder_that_is_taken_for_a_run_is_told(tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ETYMON_KEY_PASSWORD", PASSWORD)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "release").mkdir()
+    done = CliRunner().invoke(app, ["sign", "release", "--key", str(key)])
+    assert isinstance(done.exception, EtymonError)
+    assert "write ./release" in done.exception.remedy
+
+
 def test_a_signed_folder_is_not_signed_over_and_no_key_goes_into_one(release: Path, key: Path) -> None:
     with pytest.raises(EtymonError, match="is there already"):
         sign_folder(release, key, PASSWORD)

@@ -62,10 +62,16 @@ def sign(
         else:
             from etymon.signing import sign as sign_run
 
-            place, known = sign_run(what, open_store(workspace), key, secret, expires.date() if expires else None)
+            try:
+                place, known = sign_run(what, open_store(workspace), key, secret, expires.date() if expires else None)
+            except EtymonError as error:
+                if not Path(what).is_dir():
+                    raise
+                raise EtymonError(error.problem, f"If you mean the folder, write ./{what}. {error.remedy}") from None
             told = "signed before" if known else "signed"
     console.print(f"[green]✓[/] {told}: {shown_path(place)}", soft_wrap=True)
-    console.print(f"[dim]To check it: etymon verify {what if '/' in what else ''} --key {key}.pub[/]", soft_wrap=True)
+    checked = f"{what} " if "/" in what else ""
+    console.print(f"[dim]To check it: etymon verify {checked}--key {key}.pub[/]", soft_wrap=True)
 
 
 def verify(

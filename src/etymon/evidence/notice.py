@@ -64,9 +64,20 @@ def is_notice_file(file: str) -> bool:
 
 
 def _notice(name: str, foundation: Model, used: Sequence[Used]) -> str:
-    changed = f"{name} is derived from {foundation.name}: its weights were changed by training them further."
-    parts = [name, *_displayed(used), changed, *_lines(used), *_sources(used), *_passed_on(foundation)]
+    parts = [
+        name,
+        *_displayed(used),
+        change_stated(name, foundation),
+        *_lines(used),
+        *_sources(used),
+        *_passed_on(foundation),
+    ]
     return "\n\n".join(parts) + "\n"
+
+
+def change_stated(name: str, foundation: Model) -> str:
+    """What NOTICE says was done to the original."""
+    return f"{name} is derived from {foundation.name}: its weights were changed by training them further."
 
 
 def _displayed(used: Sequence[Used]) -> list[str]:

@@ -11,7 +11,16 @@ from pydantic import BaseModel, ConfigDict
 
 from etymon.evidence.licences import Ask, Known, rules
 from etymon.evidence.materials import Role, Used
-from etymon.evidence.notice import LICENSE, LICENSES, NOTICE, is_licence_file, is_notice_file, text_of, where_to_put
+from etymon.evidence.notice import (
+    LICENSE,
+    LICENSES,
+    NOTICE,
+    change_stated,
+    is_licence_file,
+    is_notice_file,
+    text_of,
+    where_to_put,
+)
 from etymon.evidence.provenance import MODEL_FOLDER
 from etymon.foundation.card import read_card
 from etymon.foundation.model import Model
@@ -151,7 +160,7 @@ class _Seen:
     def __init__(
         self, name: str, derivative: Artifact, foundation: Model, placed: Mapping[str, str], texts: Mapping[str, str]
     ) -> None:
-        self._texts = texts
+        self._texts, self._foundation = texts, foundation
         self._name, self._derivative, self._theirs, self._placed = name, derivative, foundation.facts.files, placed
         self._mine = {
             file.removeprefix(MODEL_FOLDER): record.sha256
@@ -220,11 +229,13 @@ class _Seen:
         return "unmet", f"The name is {self._name}: give the recipe a name that begins with {ask.value}."
 
     def _changes_stated(self, ask: Ask, known: Known, used: Used) -> tuple[Status, str]:
-        """The card in the model's folder declares its parent and how it differs from it."""
+        """The card in the model's folder declares its parent and how it differs from it, or NOTICE says so."""
         parents = read_card(self._derivative.folder / MODEL_FOLDER).parents if "README.md" in self._mine else ()
         if parents:
             return "met", f"The card in the model's folder declares it a {parents[0].relation} of {parents[0].uri}."
-        return "unmet", "No card in the model's folder says that the weights were changed."
+        if change_stated(self._name, self._foundation) in self._placed.get(NOTICE, ""):
+            return "met", f"{NOTICE} says so; `etymon export` puts it beside the weights."
+        return "unmet", "Neither NOTICE nor a card in the model's folder says that the weights were changed."
 
     def _display(self, ask: Ask, known: Known, used: Used) -> tuple[Status, str]:
         return "met", f"The model card shows “{ask.value}” at its top. Show it in your own product and pages too."
