@@ -1,9 +1,5 @@
-import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -142,41 +138,6 @@ def test_a_catalog_that_cannot_be_opened_is_said_without_the_password(url: str, 
         Catalog(url)
     assert "secret" not in str(refused.value)
     assert "postgresql+psycopg" in refused.value.remedy
-
-
-@pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a PostgreSQL server of our own, on a Unix socket."""
-    pytest.importorskip("psycopg", reason="psycopg is not installed")
-    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not installed:
-        pytest.skip("PostgreSQL is not installed below /usr/lib/postgresql")
-    if os.geteuid() == 0 and not shutil.which("runuser"):
-        pytest.skip("PostgreSQL does not run as root, and there is no runuser")
-    binaries = installed[-1].parent
-    folder = Path("/tmp") / f"etymon-postgresql-{os.getpid()}"  # a socket's path may have only 107 characters
-    folder.mkdir()
-    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if as_user:
-        try:
-            shutil.chown(folder, "postgres")
-        except LookupError:
-            folder.rmdir()
-            pytest.skip("there is no user postgres to run PostgreSQL as")
-
-    def call(*command: str) -> None:
-        done = subprocess.run([*as_user, *command], capture_output=True, text=True, cwd=folder)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    try:
-        call(str(binaries / "initdb"), "-D", f"{folder}/data", "-U", "etymon", "-A", "trust", "-E", "UTF8", "--no-sync")
-        options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-        call(str(binaries / "pg_ctl"), "-D", f"{folder}/data", "-o", options, "-l", f"{folder}/log", "-w", "start")
-        yield f"postgresql+psycopg://etymon@/postgres?host={folder}"
-    finally:
-        with suppress(AssertionError):
-            call(str(binaries / "pg_ctl"), "-D", f"{folder}/data", "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_postgresql(postgresql: str, tmp_path: Path) -> None:

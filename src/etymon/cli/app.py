@@ -3,6 +3,7 @@
 import typer
 
 from etymon.cli import (
+    audit,
     board,
     check,
     corpus,
@@ -15,6 +16,7 @@ from etymon.cli import (
     index,
     lineage,
     make,
+    mapping,
     models,
     new,
     register,
@@ -50,6 +52,8 @@ app.command("chat")(models.chat)
 app.add_typer(serve.app, name="serve")
 app.add_typer(board.app, name="board")
 app.command("export")(export.export)
+app.command("audit")(audit.audit)
+app.command("map")(mapping.map_table)
 app.command("guard")(guard.guard)
 app.command("runs")(see.runs)
 app.command("show")(see.show)

@@ -45,6 +45,10 @@ def serve_models(
     policy: Annotated[
         Path | None, typer.Option(help="Permitted uses, what is refused, labels, what is kept: a YAML file, read again too.")
     ] = None,
+    audit: Annotated[
+        str | None,
+        typer.Option(envvar="ETYMON_AUDIT", help="Database of requests. [WORKSPACE/serve/audit.sqlite]", metavar="URL"),
+    ] = None,
     host: Annotated[str, typer.Option(help="Where to listen; beyond this machine only with keys.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes any that is free.", min=0, max=65535)] = 8080,
     drain: Annotated[int, typer.Option(help="Seconds that running answers get at the end.", min=0)] = 60,
@@ -55,6 +59,7 @@ def serve_models(
         from etymon.serve.gateway.server import serve
     except ModuleNotFoundError as error:
         raise EtymonError(f"The service needs {error.name}.", "Install it: pip install 'etymon[serve]'.") from None
+    from etymon.serve.audit.records import open_records
     from etymon.serve.gateway.settings import ModelEntry, Service, read_service
     from etymon.service import opener
 
@@ -71,7 +76,8 @@ def serve_models(
 
     if (config is not None) == bool(model or engine):
         raise EtymonError("Say what to serve.", "Name models: `etymon serve MODEL`; or give --config FILE, and no models.")
-    serve(read, opener(open_store(workspace)), _file(workspace).path, host, port, drain_seconds=drain, ready=_ready)
+    records = open_records(workspace, audit, new=True)
+    serve(read, opener(open_store(workspace)), _file(workspace).path, records, host, port, drain_seconds=drain, ready=_ready)
 
 
 def _ready(address: str, cards: "list[Card]", keys: bool) -> None:

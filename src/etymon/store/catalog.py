@@ -7,14 +7,19 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, create_engine, delete, event, select
-from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, OperationalError, ProgrammingError
+from sqlalchemy import JSON, ForeignKey, delete, event, select
+from sqlalchemy.engine import URL, ExceptionContext
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from etymon.errors import EtymonError
 from etymon.store.artifact import Artifact
+from etymon.store.database import create_tables, open_database
+
+_CALLED = (
+    "The catalog",
+    "Give a SQLAlchemy URL such as postgresql+psycopg://user@host/database, or unset ETYMON_CATALOG for SQLite.",
+)
 
 
 class _Base(DeclarativeBase):
@@ -57,43 +62,11 @@ class Catalog:
     """The index of one store."""
 
     def __init__(self, url: str | URL) -> None:
-        try:
-            address = make_url(url)
-            sqlite = address.get_backend_name() == "sqlite"
-            self._engine = create_engine(address, connect_args={"timeout": 30} if sqlite else {})
-            if sqlite:
-                event.listen(self._engine, "connect", lambda c, _: c.execute("PRAGMA foreign_keys=ON"))
-                event.listen(self._engine, "handle_error", _damage_explained)
-            self._create_tables()
-        except ImportError as error:
-            raise EtymonError(
-                f"The catalog {_shown(url)} needs the Python package {error.name}, which is not installed.",
-                "For PostgreSQL: pip install 'etymon[postgresql]' and a URL such as postgresql+psycopg://user@host/database.",
-            ) from error
-        except (ArgumentError, NoSuchModuleError, OperationalError) as error:
-            raise EtymonError(
-                f"The catalog {_shown(url)} cannot be opened: {str(error).splitlines()[0]}.",
-                "Give a SQLAlchemy URL such as postgresql+psycopg://user@host/database, or unset ETYMON_CATALOG for SQLite.",
-            ) from error
-
-    def _create_tables(self) -> None:
-        """Create what is not there yet. Another process may be doing so just now.
-
-        SQLite decides ``IF NOT EXISTS`` under its lock. In PostgreSQL the slower of two fails when the other has committed.
-        """
-        tables = _Base.metadata.sorted_tables
-        creations: list[ExecutableDDLElement] = [CreateTable(table, if_not_exists=True) for table in tables]
-        creations += [CreateIndex(index, if_not_exists=True) for table in tables for index in table.indexes]
-
-        def create() -> None:
-            with self._engine.begin() as connection:
-                for creation in creations:
-                    connection.execute(creation)
-
-        try:
-            create()
-        except (ProgrammingError, IntegrityError):
-            create()
+        self._engine = open_database(url, *_CALLED)
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", lambda c, _: c.execute("PRAGMA foreign_keys=ON"))
+            event.listen(self._engine, "handle_error", _damage_explained)
+        create_tables(self._engine, _Base.metadata, *_CALLED)
 
     def add(self, artifact: Artifact) -> None:
         """Index an artifact; an older entry of the same name is replaced."""
@@ -175,11 +148,3 @@ def _damage_explained(context: ExceptionContext) -> None:
             f"The catalog {path} is damaged: {error}.",
             f"Remove {path} and run `etymon rebuild-catalog`: everything in it comes from the artifacts.",
         ) from error
-
-
-def _shown(url: str | URL) -> str:
-    """The URL without its password."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return str(url)

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from etymon.serve.audit.texts import Texts
 from etymon.serve.gateway.body import read_body
 from etymon.serve.gateway.door import Door
 from etymon.serve.gateway.edit import FILTERED, Edit
@@ -22,7 +23,7 @@ from etymon.serve.gateway.in_force import InForce
 from etymon.serve.gateway.keys import Keyring
 from etymon.serve.gateway.limits import Meter
 from etymon.serve.gateway.models import Models, Served
-from etymon.serve.gateway.observe import CONTENT_TYPE, Log, Metrics
+from etymon.serve.gateway.observe import CONTENT_TYPE, Observers
 from etymon.serve.gateway.openapi import document
 from etymon.serve.gateway.order import order_of
 from etymon.serve.gateway.pipe import Pipe
@@ -51,8 +52,7 @@ class Gateway:
     meter: Meter
     relay: Relay
     rules: InForce
-    log: Log
-    metrics: Metrics
+    observers: Observers
 
     def app(self) -> ASGIApp:
         routes = [
@@ -70,7 +70,7 @@ class Gateway:
         ]
         inner = Starlette(routes=routes, exception_handlers={HTTPException: _not_here, Problem: _refused, Exception: _broken})
         inner.router.redirect_slashes = False
-        return Door(inner, self.keyring, self.log, self.metrics)
+        return Door(inner, self.keyring, self.observers)
 
     async def _list_models(self, request: Request) -> Response:
         listed = [_model_object(each, self.rules.policy) for each in self.models.visible(request.state.key)]
@@ -98,7 +98,7 @@ class Gateway:
 
     async def _metrics(self, request: Request) -> Response:
         states = {each.card.name: each.state() for each in self.models.visible(None)}
-        return Response(self.metrics.text(states), headers={"content-type": CONTENT_TYPE})
+        return Response(self.observers.metrics.text(states), headers={"content-type": CONTENT_TYPE})
 
 
 _BEGAN = int(time.time())
@@ -180,8 +180,7 @@ class _Endpoint:
             if exchange.rule and gateway.rules.guard.enforces and exchange.code is None:
                 exchange.code = FILTERED
             gateway.meter.charge(exchange.key, exchange.prompt_tokens + exchange.completion_tokens)
-            gateway.metrics.count(exchange)
-            gateway.log.write(exchange.record())
+            gateway.observers.ended(exchange)
 
     async def _answer(self, request: Request, reply: Reply, exchange: Exchange) -> None:
         """Admit, check, ask the engine, give on what it says."""
@@ -194,6 +193,7 @@ class _Endpoint:
         exchange.prompt_tokens = len(body) // _CHARACTERS_A_TOKEN  # until the engine has counted them
         order = order_of(asked, served)
         rules, edit = gateway.rules, None
+        exchange.texts = Texts(body) if rules.policy.audit.texts else None
         if isinstance(asked, ChatRequest | CompletionRequest):
             exchange.unlabelled = _unlabelled(request, rules.policy.labels)
             chat = isinstance(asked, ChatRequest)

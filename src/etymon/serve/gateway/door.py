@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from etymon.serve.gateway.exchange import Exchange
 from etymon.serve.gateway.keys import Key, Keyring, Role
-from etymon.serve.gateway.observe import Log, Metrics
+from etymon.serve.gateway.observe import Observers
 from etymon.serve.gateway.problems import Problem, forbidden, wrong_key
 from etymon.serve.gateway.reply import Reply
 from etymon.serve.page import files as page
@@ -21,8 +21,8 @@ FOR_OPERATORS = frozenset({"/metrics"})
 class Door:
     """In front of every path, those that are added later included."""
 
-    def __init__(self, app: ASGIApp, keyring: Keyring, log: Log, metrics: Metrics) -> None:
-        self._app, self._keyring, self._log, self._metrics = app, keyring, log, metrics
+    def __init__(self, app: ASGIApp, keyring: Keyring, observers: Observers) -> None:
+        self._app, self._keyring, self._observers = app, keyring, observers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN:
@@ -31,8 +31,7 @@ class Door:
             except Problem as problem:
                 exchange = Exchange("door", None, code=problem.code, outcome="refused")
                 await Reply(send, exchange).problem(problem)
-                self._log.write(exchange.record())
-                self._metrics.count(exchange)
+                self._observers.ended(exchange)
                 return
         await self._app(scope, receive, send)
 

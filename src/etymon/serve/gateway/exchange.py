@@ -1,11 +1,14 @@
-"""One request and what became of it: what limits, metrics and the log are told. Never what was said."""
+"""One request and what became of it: what limits, metrics, the log and the audit are told."""
 
 import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from etymon.serve.audit.records import stamp
+from etymon.serve.audit.texts import Texts
 from etymon.serve.gateway.keys import Key
 from etymon.serve.guard.rules import Side
 
@@ -43,6 +46,8 @@ class Exchange:
     """The policy refused what was asked."""
     unlabelled: bool = False
     """The client asked for an answer without the visible label, and may."""
+    texts: Texts | None = None
+    """What was said, where the policy has it kept. Never a part of the log."""
 
     def counted(self, usage: Mapping[str, Any]) -> None:
         """The engine's own count, at the end of an answer."""
@@ -85,3 +90,8 @@ class Exchange:
             "first_token_ms": None if self.first_token is None else round(self.first_token * 1000, 1),
             "ms": round(self.seconds * 1000, 1),
         }
+
+    def audited(self) -> dict[str, Any]:
+        """What the audit keeps beside texts."""
+        came = datetime.now(UTC) - timedelta(seconds=self.seconds)
+        return {name: value for name, value in self.record().items() if name != "event"} | {"time": stamp(came)}

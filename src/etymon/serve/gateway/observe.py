@@ -1,14 +1,18 @@
-"""What the operator sees: Prometheus metrics, and a log of one JSON object a line. Neither holds a text or a key."""
+"""What the operator sees: Prometheus metrics, and a log of one JSON object a line. Neither holds a text or a key.
+
+The audit keeps what the policy says."""
 
 import json
 import logging
 import traceback
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from etymon.serve.audit.writer import Writer
 from etymon.serve.gateway.exchange import Exchange
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -57,6 +61,11 @@ class Metrics:
         self._found = Counter(
             "etymon_guard_findings", "Rules of the policy that were broken.", ("rule", "side"), registry=self.registry
         )
+        self._audited = Counter(
+            "etymon_audit_records", "Records of the audit, written or lost.", ("state",), registry=self.registry
+        )
+        for state in ("written", "lost"):
+            self._audited.labels(state)
         self._seconds = Histogram(
             "etymon_request_seconds",
             "To the end of an answer.",
@@ -87,6 +96,10 @@ class Metrics:
         if exchange.first_token is not None:
             self._first.labels(model).observe(exchange.first_token)
 
+    def audited(self, *, written: int = 0, lost: int = 0) -> None:
+        self._audited.labels("written").inc(written)
+        self._audited.labels("lost").inc(lost)
+
     def text(self, states: dict[str, dict[str, float]]) -> bytes:
         """In Prometheus's format. ``states``: by model, the gauges of this moment."""
         for name, gauge in self._gauges.items():
@@ -94,3 +107,17 @@ class Metrics:
             for model, values in states.items():
                 gauge.labels(model).set(values[name])
         return generate_latest(self.registry)
+
+
+@dataclass(frozen=True)
+class Observers:
+    """All that are told of a request when it has ended."""
+
+    log: Log
+    metrics: Metrics
+    audit: Writer
+
+    def ended(self, exchange: Exchange) -> None:
+        self.metrics.count(exchange)
+        self.log.write(exchange.record())
+        self.audit.put(exchange.audited(), exchange.texts)

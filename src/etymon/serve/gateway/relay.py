@@ -76,7 +76,9 @@ class Relay:
                 f"{engine.address}/{path}", data=json.dumps(order).encode(), headers=headers
             ) as response:
                 if response.status != 200:
-                    raise _refusal(response.status, await response.read())
+                    told = response.headers.get("Retry-After", "")
+                    again = int(told) if told.isascii() and told.isdigit() else None
+                    raise _refusal(response.status, await response.read(), again)
                 begun = True
                 yield response
         except (aiohttp.ClientError, ConnectionError):
@@ -132,8 +134,11 @@ def _ours(answer: dict[str, Any], served: Served) -> dict[str, Any]:
     return answer
 
 
-def _refusal(status: int, body: bytes) -> Problem:
-    """An engine's error as ours: its words where the request was wrong, none where the fault is its own."""
+def _refusal(status: int, body: bytes, again: int | None = None) -> Problem:
+    """An engine's error as ours: its words where the request was wrong, none where the fault is its own.
+
+    ``again``: seconds after which it wants to be asked again, if it said so.
+    """
     error = (_object(body) or {}).get("error")
     error = error if isinstance(error, dict) else {}
     message = str(error.get("message") or "")[:1000]
@@ -144,7 +149,7 @@ def _refusal(status: int, body: bytes) -> Problem:
     if status in (400, 404, 413, 415, 422, 501):
         return Problem(400, message or "The engine refuses this request.", code="invalid_value", type=INVALID)
     if status in (429, 503):
-        return unavailable("The engine is busy.")
+        return unavailable("The engine is busy.", again or 2)
     return Problem(502, "The engine failed on this request.", code="engine_error", type=SERVER)
 
 

@@ -27,14 +27,20 @@ class Reply:
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
     async def piece(self, body: bytes) -> None:
+        self._keep(body)
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def end(self, body: bytes = b"") -> None:
+        self._keep(body)
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def whole(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         await self.start(status, JSON, {"content-length": str(len(body)), **headers})
         await self.end(body)
+
+    def _keep(self, body: bytes) -> None:
+        if self._exchange.texts:
+            self._exchange.texts.add(body)
 
     async def problem(self, problem: Problem) -> None:
         """As the answer; or, where a stream has begun, as its last event."""

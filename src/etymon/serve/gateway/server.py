@@ -13,6 +13,8 @@ from pathlib import Path
 import uvicorn
 
 from etymon.errors import EtymonError
+from etymon.serve.audit.records import Records
+from etymon.serve.audit.writer import Writer
 from etymon.serve.gateway.app import Gateway
 from etymon.serve.gateway.connection import Connection
 from etymon.serve.gateway.door import is_loopback
@@ -20,7 +22,7 @@ from etymon.serve.gateway.in_force import InForce
 from etymon.serve.gateway.keys import KeyFile, Keyring
 from etymon.serve.gateway.limits import Meter
 from etymon.serve.gateway.models import Card, Models, Open
-from etymon.serve.gateway.observe import ErrorLines, Log, Metrics
+from etymon.serve.gateway.observe import ErrorLines, Log, Metrics, Observers
 from etymon.serve.gateway.relay import Relay
 from etymon.serve.gateway.settings import Service
 from etymon.serve.policy import ServicePolicy, read_policy
@@ -33,6 +35,7 @@ def serve(
     read: Callable[[], Service],
     open: Open,
     keys: Path,
+    records: Records,
     host: str,
     port: int,
     *,
@@ -42,8 +45,8 @@ def serve(
     """Serve until SIGTERM or Ctrl-C, then let answers end, for ``drain_seconds`` at most.
 
     ``read`` gives what is to be served, again at each SIGHUP; ``open`` finds a model. ``ready`` is told the address, the
-    models, and whether keys are asked for. Raises EtymonError where the port is taken, a model cannot be served, or other
-    machines could ask without a key.
+    models, and whether keys are asked for. Requests are kept in ``records``, which are closed at the end. Raises EtymonError
+    where the port is taken, a model cannot be served, or other machines could ask without a key.
     """
     keyring = Keyring(KeyFile(keys))
     if not keyring.on and not is_loopback(host):
@@ -55,7 +58,7 @@ def serve(
     with _bound(host, port) as bound:
         loop = uvicorn.Config("", loop="auto", log_config=None).get_loop_factory()
         with asyncio.Runner(loop_factory=loop) as runner:
-            runner.run(_serve(service, read, open, keyring, bound, host, drain_seconds, ready))
+            runner.run(_serve(service, read, open, keyring, records, bound, host, drain_seconds, ready))
 
 
 class _Server(uvicorn.Server):
@@ -74,6 +77,7 @@ async def _serve(
     read: Callable[[], Service],
     open: Open,
     keyring: Keyring,
+    records: Records,
     bound: socket.socket,
     host: str,
     drain_seconds: int,
@@ -87,7 +91,11 @@ async def _serve(
     limits = service.limits
     relay = Relay(limits.seconds)
     rules = InForce(_policy(service))
-    gateway = Gateway(models, keyring, limits, Meter(limits), relay, rules, log, Metrics())
+    metrics = Metrics()
+    audit = Writer(
+        records, lambda: rules.policy.audit.days, lambda **said: log.write({"event": "audit", **said}), metrics.audited
+    )
+    gateway = Gateway(models, keyring, limits, Meter(limits), relay, rules, Observers(log, metrics, audit))
     try:
         await models.exchange(service)
         config = uvicorn.Config(
@@ -122,6 +130,7 @@ async def _serve(
         await relay.close()
         await rules.close()
         await models.stop()
+        await asyncio.to_thread(audit.close)
 
 
 def _policy(service: Service) -> ServicePolicy:

@@ -1,0 +1,82 @@
+"""Who asked a service, and what was decided: audit."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console
+from etymon.errors import EtymonError
+
+if TYPE_CHECKING:
+    from etymon.serve.audit.records import Total
+
+_NEWEST = 50
+_SHOWN = ("time", "key", "model", "endpoint", "status", "outcome", "code", "rule", "prompt_tokens", "completion_tokens", "ms")
+
+
+def audit(
+    since: Annotated[str | None, typer.Option(help="7d, 24h, 30m, or a day such as 2026-11-29.")] = None,
+    key: Annotated[str | None, typer.Option(help="Of this key alone, by its id.")] = None,
+    model: Annotated[str | None, typer.Option(help="To this model alone.")] = None,
+    outcome: Annotated[
+        Literal["answered", "refused", "failed", "left"] | None, typer.Option(help="With this outcome alone.")
+    ] = None,
+    rule: Annotated[str | None, typer.Option(help="That broke this rule of the policy.")] = None,
+    by: Annotated[Literal["model", "key", "day"] | None, typer.Option(help="Sums in place of records.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All of them, an object a line.")] = False,
+    prune: Annotated[int | None, typer.Option(help="Remove what is older, first.", metavar="DAYS", min=1, max=36_500)] = None,
+    database: Annotated[
+        str | None, typer.Option("--audit", envvar="ETYMON_AUDIT", help="[WORKSPACE/serve/audit.sqlite]", metavar="URL")
+    ] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+) -> None:
+    """The requests that `etymon serve` answered or refused: who asked which model, how much, and what the policy decided."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from etymon.serve.audit.records import Wanted, moment, open_records, reason
+
+    wanted = Wanted(moment(since, datetime.now(UTC)) if since else None, key, model, outcome, rule)
+    records = open_records(workspace, database, new=False)
+    try:
+        if prune is not None:
+            typer.echo(f"{records.prune(prune):,} records older than {prune:,} days are removed.", err=True)
+        if by is not None:
+            _print_totals(records.totals(wanted, by), by, as_json=as_json)
+        elif as_json:
+            for record in records.read(wanted):
+                print(json.dumps(record, ensure_ascii=False))
+        else:
+            _print_newest(list(records.read(wanted, _NEWEST)), records.count(wanted))
+    except SQLAlchemyError as error:
+        raise EtymonError(f"The records cannot be read: {reason(error)}.", "Look whether the database is whole.") from None
+    finally:
+        records.close()
+
+
+def _print_newest(newest: list[dict[str, Any]], count: int) -> None:
+    table = Table(*(name.replace("_", " ") for name in _SHOWN), box=None, pad_edge=False)
+    for record in newest:
+        table.add_row(*(Text("" if record[name] is None else str(record[name])) for name in _SHOWN))
+    if newest:
+        console.print(table)
+    shown = f", the newest {len(newest)} shown; --json prints all" if count > len(newest) else ""
+    console.print(f"{count:,} requests{shown}.")
+
+
+def _print_totals(totals: "list[Total]", by: str, *, as_json: bool) -> None:
+    if as_json:
+        for total in totals:
+            print(json.dumps({by: total.of, **{name: value for name, value in asdict(total).items() if name != "of"}}))
+        return
+    names = ("requests", "answered", "refused", "failed", "left", "prompt_tokens", "completion_tokens")
+    table = Table(by, box=None, pad_edge=False)
+    for name in names:
+        table.add_column(name.replace("_", " "), justify="right")
+    for total in totals:
+        table.add_row(Text(total.of or "none"), *(f"{getattr(total, name):,}" for name in names))
+    console.print(table if totals else "No requests.")
