@@ -4,15 +4,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from etymon.errors import EtymonError
 from etymon.foundation.aliases import alias_named, alias_of_file
 from etymon.foundation.bounded_json import bounded_json
 from etymon.foundation.card import CARD
 from etymon.foundation.gguf.header import read_gguf_header
+from etymon.foundation.gguf.quantisation import Quantisation
+from etymon.foundation.model import Model
 from etymon.foundation.sources import open_gguf
+from etymon.progress import Listener, silent
 from etymon.serve.gateway.models import Open, Opened
 from etymon.serve.gateway.settings import ModelEntry
-from etymon.store import Store
+from etymon.store import Config, Draft, Stage, Store
 
 _EXPORTED = "export.json"
 """The record that `etymon export` leaves: the digest of every file."""
@@ -20,16 +22,26 @@ _LONGEST = 1_000_000
 """Bytes of a record or of a card."""
 
 
-def opener(store: Store) -> Open:
-    """A function that finds a model of the workspace, or anything that can be opened."""
+_FILE = "model.gguf"
+
+
+def opener(store: Store, listener: Listener = silent) -> Open:
+    """A function that finds a model of the workspace, or anything that can be opened.
+
+    A GGUF is served as it is; any other model is written as one, once, into the workspace.
+    """
 
     def open_for_service(entry: ModelEntry) -> Opened:
         assert entry.model is not None
-        path = open_gguf(entry.model)
-        if path is None:
-            raise EtymonError(f"{entry.model} is no GGUF.", "Give a .gguf file, or export it to one.")
-        alias = alias_named(entry.model)
-        return _file(path, alias.name if alias else Path(entry.model).stem, store)
+        if path := open_gguf(entry.model, listener=listener):
+            alias = alias_named(entry.model)
+            return _file(path, alias.name if alias else Path(entry.model).stem, store)
+        from etymon.workspace import find_model  # seconds of imports that a GGUF does not need
+
+        model = find_model(entry.model, store, listener)
+        base = model.facts.parents[0].uri if model.facts.parents else None
+        gguf = _written(model, entry.quantize, store, listener)
+        return Opened(model.name, gguf, model.digest, base, _own_card(model))
 
     return open_for_service
 
@@ -58,6 +70,40 @@ def _model_card(gguf: Path, digest: str) -> str | None:
         except (ValueError, KeyError, TypeError):
             continue  # no record of an export
     return None
+
+
+def _own_card(model: Model) -> str | None:
+    """The card in a model's folder, where it is the one that its digest covers."""
+    card = _read(model.folder / CARD)
+    return card.decode("utf-8", "replace") if card and model.facts.files.get(CARD) == sha256(card).hexdigest() else None
+
+
+class Written(Config):
+    """How a model is written for its engine."""
+
+    quantisation: Quantisation
+
+
+class Plain(Config):
+    """Nothing to be set."""
+
+
+def _written(model: Model, quantisation: Quantisation, store: Store, listener: Listener) -> Path:
+    artifact, _ = store.obtain(SERVED, {"model": model}, Written(quantisation=quantisation), Plain(), listener)
+    return artifact.file(_FILE)
+
+
+def _write(draft: Draft[Written, Plain]) -> None:
+    from etymon.foundation.gguf.write import write_gguf  # Transformers: only where it is needed
+
+    model: Model = draft.inputs["model"]
+    clock = draft.clock(f"writing {model.name} as GGUF", total=model.facts.parameters, unit="parameters")
+    write_gguf(model, draft.folder / _FILE, draft.meaning.quantisation, {}, clock)
+    draft.clock("saving")
+
+
+SERVED = Stage("served", 1, _write, Written, Plain)
+"""A model as llama.cpp reads it. Not for passing on: `etymon export` adds the papers."""
 
 
 def _read(path: Path) -> bytes | None:

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, open_store
 from etymon.errors import EtymonError
+from etymon.foundation.gguf.quantisation import Quantisation
 
 if TYPE_CHECKING:
     from etymon.serve.gateway.keys import KeyFile
@@ -42,6 +43,7 @@ def serve_models(
     engine: Annotated[str | None, typer.Option(help="An OpenAI-compatible server: vLLM, SGLang …", metavar="URL")] = None,
     context: Annotated[int | None, typer.Option(help="Tokens of a request and its answer.", min=32)] = None,
     parallel: Annotated[int, typer.Option(help="Requests computed together.", min=1, max=256)] = 8,
+    quantize: Annotated[Quantisation, typer.Option(help="How a model that is no GGUF is written as one.")] = Quantisation.f16,
     policy: Annotated[
         Path | None, typer.Option(help="Permitted uses, what is refused, labels, what is kept: a YAML file, read again too.")
     ] = None,
@@ -71,7 +73,7 @@ def serve_models(
             names: list[str | None] = [*model] if model else [None]
             there = (ModelEntry(model=name, engine=engine, parallel=parallel) for name in names)
             return Service(models=tuple(there), policy=policy)
-        entries = (ModelEntry(model=name, context=context, parallel=parallel) for name in model or ())
+        entries = (ModelEntry(model=name, context=context, parallel=parallel, quantize=quantize) for name in model or ())
         return Service(models=tuple(entries), policy=policy)
 
     if (config is not None) == bool(model or engine):

@@ -13,12 +13,20 @@ import pytest
 from served import Served
 from tiny_gguf import write_tiny_gguf
 
+from etymon.foundation.facts import describe_model
+from etymon.store import DigestCache
+
 CHAT = "/v1/chat/completions"
 
 
 def asked(model: str, tokens: int = 2, **more: Any) -> dict[str, Any]:
     messages = [{"role": "user", "content": "Hi"}]
-    return {"model": model, "messages": messages, "max_tokens": tokens, "logit_bias": {"2": -100}} | more
+    return {
+        "model": model,
+        "messages": messages,
+        "max_tokens": tokens,
+        "logit_bias": {"0": -100, "1": -100, "2": -100},
+    } | more
 
 
 def write(file: Path, **content: Any) -> Path:
@@ -110,3 +118,21 @@ def test_limits_of_a_key_and_of_the_service(start_service: Callable[..., Served]
     keys.revoke(revoked.id)
     time.sleep(1.1)
     assert service.post(CHAT, asked("tiny"), free).status_code == 401
+
+
+def test_a_folder_is_written_for_the_engine_once(
+    start_service: Callable[..., Served], make_llama: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = make_llama(seed=5)
+    service = start_service(str(folder), "--quantize", "q8_0", "--context", "256")
+    (model,) = service.client().models.list().data
+    assert model.id == folder.name
+    assert model.model_extra
+    digests = DigestCache(tmp_path / "digests.jsonl")
+    assert model.model_extra["etymon"]["digest"] == describe_model(folder, name="a", source="a", digests=digests).digest
+    assert service.post(CHAT, asked(folder.name)).status_code == 200
+    (written,) = (tmp_path / "workspace" / "artifacts").glob("served-*/model.gguf")
+    made = written.stat().st_mtime_ns
+    service.stop()
+    start_service(str(folder), "--quantize", "q8_0", "--context", "256")
+    assert written.stat().st_mtime_ns == made

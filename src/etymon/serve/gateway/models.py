@@ -26,7 +26,7 @@ class Opened:
     name: str
     gguf: Path
     digest: str
-    """SHA-256 of the file."""
+    """SHA-256 of a file; of a folder, the root digest over its files, as evidence has it."""
     base: str | None
     """What it says it derives from."""
     evidence: str | None = None

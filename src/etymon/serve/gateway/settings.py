@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from etymon.foundation.gguf.quantisation import Quantisation
 from etymon.recipe import explain_invalid, read_mapping
 from etymon.store import Config
 
@@ -35,6 +36,8 @@ class ModelEntry(Config):
     """Requests computed together."""
     threads: int | None = Field(None, ge=1)
     """Of the processor; by default all."""
+    quantize: Quantisation = Quantisation.f16
+    """How a model that is no GGUF is written as one: f32, f16, bf16, q8_0, q5_1, q4_1, q4_0."""
 
     @model_validator(mode="after")
     def _says_which(self) -> "ModelEntry":
