@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,7 @@ def test_after_a_kill_the_same_command_goes_on(model: Path, schema: Path, tmp_pa
     said = running.communicate()
     assert running.returncode == -signal.SIGKILL, said
     assert not (tmp_path / "in.mapped.csv").exists()
-    with sqlite3.connect(journal) as read:
+    with closing(sqlite3.connect(journal)) as read:
         (before,) = read.execute("SELECT count(*) FROM answer").fetchone()
     assert 0 < before < 120
 

@@ -75,7 +75,7 @@ _ERROR = {
 def _post(schema: str, what: str, streams: bool) -> dict[str, Any]:
     content: dict[str, Any] = {"application/json": {"schema": _OBJECT}}
     if streams:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content["text/event-stream"] = {"schema": _OBJECT}  # of each event
     asked = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     return {
         "summary": what,

@@ -4,9 +4,10 @@ Everything else is refused by name: engines have fields that reach into them (a 
 ignored in silence would be worse than one that is refused.
 """
 
+import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from etymon.serve.gateway.problems import Problem, bad_request
 
@@ -31,9 +32,18 @@ class TextPart(_Part):
     text: Text
 
 
+def _json(text: str) -> str:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError("no JSON") from None
+    return text
+
+
 class FunctionCall(_Part):
     name: Function
-    arguments: Text
+    arguments: Annotated[Text, AfterValidator(_json)]
+    """JSON, which templates parse."""
 
 
 class ToolCall(_Part):
@@ -51,6 +61,12 @@ class Message(_Part):
     tool_calls: list[ToolCall] | None = Field(None, max_length=128)
     tool_call_id: Id | None = None
     refusal: Text | None = None
+
+    @model_validator(mode="after")
+    def _calls_are_an_assistants(self) -> "Message":
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError("only an assistant has `tool_calls`")
+        return self
 
 
 class FunctionDefinition(_Part):
