@@ -83,16 +83,21 @@ def test_facts_that_are_not_those_of_the_records_are_named(board: tuple[Store, A
 
 @pytest.fixture(scope="module")
 def workspace(make_llama: Callable[..., Path], some_texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """A run with a control of its own."""
+    """A run with a control of its own, with files of evaluation items and of documents that are there already."""
     place = tmp_path_factory.mktemp("again")
     for folder, texts in (("mine", some_texts[:60]), ("other", some_texts[60:120])):
         (place / folder).mkdir()
         for number, text in enumerate(texts):
             (place / folder / f"{number:02}.txt").write_text(f"{text}\n\nThis is text {number} of {folder}.", "utf-8")
-    source = "{{sources: [{{name: {0}, kind: files, license: own, path: {1}/{0}}}], heldout: {{share: 0.4}}}}"
+    (place / "items.txt").write_text(f"{some_texts[3]}\n", "utf-8")
+    (place / "had.jsonl").write_text(json.dumps({"text": f"{some_texts[5]}\n\nThis is text 5 of mine."}), "utf-8")
+    (place / "ours.yaml").write_text("name: ours\nillegal_content: {sample: 9, limit: 0.5, terms: [contraband]}\n", "utf-8")
+    source = "sources: [{{name: {0}, kind: files, license: own, path: {1}/{0}}}], heldout: {{share: 0.4}}"
+    also = f"data_policy: {place}/ours.yaml, decontaminate: [{place}/items.txt], against: [{place}/had.jsonl]"
+    also += ", mix: {tokens: 9000}"
     (place / "recipe.yaml").write_text(
-        f"name: small\nfoundation: {make_llama(seed=3)}\ncorpus: {source.format('mine', place)}\n"
-        f"control_corpus: {source.format('other', place)}\nbaselines: [control]\n"
+        f"name: small\nfoundation: {make_llama(seed=3)}\ncorpus: {{{source.format('mine', place)}, {also}}}\n"
+        f"control_corpus: {{{source.format('other', place)}}}\nbaselines: [control]\n"
         "train: {budget: {tokens: 1500}, tokens_per_step: 500, sequence_length: 128, method: lora}\n"
         "evaluate: {tasks: [heldout]}\n",
         "utf-8",
@@ -108,6 +113,8 @@ def test_every_part_of_a_run_is_made_again(workspace: Job) -> None:
     assert [each for each in done if each.differing or not each.done] == []
     assert {each.artifact.partition("-")[0] for each in done} >= {
         "documents",
+        "sampled",
+        "overlaps",
         "corpus",
         "train",
         "lineage",
@@ -116,6 +123,17 @@ def test_every_part_of_a_run_is_made_again(workspace: Job) -> None:
     }
     assert len([each for each in done if each.artifact.startswith("corpus-")]) == 2
     assert convert_foundation_again("small", workspace.store) is None
+
+
+def test_files_that_are_gone_are_named(workspace: Job) -> None:
+    for name, role in (("items.txt", "overlaps of the corpus"), ("had.jsonl", "corpus")):
+        file = workspace.folder / name
+        kept = file.read_bytes()
+        file.unlink()
+        done = make_again(workspace.made[role], workspace.store)
+        assert (done.done, done.differing) == ("", ())
+        assert f"was made from {name}" in done.why_not
+        file.write_bytes(kept)
 
 
 def test_with_a_sample_nothing_is_trained(workspace: Job) -> None:

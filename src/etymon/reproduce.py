@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from etymon.board.stage import board_stage, read_standings
+from etymon.corpus.build import files_against, item_files
 from etymon.corpus.sources.find import corpus_inputs
 from etymon.corpus.stages.corpus import corpus_stage
 from etymon.corpus.stages.documents import documents_stage
 from etymon.corpus.stages.overlaps import overlaps_stage
+from etymon.corpus.stages.sampled import sampled_stage
 from etymon.corpus.stages.signals import signals_stage
 from etymon.errors import EtymonError
 from etymon.evaluate.contamination import familiarity_stage, overlap_stage
@@ -27,12 +29,13 @@ from etymon.evaluate.stage import (
 )
 from etymon.evidence.provenance import model_digest, model_files
 from etymon.evidence.stage import evidence_stage
-from etymon.foundation.model import Model
+from etymon.foundation.model import Model, tokenizer_of
 from etymon.foundation.sources import convert_again, open_model
 from etymon.job.control import control_corpus
 from etymon.job.record import RunMeaning, run_stage
 from etymon.lineage.stage import lineage_stage
 from etymon.progress import Listener, silent
+from etymon.recipe import Corpus
 from etymon.run import trained_model
 from etymon.store import Artifact, Input, Stage, Store
 from etymon.store.artifact import InputRecord
@@ -47,6 +50,7 @@ _STAGES: dict[str, Stage[Any, Any]] = {
     stage.name: stage
     for stage in (
         documents_stage,
+        sampled_stage,
         signals_stage,
         items_stage,
         overlaps_stage,
@@ -163,25 +167,40 @@ class _Inputs:
         if artifact.manifest.stage == documents_stage.name:
             yield from self._sources(artifact, role)
             return
+        if role.startswith(("file/", "against/")):
+            yield from self._named_files(role)
+            return
         sources = [artifact.facts.get("model_source"), record.label, *self._foundations()]
         for source in dict.fromkeys(source for source in sources if isinstance(source, str)):
             if model := _opened(source, self._listener):
-                yield replace(model, name=record.label)
+                yield replace(model, name=record.label) if role != "tokenizer" else tokenizer_of(model)
 
     def _sources(self, documents: Artifact, role: str) -> Iterator[Input]:
         """Files of a corpus's source, by the recipe of a run that read them."""
         for record in runs(self._store):
-            recipe = RunMeaning.model_validate(record.manifest.meaning).recipe
-            corpora = {"corpus": recipe.corpus}
-            if "control" in recipe.baselines:
-                corpora["corpus control"] = control_corpus(recipe)
-            for corpus, asked in corpora.items():
+            for corpus, asked in _corpora(record).items():
                 if record.facts["parts"].get(f"documents of the {corpus}") == documents.name:
                     inputs = corpus_inputs(asked, Path(), self._store.digests)
                     yield from [inputs[role]] if role in inputs else []
 
+    def _named_files(self, role: str) -> Iterator[Input]:
+        """Files of evaluation items (``file/…``) and of existing documents, as the recipes of runs name them."""
+        named = item_files if role.startswith("file/") else files_against
+        for asked in (asked for record in runs(self._store) for asked in _corpora(record).values()):
+            try:
+                yield from named(asked, Path())
+            except EtymonError:
+                continue  # moved away: another run may know where to
+
     def _foundations(self) -> list[str]:
         return [RunMeaning.model_validate(record.manifest.meaning).recipe.foundation for record in runs(self._store)]
+
+
+def _corpora(record: Artifact) -> dict[str, Corpus]:
+    """The corpora that a run was made of, by what they are to it."""
+    recipe = RunMeaning.model_validate(record.manifest.meaning).recipe
+    control = {"corpus control": control_corpus(recipe)} if "control" in recipe.baselines else {}
+    return {"corpus": recipe.corpus} | control
 
 
 def _opened(source: str, listener: Listener) -> Model | None:

@@ -86,7 +86,7 @@ def inspect_corpus(
 def why_document(
     document: Annotated[
         str,
-        typer.Argument(help="An id or its beginning, a unit (file.jsonl#12, a module), or source/unit."),
+        typer.Argument(help="An id or its beginning, a unit (a file, file.jsonl#12, a module), or source/unit."),
     ],
     built: Annotated[
         str | None,
@@ -94,7 +94,7 @@ def why_document(
     ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
-    """What happened to one document: where it came from, what was measured, what was decided, where it went."""
+    """What happened to a document or a file: where it came from, what was measured and decided, where it went."""
     with progress():
         from etymon.corpus.inspect.opened import newest_corpus, open_corpus
         from etymon.corpus.inspect.show.terminal import WIDTH, terminal_answer

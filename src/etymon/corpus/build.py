@@ -1,6 +1,6 @@
 """A corpus from its sources: the stages in order. Each is made once and found again, so a killed build goes on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -60,13 +60,11 @@ def build_corpus(
     waived += refuse_sources_with_terms(signals.file(DOCUMENTS), policy, asked.waivers)
     inputs: dict[str, Input] = {"documents": documents, "signals": signals}
     wanted_items = {f"items/{name}": each for name, each in (items or {}).items()}
-    for number, path in enumerate(_paths(asked.decontaminate, folder)):
-        wanted_items[f"file/{number:03}"] = _given_file(path)
+    wanted_items |= {f"file/{number:03}": file for number, file in enumerate(item_files(asked, folder))}
     if wanted_items and policy.evaluation_items == "drop":
         looked_in = {"signals": signals} | wanted_items
         inputs["overlaps"] = obtain("overlaps", overlaps_stage, looked_in, OverlapsMeaning(), execution)
-    against = [file for path in _paths(asked.against, folder) for file in existing_files(path)]
-    inputs |= {f"against/{number:03}": _given_file(file) for number, file in enumerate(against)}
+    inputs |= {f"against/{number:03}": file for number, file in enumerate(files_against(asked, folder))}
     if tokenizer is not None and asked.mix:
         inputs["tokenizer"] = tokenizer
     meaning = CorpusMeaning(
@@ -108,6 +106,16 @@ class GivenFile:
     folder: Path
     """The file itself."""
     digest: str
+
+
+def item_files(asked: recipe.Corpus, folder: Path) -> Iterator[GivenFile]:
+    """The files of evaluation items that a recipe's corpus section names. Raises EtymonError for one that cannot be read."""
+    return map(_given_file, _paths(asked.decontaminate, folder))
+
+
+def files_against(asked: recipe.Corpus, folder: Path) -> Iterator[GivenFile]:
+    """The files of existing documents that it names. Raises EtymonError for what is none."""
+    return (_given_file(file) for path in _paths(asked.against, folder) for file in existing_files(path))
 
 
 def _given_file(path: Path) -> GivenFile:

@@ -1,5 +1,7 @@
 """What happened to one document of a built corpus."""
 
+from collections import Counter
+
 import pyarrow.parquet
 import pytest
 
@@ -70,6 +72,24 @@ def test_what_was_not_read_is_found_too(opened: OpenCorpus) -> None:
     answer = why(opened, "notes/broken.pdf")
     assert answer.story is None
     assert [each.outcome for each in answer.several] == ["not read: unreadable-pdf"]
+
+
+def test_a_file_of_rows_is_told_as_a_whole(opened: OpenCorpus) -> None:
+    decided = [
+        row for row in opened.decisions("unit", "reason", "side").to_pylist() if row["unit"].startswith("pages.jsonl#")
+    ]
+    expected = Counter(
+        "held out" if row["side"] == "heldout" else "training" if row["side"] else f"dropped: {row['reason']}"
+        for row in decided
+    )
+    expected["not read: bad-json"] = 1
+    for name in ("pages.jsonl", "pages/pages.jsonl"):
+        answer = why(opened, name)
+        assert answer.story is None
+        assert (answer.outcomes, answer.count) == (dict(expected), 31)
+        assert list(answer.outcomes.values()) == sorted(expected.values(), reverse=True)
+        assert Counter(each.outcome for each in answer.several) == {name: min(5, n) for name, n in expected.items()}
+        assert all(each.unit.startswith("pages.jsonl#") and each.excerpt for each in answer.several)
 
 
 def test_an_id_may_be_cut_short(opened: OpenCorpus) -> None:

@@ -37,6 +37,27 @@ def test_what_is_refused_is_refused_though_allowed() -> None:
     assert is_taken("CC-BY-NC-4.0 OR CC-BY-4.0", ["any"], refuse), "one may choose the other"
 
 
+@pytest.mark.parametrize(
+    ("license", "refuse"),
+    [("CC-BY-NC", "non-commercial"), ("cc by-nc 4.0", "non-commercial"), ("CC_BY_NC_SA", "non-commercial"),
+     ("CC-BY-NC-ND", "no-derivatives"), ("CC-BY-NC AND MIT", "non-commercial"), ("CC-NC-1.0", "non-commercial"),
+     ("LicenseRef-non-commercial-use", "non-commercial"), ("GPL", "copyleft"), ("GPL-3.0", "GPL-3.0-only"),
+     ("GPL", "GPL-3.0-only"), ("CC-BY-SA", "share-alike"), ("Apache", "Apache-2.0"), ("CC-BY-NC", "CC-BY-NC-4.0")],
+)  # fmt: skip
+def test_a_licence_without_its_version_is_refused_with_its_family(license: str, refuse: str) -> None:
+    assert not is_taken(license, ["any"], expand_classes([refuse]))
+    assert is_taken(f"{license} OR MIT", ["any"], expand_classes([refuse])) or " " in license
+
+
+@pytest.mark.parametrize(
+    ("license", "refuse"),
+    [("MIT", "MIT-0"), ("CC-BY-4.0", "CC-BY-NC-*"), ("CC-BY", "CC-BY-NC-*"), ("GPL-2.0-only", "GPL-3.0-only"),
+     ("BSD-2-Clause", "BSD-3-Clause"), ("CC-BY-SA-4.0", "non-commercial"), ("LGPL-3.0-only", "GPL-*")],
+)  # fmt: skip
+def test_another_family_is_not_refused_with_it(license: str, refuse: str) -> None:
+    assert is_taken(license, ["any"], expand_classes([refuse]))
+
+
 @given(
     st.recursive(
         st.sampled_from(["MIT", "GPL-3.0-only"]), lambda inner: st.tuples(inner, st.sampled_from(["AND", "OR"]), inner)

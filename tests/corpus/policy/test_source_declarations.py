@@ -57,6 +57,11 @@ def test_mistakes_are_named(tmp_path: Path, fields: str, said: str) -> None:
         ("http://user@host.example.org", "host.example.org"),
         ("https://[2001:db8::1]/x", "2001:db8::1"),
         ("https://[broken", None),
+        ("www.Example.org/a?b", "example.org"),
+        ("//example.org:80/a", "example.org"),
+        ("example.org.", "example.org"),
+        ("a letter from example.org", None),
+        ("hf:example.org/set", None),
         ("our wiki", None),
         ("", None),
         (None, None),
@@ -74,6 +79,11 @@ def test_domains(url: str | None, domain: str | None) -> None:
         ("https://a.example.org/x", ["www.example.org"], True),
         ("example.org", ["example.org"], True),
         ("https://a.gov/x", ["https://*.gov/*"], True),
+        ("a.example.org/x", ["example.org"], True),
+        ("WWW.example.org/x", ["example.org"], True),
+        ("b.net/example.org", ["example.org"], False),
+        ("a.gov/x", ["https://*.gov/*"], True),
+        ("a.net/forum/1", ["http://*/forum/*"], True),
         ("hf:Good/set", ["hf:good/*"], True),
         ("anything", ["any"], True),
         ("anything", [], False),
@@ -85,5 +95,5 @@ def test_places(origin: str, patterns: list[str], found: bool) -> None:
 
 @pytest.mark.parametrize("patterns", [["example.org"], ["https://example.org/*", "b.net"], []])
 def test_addresses_of_documents(patterns: list[str]) -> None:
-    urls: Any = ["https://example.org/a", None, "https://b.net/x", "https://example.org/a", "https://other.org/"]
+    urls: Any = ["https://example.org/a", None, "https://b.net/x", "example.org/b", "https://other.org/"]
     assert urls_from(urls, patterns).tolist() == [url is not None and is_from(url, patterns) for url in urls]

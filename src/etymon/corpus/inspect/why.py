@@ -1,7 +1,7 @@
 """What happened to one document: where it came from, what was measured and decided about it, and where it went."""
 
 import difflib
-from collections.abc import Sequence
+from collections import Counter
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ from etymon.text.normalise import comparable
 from etymon.text.rows import Row
 
 _COLUMNS = ("id", "source", "unit", "license", "url", "date", "language", "characters", "words", "reason", "detail", "side")
-_SHOWN, _MEMBERS, _SUGGESTED, _SEARCHED = 20, 8, 5, 50_000
+_OF_EACH, _MEMBERS, _SUGGESTED, _SEARCHED = 5, 8, 5, 50_000
 _LEAST_OF_AN_ID = 4
 """Digits from which on something is looked for among ids."""
 
@@ -102,65 +102,84 @@ class Brief(Config):
 
 
 class Answer(Config):
-    """One document's story, or the first of several that answer to a name."""
+    """One document's story, or what became of all that answer to a name."""
 
     story: Story | None
+    outcomes: dict[str, int]
+    """How many came to what, the most frequent first; empty where there is a story."""
     several: tuple[Brief, ...]
-    count: int
-    """How many answer."""
+    """The first few of each outcome."""
+
+    @property
+    def count(self) -> int:
+        """How many answer."""
+        return 1 if self.story else sum(self.outcomes.values())
 
 
 def why(opened: OpenCorpus, text: str) -> Answer:
-    """What happened to the document of an id (or the beginning of one), a unit, or ``source/unit``.
+    """What happened to the document of an id (or the beginning of one), a unit, or ``source/unit``; to all documents and
+    rows of a file, where a file is named.
 
     Raises EtymonError with suggestions where none answers.
     """
-    table = opened.decisions("id", "source", "unit")
-    positions, unread = _found(table, text), _unread(opened, text)
-    if len(positions) + len(unread) == 0:
+    table, unread = opened.decisions("id", "source", "unit"), opened.unread("id", "source", "unit", "reason", "excerpt")
+    found, lost = np.flatnonzero(_is_named(table, text)), unread.filter(_is_named(unread, text))
+    if len(found) + len(lost) == 0:
+        found, lost = _with_id(table, text), unread.filter(compute.equal(unread["id"], text))
+    if len(found) + len(lost) == 0:
         raise EtymonError(f"{opened.corpus.name} has no document {text!r}.", _suggestion(opened, table, text))
-    copies = len(table["id"].take(pa.array(positions)).unique()) == 1 and table["id"][positions[0]].as_py().startswith(text)
-    if not unread and (len(positions) == 1 or copies):  # exact copies share an id: the first, which is kept, tells of them
-        return Answer(story=_story(opened, int(positions[0])), several=(), count=1)
-    several = (*unread, *_briefs(opened, positions[:_SHOWN].tolist()))
-    return Answer(story=None, several=several[:_SHOWN], count=len(unread) + len(positions))
-
-
-def _found(table: pa.Table, text: str) -> NDArray[np.int64]:
-    """Positions of the documents that a name means: whole names before beginnings of ids."""
-    named = compute.or_(compute.equal(table["unit"], text), _is_named(table, text))
-    found = np.flatnonzero(compute.or_(named, compute.equal(table["id"], text)).to_numpy())
-    if not len(found) and len(text) >= _LEAST_OF_AN_ID:
-        found = np.flatnonzero(compute.starts_with(table["id"], text.lower()).to_numpy())
-    return found
+    copies = len(table["id"].take(pa.array(found)).unique()) == 1 and table["id"][found[0]].as_py().startswith(text)
+    if not len(lost) and (len(found) == 1 or copies):  # exact copies share an id: the first, which is kept, tells of them
+        return Answer(story=_story(opened, int(found[0])), outcomes={}, several=())
+    return _together(opened, found, lost)
 
 
 def _is_named(table: pa.Table, text: str) -> pa.ChunkedArray:
-    """Whether source/unit is the text; the strings are joined only where a source is its beginning."""
+    """Whether each is the unit of this name, or ``source/unit``, or a part of such a file (``rows.jsonl#12``).
+
+    The strings are joined only where a source is the name's beginning.
+    """
     source, _, unit = text.partition("/")
-    return compute.and_(compute.equal(table["source"], source), compute.equal(table["unit"], unit))
+
+    def of(name: str) -> pa.ChunkedArray:
+        return compute.or_(compute.equal(table["unit"], name), compute.starts_with(table["unit"], f"{name}#"))
+
+    return compute.or_(of(text), compute.and_(compute.equal(table["source"], source), of(unit)))
 
 
-def _unread(opened: OpenCorpus, text: str) -> tuple[Brief, ...]:
-    table = opened.unread("id", "source", "unit", "reason", "excerpt")
-    is_unit, is_id = compute.equal(table["unit"], text), compute.equal(table["id"], text)
-    chosen = compute.or_(compute.or_(is_unit, is_id), _is_named(table, text))
-    rows = table.filter(chosen).slice(0, _SHOWN).to_pylist()
-    return tuple(Brief(outcome=f"not read: {row.pop('reason')}", **row) for row in rows)
+def _with_id(table: pa.Table, text: str) -> NDArray[np.int64]:
+    """Positions of the documents that an id means: a whole one before the beginning of one."""
+    found = np.flatnonzero(compute.equal(table["id"], text))
+    if not len(found) and len(text) >= _LEAST_OF_AN_ID:
+        found = np.flatnonzero(compute.starts_with(table["id"], text.lower()))
+    return found
 
 
-def _briefs(opened: OpenCorpus, positions: Sequence[int]) -> list[Brief]:
-    decided = opened.decisions("id", "source", "unit", "reason", "side").take(pa.array(positions, pa.int64())).to_pylist()
-    texts = opened.rows(positions, "text")
+def _together(opened: OpenCorpus, found: NDArray[np.int64], lost: pa.Table) -> Answer:
+    decided = opened.decisions("reason", "side").take(pa.array(found))
+    outcome = _outcomes(decided).dictionary_encode()
+    names, outcome_N = outcome.dictionary.to_pylist(), outcome.indices.to_numpy()
+    counts = Counter({name: int((outcome_N == code).sum()) for code, name in enumerate(names)})
+    firsts = {name: _briefs(opened, found[outcome_N == code][:_OF_EACH].tolist(), name) for code, name in enumerate(names)}
+    for reason in lost["reason"].unique().to_pylist():
+        mine = lost.filter(compute.equal(lost["reason"], reason)).drop_columns("reason")
+        counts[name := f"not read: {reason}"] = len(mine)
+        firsts[name] = [Brief(outcome=name, **row) for row in mine.slice(0, _OF_EACH).to_pylist()]
+    outcomes = dict(counts.most_common())
+    return Answer(story=None, outcomes=outcomes, several=tuple(brief for name in outcomes for brief in firsts[name]))
+
+
+def _outcomes(decided: pa.Table) -> pa.Array:
+    """What became of each, in words."""
+    side, reason = decided["side"].combine_chunks(), decided["reason"].combine_chunks()
+    kept = compute.if_else(compute.equal(side, "heldout"), "held out", "training")
+    return compute.if_else(side.is_valid(), kept, compute.binary_join_element_wise("dropped", reason, ": "))
+
+
+def _briefs(opened: OpenCorpus, positions: list[int], outcome: str) -> list[Brief]:
     return [
-        Brief(
-            id=row["id"],
-            source=row["source"],
-            unit=row["unit"],
-            outcome={"train": "training", "heldout": "held out"}.get(row["side"], f"dropped: {row['reason']}"),
-            excerpt=text["text"][:EXCERPT],
-        )
-        for row, text in zip(decided, texts, strict=True)
+        Brief(id=row["id"], source=row["source"], unit=row["unit"], outcome=outcome, excerpt=row["text"][:EXCERPT])
+        for row in opened.rows(positions, "id", "source", "unit", "text")
     ]
 
 

@@ -10,6 +10,8 @@ from importlib.resources import files
 import yaml
 
 ANY = "any"
+_CHOICE = re.compile(r"-(?:only|or-later)$", re.IGNORECASE)
+_VERSION = re.compile(r"-(?:\*|[\d\[][^-]*\..*)$")
 _TOKEN = re.compile(r"\(|\)|[^\s()]+")
 
 
@@ -47,6 +49,14 @@ def matches(license: str, patterns: Iterable[str]) -> bool:
     return any(pattern == ANY or fnmatchcase(name, pattern.lower()) for pattern in patterns)
 
 
+def is_refused(license: str, patterns: Iterable[str]) -> bool:
+    """Whether an identifier matches a pattern, or is written without the version that the pattern has, which may then be
+    meant: ``CC-BY-NC`` and ``cc by-nc`` are refused with ``CC-BY-NC-*``, and ``GPL`` with ``GPL-3.0-only``."""
+    name = re.sub(r"[\s_]+", "-", license.strip())
+    refused = tuple(patterns)
+    return matches(name, [*refused, *(shorter for each in refused for shorter in _without_version(each))])
+
+
 def close_license(license: str) -> str | None:
     """The known identifier that someone may have meant."""
     close = difflib.get_close_matches(license.lower().replace(" ", "-"), _known(), n=1, cutoff=0.75)
@@ -82,7 +92,11 @@ def _single(tokens: list[str], allow: tuple[str, ...], refuse: tuple[str, ...]) 
 
 
 def _identifier(name: str, allow: tuple[str, ...], refuse: tuple[str, ...]) -> bool:
-    return matches(name, allow) and not matches(name, refuse)
+    return matches(name, allow) and not is_refused(name, refuse)
+
+
+def _without_version(pattern: str) -> tuple[str, ...]:
+    return _CHOICE.sub("", pattern), _VERSION.sub("", pattern)
 
 
 def _refuse_misspelled(name: str) -> None:

@@ -1,5 +1,6 @@
 """Whether something came from a place that a policy names: a domain with all below it, or a pattern."""
 
+import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
@@ -7,31 +8,34 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
+_BARE = re.compile(r"(?://)?(?:[^\s/@]*@)?[^\s/:?#@]+\.[^\s/:?#@]+(?:[:/?#]\S*)?")
+"""An address without its scheme: ``example.org``, ``www.example.org/a?b``, ``//example.org:8080``."""
+
 
 def domain_of(url: str | None) -> str | None:
-    """The host of an address, lower case and without ``www.``; None where there is none."""
-    if not url or "://" not in url:
-        return None
+    """The host of an address, with its scheme or without, lower case and without ``www.``; None where there is none."""
     try:
-        host = urlsplit(url).hostname
+        host = urlsplit(_with_scheme(url or "")).hostname
     except ValueError:
         return None
-    return host.removeprefix("www.") if host else None
+    return host.rstrip(".").removeprefix("www.") or None if host else None
 
 
 def is_from(origin: str, patterns: Iterable[str]) -> bool:
     """Whether an origin matches one of the patterns, in any case.
 
     ``example.org`` is a domain with all its subdomains; anything with a wildcard, a slash or a colon is a pattern for the
-    whole origin (``https://*.gov/*``, ``hf:allenai/*``, ``our wiki*``); ``any`` matches all.
+    whole origin (``https://*.gov/*``, ``hf:allenai/*``, ``our wiki*``); ``any`` matches all. An address without a scheme is
+    compared with ``https://`` and ``http://`` before it, too.
     """
-    whole, domain = origin.strip().lower(), domain_of(origin.strip().lower())
+    whole = origin.strip().lower()
+    domain, secure = domain_of(whole), _with_scheme(whole)
+    written = (whole,) if secure == whole else (whole, secure, secure.replace("https", "http", 1))
     for pattern in (each.strip().lower() for each in patterns):
-        if pattern == "any" or fnmatchcase(whole, pattern):
+        if pattern == "any" or any(fnmatchcase(each, pattern) for each in written):
             return True
-        host = domain or whole  # an origin may be given as a bare domain
         named = pattern.removeprefix("www.")
-        if _is_domain(pattern) and (host == named or host.endswith(f".{named}")):
+        if domain and _is_domain(pattern) and (domain == named or domain.endswith(f".{named}")):
             return True
     return False
 
@@ -50,6 +54,11 @@ def urls_from(urls: Sequence[str | None], patterns: Sequence[str]) -> NDArray[np
                 known[key] = is_from(url, patterns)
             found_N[at] = known[key]
     return found_N
+
+
+def _with_scheme(origin: str) -> str:
+    """An address with a scheme; anything else as it is."""
+    return f"https://{origin.removeprefix('//')}" if _BARE.fullmatch(origin) else origin
 
 
 def _is_domain(pattern: str) -> bool:

@@ -80,9 +80,13 @@ def terminal_answer(answer: Answer) -> RenderableType:
         table.add_row("", Text(_short(each.excerpt), style="dim", no_wrap=True, overflow="ellipsis"), "")
     if answer.count == 1:
         return table
-    told = f"{answer.count:,} answer to that" + ("." if answer.count == len(answer.several) else ". The first are:")
-    more = Text("Give an id, or its beginning, for all that is known of one.", style="dim")
-    return Group(Text(told), Text(), table, Text(), more)
+    counts = Table(box=None, pad_edge=False, show_header=False)
+    counts.add_column(justify="right")
+    for outcome, count in answer.outcomes.items():
+        counts.add_row(f"{count:,}", Text(plain(outcome)))
+    told = "" if answer.count == len(answer.several) else " The first of each:"
+    more = Text("Give an id, its beginning, or a name (file#12) for all that is known of one.", style="dim")
+    return Group(Text(f"{answer.count:,} answer to that."), Text(), counts, Text(told), table, Text(), more)
 
 
 def _section(head: str, lines: Iterable[RenderableType]) -> list[RenderableType]:
