@@ -12,7 +12,7 @@ from etymon.errors import EtymonError
 from etymon.text.counted import counted
 
 if TYPE_CHECKING:
-    from etymon.corpus.propose.survey import Survey
+    from etymon.propose.survey import Survey
 
 
 def new_recipe(
@@ -20,8 +20,8 @@ def new_recipe(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the recipe.")] = None,
 ) -> None:
     """Look at your own documents (txt, md, html, pdf, jsonl, csv, parquet) or conversations, and write a recipe."""
-    from etymon.corpus.propose.proposal import recipe_for, recipe_name
-    from etymon.corpus.propose.survey import survey
+    from etymon.propose.proposal import recipe_for, recipe_name
+    from etymon.propose.survey import survey
 
     name = recipe_name(folder)
     path = output or Path(f"{name}.yaml")

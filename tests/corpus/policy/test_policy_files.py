@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from etymon.corpus.policy.licenses import license_classes
 from etymon.corpus.policy.load import SHIPPED, load_policy
 from etymon.errors import EtymonError
 from etymon.store import value_digest
@@ -73,7 +74,7 @@ def test_personal_data_may_be_dropped(tmp_path: Path) -> None:
 def test_classes_of_licences_become_identifiers(tmp_path: Path) -> None:
     policy = load_policy(written(tmp_path, "name: ours\nlicenses: {allow: any, refuse: [non-commercial, GPL-*]}\n"), tmp_path)
     assert policy.licenses.allow == ("any",)
-    assert policy.licenses.refuse == ("CC-BY-NC-*", "PolyForm-Noncommercial-*", "GPL-*")
+    assert policy.licenses.refuse == (*license_classes()["non-commercial"], "GPL-*")
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 import yaml
-from corpus_building import prose
 from fpdf import FPDF
 
+from corpus_building import prose
 from etymon.cli.new import new_recipe
 from etymon.corpus.build import build_corpus, obtain_in
-from etymon.corpus.propose.proposal import recipe_for, recipe_name
-from etymon.corpus.propose.survey import Survey, estimated_tokens, survey
 from etymon.corpus.sources.find import corpus_inputs
 from etymon.errors import EtymonError
+from etymon.propose.proposal import recipe_for, recipe_name
+from etymon.propose.survey import Survey, estimated_tokens, survey
 from etymon.recipe import Recipe, load_recipe
 from etymon.store import Artifact, Store
 
