@@ -99,4 +99,4 @@ def _refuse_another_model(measured: Artifact, name: str, digests: set[str]) -> N
         )
 
 
-evidence_stage = Stage("evidence", 3, build_evidence, EvidenceMeaning, EvidenceExecution)
+evidence_stage = Stage("evidence", 4, build_evidence, EvidenceMeaning, EvidenceExecution)
