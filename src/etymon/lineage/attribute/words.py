@@ -14,7 +14,8 @@ def attribution_lines(found: Attribution, roles: dict[str, str]) -> list[str]:
     for side in ("model", "parent"):
         formats = {quantised.format: quantised for quantised in found.quantised if quantised.side == side}
         if formats:
-            lines.append(f"The {side}'s values lie on the lattice of {' and '.join(formats)}.")
+            named = " and ".join(formats)
+            lines.append(f"The {side}'s values lie on the lattice of {named}: it was quantised, and changed little since.")
     if found.depth:
         lines.append(f"Layers: {_depth(found.depth)}.")
     if found.tokens:
