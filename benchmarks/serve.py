@@ -7,6 +7,8 @@ greedy and of a fixed number of tokens, and both sides must give equally many. T
 medians with one client and a short prompt, which the engine has in its cache. The engine's own rate varies from round
 to round by more than the gateway costs; the table shows the spread.
 
+`gateway_microseconds_per_token` is the processor time of the gateway at 32 clients, which other programs do not change much.
+
 With `--slow N` (500 by default; 0 leaves it out) so many clients then read an answer a few bytes at a time, for a minute.
 """
 
@@ -130,14 +132,16 @@ async def compare(figures: dict[str, Any], rows: list[tuple[str, ...]], *, quick
     await engine.start()
     os.environ["ETYMON_ENGINE_KEY"] = engine.headers["Authorization"].removeprefix("Bearer ")
     try:
-        with gateway("--engine", engine.address, MODEL, "--parallel", "64") as (address, _):
+        with gateway("--engine", engine.address, MODEL, "--parallel", "64") as (address, process):
             own, through = Side(engine.address, dict(engine.headers)), Side(address, {})
             await measure(own, PARALLEL, 1, 8)  # warm
             await measure(through, PARALLEL, 1, 8)
             shares = {}
             for clients, tokens in ((1, 64), (8, 48), (32, 24)):
                 tokens = tokens // 3 if quick else tokens
+                before = processor_seconds(process.pid)
                 rounds = [await in_turn(own, through, clients, 1, tokens, bool(n % 2)) for n in range(4 if quick else 12)]
+                spent = (processor_seconds(process.pid) - before) / sum(b.tokens for _, b in rounds)
                 assert all(a.tokens == b.tokens == clients * tokens for a, b in rounds), "not the same work"
                 plain, ours = (statistics.median(r[side].rate for r in rounds) for side in (0, 1))
                 each = [b.rate / a.rate for a, b in rounds]
@@ -148,6 +152,7 @@ async def compare(figures: dict[str, Any], rows: list[tuple[str, ...]], *, quick
             plain, ours = (statistics.median(t for r in firsts for t in r[side].first) * 1000 for side in (0, 1))
             rows.append(("first token, ms", f"{plain:.1f}", f"{ours:.1f}", f"{ours - plain:+.1f}", ""))
             figures |= {f"throughput_share_{clients}": round(share, 4) for clients, share in shares.items()}
+            figures["gateway_microseconds_per_token"] = round(spent * 1e6, 1)
             figures["throughput_share"] = round(min(shares.values()), 4)
             figures["added_first_token_ms"] = round(ours - plain, 2)
     finally:
@@ -197,6 +202,12 @@ async def slow_clients(count: int, seconds: float, figures: dict[str, Any], rows
     assert all(tokens == each for each in told), "an answer was cut off"
     figures |= {"slow_clients": count, "slow_seconds": seconds, "slow_lost": 0, "slow_memory_growth_mb": round(grown, 1)}
     rows.append((f"{count} slow clients", f"{open_now} open to the end", "all whole", f"{grown:+.1f} MB", f"{seconds:g} s"))
+
+
+def processor_seconds(process: int) -> float:
+    """What a process has taken of the processor so far."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(process: int) -> int:
