@@ -86,7 +86,10 @@ def verify_workspace(root: Path, keys: Sequence[PublicKey] = (), today: date | N
         unsigned = sorted(by_name.keys() - covered - decisions)
         findings += [
             Finding(
-                record.name, "", "is a run that no key that was given has signed.", f"Sign it: `etymon sign {record.name}`."
+                record.name,
+                "",
+                f"is the run {record.facts.get('name')}, which no key that was given has signed.",
+                f"Sign it: `etymon sign {record.name} --key PRIVATE`.",
             )
             for record in _newest_runs(artifacts)
             if record.name not in covered

@@ -97,5 +97,6 @@ def _say_what_is_asked(done: "Exported") -> None:
 
 
 def _say_how_to_sign(done: "Exported") -> None:
-    sign = shlex.join(["etymon", "sign", shown_path(done.folder), "--key", "KEY"])
+    folder = shown_path(done.folder)
+    sign = shlex.join(["etymon", "sign", folder if "/" in folder else f"./{folder}", "--key", "KEY"])
     console.print(f"[dim]Sign:   {escape(sign)}[/]", soft_wrap=True)

@@ -79,7 +79,7 @@ def verify_folder(folder: Path, keys: Sequence[PublicKey]) -> Checked:
     try:
         bundle = open_bundle(read_file(folder / SIGNATURE), keys, SIGNATURE)
     except EtymonError as error:
-        findings.append(_wrong(SIGNATURE, error.problem.removeprefix(f"{SIGNATURE} "), folder))
+        findings.append(_refused(SIGNATURE, error, folder))
     covered = [name for name in names if bundle and covers(bundle, name) and name != SIGNATURE]
     plain = [folder / name for name in names if not (folder / name).is_symlink() and (folder / name).is_file()]
     read = read_again(plain, {})
@@ -95,6 +95,10 @@ def verify_folder(folder: Path, keys: Sequence[PublicKey]) -> Checked:
 
 def _wrong(file: str, problem: str, folder: Path) -> Finding:
     return Finding(folder.name, file, problem, _AGAIN)
+
+
+def _refused(file: str, error: EtymonError, folder: Path) -> Finding:
+    return Finding(folder.name, file, error.problem.removeprefix(f"{file} "), error.remedy or _AGAIN)
 
 
 def _files(folder: Path) -> list[str]:
@@ -131,7 +135,7 @@ def _statements(
             found[name] = read_statement(opened.payload, name)
             sealed[name.removesuffix(SUFFIX) + ".json"] = opened.payload
         except EtymonError as error:
-            findings.append(_wrong(name, error.problem.removeprefix(f"{name} "), folder))
+            findings.append(_refused(name, error, folder))
     for name in filter(_is_statement, names):
         try:
             if (folder / name).stat().st_size > LARGEST:
@@ -141,9 +145,10 @@ def _statements(
                 raise EtymonError(f"{name} says other than its envelope.")
             if name not in sealed:
                 found[name] = read_statement(content, name)
-        except (EtymonError, OSError) as error:
-            problem = error.problem.removeprefix(f"{name} ") if isinstance(error, EtymonError) else "cannot be read."
-            findings.append(_wrong(name, problem, folder))
+        except EtymonError as error:
+            findings.append(_refused(name, error, folder))
+        except OSError:
+            findings.append(_wrong(name, "cannot be read.", folder))
     return found, findings
 
 

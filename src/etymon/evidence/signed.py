@@ -132,7 +132,7 @@ def check_signed(folder: Path, artifacts: Mapping[str, Artifact], keys: Sequence
     try:
         opened, inventory = _open(folder / INVENTORY, keys)
     except EtymonError as error:
-        return Signed(folder, (_wrong(folder, INVENTORY, error.problem.removeprefix(f"{INVENTORY} ")),))
+        return Signed(folder, (_refused(folder, INVENTORY, error),))
     if not isinstance(inventory, InventoryStatement):
         return Signed(folder, (_wrong(folder, INVENTORY, "is another statement than what was signed."),))
     signer = [key for key in keys if key.id == opened.key_id]
@@ -166,6 +166,10 @@ def read_file(path: Path) -> bytes:
 
 def _wrong(folder: Path, file: str, problem: str) -> Finding:
     return Finding(folder.name, file, problem, _AGAIN)
+
+
+def _refused(folder: Path, file: str, error: EtymonError) -> Finding:
+    return Finding(folder.name, file, error.problem.removeprefix(f"{file} "), error.remedy or _AGAIN)
 
 
 def _expired(folder: Path, stated: Inventory, today: date) -> Iterable[Finding]:
@@ -225,14 +229,14 @@ def _contents(
         try:
             opened, statements[envelope] = _open(folder / envelope, signer)
         except EtymonError as error:
-            yield _wrong(folder, envelope, error.problem.removeprefix(f"{envelope} "))
+            yield _refused(folder, envelope, error)
             continue
         if hashlib.sha256(opened.payload).hexdigest() != evidence.manifest.files[name].sha256:
             yield _wrong(folder, envelope, f"does not hold {evidence.name}/{name}.")
     try:
         bundle = open_bundle(read_file(folder / SIGNATURE), signer, SIGNATURE)
     except EtymonError as error:
-        yield _wrong(folder, SIGNATURE, error.problem.removeprefix(f"{SIGNATURE} "))
+        yield _refused(folder, SIGNATURE, error)
         return
     files = {name.removeprefix(MODEL_FOLDER): digest for name, digest in model_files(derivative).items()}
     if bundle.files != files or bundle.left_out or bundle.root != stated.model.sha256:

@@ -107,4 +107,5 @@ def to_do(obligations: Obligations) -> Iterator[str]:
     for material in obligations.materials:
         for each in material.obligations:
             if each.status == "to do":
-                yield f"{material.license} ({material.material}): {each.says}"
+                through = f", which {material.through} was trained on" if material.through else ""
+                yield f"{material.license} ({material.material}{through}): {each.says}"
