@@ -88,6 +88,29 @@ def test_a_changed_recipe_is_told_and_its_own_corpus_found(recipe: Path) -> None
     assert etymon("corpus", "inspect", recipe).output == first, "the corpus of this recipe, though another was built last"
 
 
+def test_a_build_that_is_refused_hides_no_corpus(recipe: Path) -> None:
+    etymon("corpus", "build", recipe)
+    text = recipe.read_text("utf-8")
+    recipe.write_text(text.replace("corpus:\n", "corpus:\n  mix: {tokens: 1}\n"), "utf-8")
+    with pytest.raises(EtymonError, match=r"corpus\.mix \(tokens: 1\) leaves nothing to learn"):
+        etymon("corpus", "build", recipe)
+    assert "has changed since corpus-" in etymon("corpus", "inspect", recipe).output
+    recipe.write_text(text, "utf-8")
+    assert "has changed" not in etymon("corpus", "inspect", recipe).output
+
+
+def test_a_file_of_rows_is_asked_as_a_whole(recipe: Path) -> None:
+    words = [word for word in _WORDS if word.isalpha()]
+    rows = [f'{number},"{" ".join(random.Random(100 + number).choices(words, k=60))}"' for number in range(9)]
+    rows[4] = rows[4][:-1]
+    (recipe.parent / "notes" / "rows.csv").write_text("\n".join(["n,text", *rows]), "utf-8")
+    etymon("corpus", "build", recipe)
+    shown = etymon("corpus", "why", "rows.csv").output
+    assert "1  not read: unclosed-quote" in shown
+    assert "dropped" not in shown
+    assert "line 6: 4," in shown
+
+
 def test_a_place_that_will_not_do_is_refused_before_the_work(recipe: Path) -> None:
     (recipe.parent / "mine.html").write_text("my notes", "utf-8")
     with pytest.raises(EtymonError, match="no page of Etymon"):

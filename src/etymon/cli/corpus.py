@@ -40,6 +40,11 @@ def build_corpus(
     for reason, count in sorted(corpus.facts["drops"].items(), key=lambda item: -item[1]):
         console.print(f"  dropped {count:>7,}  {reason}", markup=False)
     console.print(f"\n[bold]Corpus[/]  {escape(shown_path(corpus.folder))}", soft_wrap=True)
+    console.print(
+        f"What became of every document: [bold]etymon corpus inspect {recipe}[/]; of one or of a file: "
+        "[bold]etymon corpus why NAME[/].",
+        soft_wrap=True,
+    )
 
 
 @app.command("inspect")

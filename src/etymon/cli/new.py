@@ -10,9 +10,13 @@ from etymon.cli.make import start
 from etymon.cli.progress import duration
 from etymon.errors import EtymonError
 from etymon.text.counted import counted
+from etymon.text.plain import plain
 
 if TYPE_CHECKING:
     from etymon.propose.survey import Survey
+
+
+_EXCERPT = 70
 
 
 def new_recipe(
@@ -69,7 +73,7 @@ def survey_lines(found: "Survey") -> list[str]:
     ]
     if found.languages:
         lines.append("  languages: " + ", ".join(f"{name} {share:.0%}" for name, share in list(found.languages.items())[:5]))
-    lines += [f"  not read: {unread.unit}: {unread.reason}" for unread in found.unread[:10]]
+    lines += [f"  not read: {each.unit}: {each.reason} ({plain(each.detail[:_EXCERPT])})" for each in found.unread[:10]]
     if len(found.unread) > 10:
         lines.append(f"  and {len(found.unread) - 10} more not read")
     lines += [f"  no text column in {name}: {holds}" for name, holds in found.without_text.items()]

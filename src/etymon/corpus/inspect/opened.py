@@ -136,9 +136,12 @@ def _of_recipe(path: Path, store: Store, corpora: Mapping[str, Artifact], made: 
     recipe = load_recipe(path)
     asked = asked_parts(recipe, path.resolve().parent, store.digests)
     pointer = store.pointers().get(recipe.name)
+    newest_first = sorted(corpora.values(), key=lambda each: each.manifest.created, reverse=True)
     last = corpora.get(pointer.parts.get("corpus", "")) if pointer else None
-    others = sorted(corpora.values(), key=lambda each: each.manifest.created, reverse=True)
-    for corpus in [*([last] if last else []), *others]:
+    if pointer and last is None:  # a build of it was begun since, and not finished
+        names = sorted(source.name for source in recipe.corpus.sources)
+        last = next((each for each in newest_first if sorted(each.facts["source_digests"]) == names), None)
+    for corpus in [*([last] if last else []), *newest_first]:
         try:
             opened = _opened(corpus, made)
         except EtymonError:

@@ -27,7 +27,7 @@ from etymon.corpus.inspect.show.figures import (
     share,
     words_of,
 )
-from etymon.corpus.inspect.why import Answer, Story
+from etymon.corpus.inspect.why import Answer, Brief, Story
 from etymon.text.counted import counted
 from etymon.text.plain import plain
 
@@ -74,19 +74,20 @@ def terminal_answer(answer: Answer) -> RenderableType:
     """One document's story, or those that answer to a name."""
     if answer.story:
         return _story(answer.story)
-    table = Table("id", "document", "what became of it", box=None, pad_edge=False)
-    for each in answer.several:
-        table.add_row(each.id, Text(f"{plain(each.source)}/{plain(each.unit)}"), Text(plain(each.outcome)))
-        table.add_row("", Text(_short(each.excerpt), style="dim", no_wrap=True, overflow="ellipsis"), "")
-    if answer.count == 1:
-        return table
-    counts = Table(box=None, pad_edge=False, show_header=False)
-    counts.add_column(justify="right")
+    parts: list[RenderableType] = []
     for outcome, count in answer.outcomes.items():
-        counts.add_row(f"{count:,}", Text(plain(outcome)))
-    told = "" if answer.count == len(answer.several) else " The first of each:"
-    more = Text("Give an id, its beginning, or a name (file#12) for all that is known of one.", style="dim")
-    return Group(Text(f"{answer.count:,} answer to that."), Text(), counts, Text(told), table, Text(), more)
+        firsts = [each for each in answer.several if each.outcome == outcome]
+        lines = [line for each in firsts for line in _brief(each)]
+        if count > len(firsts):
+            lines.append(Text(f"and {count - len(firsts):,} more", style="dim"))
+        parts += _section(f"{count:,}  {plain(outcome)}", lines)
+    told = "Give an id, its beginning, or a name (file.jsonl#12) for all that is known of one."
+    return Group(*parts, *([Text(), Text(told, style="dim")] if answer.count > 1 else []))
+
+
+def _brief(found: Brief) -> Iterator[Text]:
+    yield Text.assemble(plain(f"{found.source}/{found.unit} "), (found.id[:_ID], "dim"))
+    yield Text(f"  {_short(found.excerpt)}", style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def _section(head: str, lines: Iterable[RenderableType]) -> list[RenderableType]:
