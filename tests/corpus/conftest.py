@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_building import Build, Built, prose
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
+from corpus_building import Build, Built, prose
 from etymon.corpus.build import GivenFile, build_corpus
 from etymon.corpus.sources.find import corpus_inputs
 from etymon.progress import Listener, silent

@@ -5,10 +5,10 @@ from typing import Any
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from corpus_building import Build, prose
 from hypothesis import given
 from pydantic import ValidationError
 
+from corpus_building import Build, prose
 from etymon.corpus.draw import seeded_draw
 from etymon.corpus.mix import Share, mix_sources
 from etymon.errors import EtymonError

@@ -222,6 +222,7 @@ class LlamaCpp:
     def greedy(self, ids: list[int], count: int) -> list[int]:
         """The likeliest tokens after these, one by one; an end of the text is a token like any other."""
         asked = {"prompt": ids, "n_predict": count, "temperature": 0, "return_tokens": True, "ignore_eos": False}
+        self._connection.close()  # the server ends a connection that was idle while the caller computed
         self._connection.request("POST", "/completion", json.dumps(asked), {"Content-Type": "application/json"})
         found: list[int] = json.loads(self._connection.getresponse().read())["tokens"]
         return found

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from row_corpora import corpus_of, corpus_of_documents, turns
-from tokenizer_styles import llama2_style
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from chat_templates import BEFORE, CHATML, ENDS, GEMMA, TEMPLATES, tokenizer_with
@@ -21,6 +20,7 @@ from etymon.store import Artifact
 from etymon.text.rows import Message, Row
 from etymon.train.encode import Dropped, Encoded, encode_corpus
 from etymon.train.row_tokens import APART, RowTokens, UnusableRow, tokenize_rows
+from tokenizer_styles import llama2_style
 
 NUMBERS = range(24)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizer_styles import POEMS, STYLES, gpt2_style, llama2_style
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
@@ -19,6 +18,7 @@ from etymon.foundation.sources import open_model
 from etymon.foundation.vocabulary import NewToken, extend_tokenizer
 from etymon.train.spelling import Spelling
 from etymon.train.vocabulary import learn_tokens
+from tokenizer_styles import POEMS, STYLES, gpt2_style, llama2_style
 
 STRANGE = [
     "",

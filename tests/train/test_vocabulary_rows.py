@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from tokenizer_styles import POEMS
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PhiConfig, PreTrainedModel
 
@@ -17,6 +16,7 @@ from etymon.foundation.segments import Segments
 from etymon.foundation.sources import open_model
 from etymon.foundation.vocabulary import NewToken, embedding_parameters, extend_network, extend_tokenizer
 from etymon.train.vocabulary import adapter_rows, learn_tokens, train_embeddings_only
+from tokenizer_styles import POEMS
 
 
 @pytest.fixture(params=[True, False], ids=["tied", "untied"])

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-from corpus_building import prose
 from transformers import PreTrainedTokenizerFast
 
+from corpus_building import prose
 from etymon.corpus.build import build_corpus
 from etymon.corpus.inspect.opened import OpenCorpus, open_corpus
 from etymon.corpus.sources.find import corpus_inputs

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_building import prose
 from daft import from_pydict
 from pydantic import ValidationError
 
+from corpus_building import prose
 from etymon.corpus.policy.load import load_policy
 from etymon.corpus.policy.rules import RULE_SETS, Rule, load_rules
 from etymon.corpus.signals.measure import SIGNAL_NAMES, measure

@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
-from corpus_building import prose
 from fpdf import FPDF
 
+from corpus_building import prose
 from etymon.corpus.read.formats import Document, Unread, read_file
 from etymon.corpus.sources.find import find_files
 from etymon.errors import EtymonError

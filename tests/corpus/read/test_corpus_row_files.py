@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-from corpus_building import Build, Built, prose
 
+from corpus_building import Build, Built, prose
 from etymon.corpus.read.formats import Document, Unread
 from etymon.corpus.read.row_files import read_rows
 from etymon.corpus.read.rows import RowKind

@@ -5,10 +5,10 @@ import io
 from pathlib import Path
 
 import pytest
-from corpus_building import prose
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
+from corpus_building import prose
 from etymon.corpus.read.formats import Document, Unread, read_file
 from etymon.corpus.read.pages import LARGEST_PAGE
 

@@ -4,11 +4,11 @@ import socket
 from pathlib import Path
 
 import pytest
-from corpus_building import prose
 from daft import from_pydict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpus_building import prose
 from etymon.corpus.policy.load import load_policy
 from etymon.corpus.signals.measure import SIGNAL_NAMES, detect_language, document_id, measure, measure_batch
 from etymon.text.normalise import comparable

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_building import Build, Built, prose
 
+from corpus_building import Build, Built, prose
 from etymon.errors import EtymonError
 from etymon.progress import Report
 from etymon.text.ngrams import jaccard, shingles

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
-from corpus_building import Build, prose
 
+from corpus_building import Build, prose
 from etymon.errors import EtymonError
 from etymon.job.summaries import corpus_line
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import psutil
 import pytest
-from corpus_building import prose
 
+from corpus_building import prose
 from etymon.corpus.build import build_corpus, obtain_in
 from etymon.corpus.sources.find import corpus_inputs
 from etymon.corpus.stages import apart, signals

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from corpus_building import Build, prose
 
+from corpus_building import Build, prose
 from etymon.errors import EtymonError
 
 
