@@ -1,6 +1,7 @@
 """Whether a corpus is the one that a recipe asks for now: told without building it.
 
-Nothing is fetched, so files of sources that lie elsewhere (``hf:``, URLs) are not compared; nor are tasks of a suite.
+Nothing is fetched, so files of sources that lie elsewhere (``hf:``, URLs) are not compared; nor are tasks of a suite or in files, whose names are
+known once they are loaded.
 """
 
 from pathlib import Path
@@ -33,9 +34,9 @@ def asked_parts(recipe: Recipe, folder: Path, digests: DigestCache) -> Parts:
         "corpus.against": [_digest(file, digests) for each in asked.against for file in _existing(_place(folder, each))],
         "corpus.decontaminate": [_digest(_place(folder, each), digests) for each in asked.decontaminate],
     }
-    if policy.evaluation_items == "drop" and not recipe.evaluate.suite:
-        tasks = [Path(task) for task in recipe.evaluate.named_tasks if task != "heldout"]
-        parts["evaluate.tasks"] = sorted(task.stem if task.suffix else str(task) for task in tasks)
+    tasks = sorted(task for task in recipe.evaluate.named_tasks if task != "heldout")
+    if policy.evaluation_items == "drop" and not recipe.evaluate.suite and not any(Path(task).suffix for task in tasks):
+        parts["evaluate.tasks"] = tasks
     local = [source for source in asked.sources if not is_address(source.path)]
     return parts | {_files_of(source.name): _files(asked, source, folder, digests) for source in local}
 
