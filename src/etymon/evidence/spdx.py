@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain, count
 from typing import Any
 from urllib.parse import quote
 
@@ -94,7 +95,7 @@ class _Document:
 
     def _id(self, what: str, key: str) -> str:
         plain = f"{self._base}:{what}:{quote(key, safe='')}"
-        unique = next(each for each in (plain, *(f"{plain}:{n}" for n in range(2, 1 << 20))) if each not in self._taken)
+        unique = next(each for each in chain([plain], (f"{plain}:{n}" for n in count(2))) if each not in self._taken)
         self._taken.add(unique)
         return unique
 
