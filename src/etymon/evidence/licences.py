@@ -15,6 +15,8 @@ import yaml
 from license_expression import ExpressionError, Licensing
 from pydantic import BaseModel, ConfigDict
 
+from etymon.foundation.hub_name import hub_name
+
 STOPPING = ("non-commercial", "no-derivatives", "other-models")
 """What a run stops for."""
 
@@ -107,7 +109,7 @@ def find_licences(license: str | None) -> tuple[Known, ...] | None:
 
 def licence_of_model(name: str) -> str | None:
     """Under which licence a model of the hub (``org/name``, ``hf:org/name@revision``) is, if the rules say so."""
-    repository = name.removeprefix("hf:").partition("@")[0].lower()
+    repository = hub_name(name)
     return next((licence for pattern, licence in rules().models.items() if fnmatchcase(repository, pattern.lower())), None)
 
 

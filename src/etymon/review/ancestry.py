@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from etymon.evidence.licences import find_licences, licence_of_model
 from etymon.evidence.materials import FOUNDATION, Used, weights_used
 from etymon.evidence.review.records import Kin, Suspect
+from etymon.foundation.hub_name import hub_name
 from etymon.foundation.model import Model
 from etymon.identify import Identified, identify_model
 from etymon.job.fingerprints import index_of
@@ -63,7 +64,6 @@ def _ancestry(
 def _kin(model: Model, other: Model, lineage: Lineage) -> Kin:
     change = _change(lineage)
     whole = lineage.verdict == "related" and lineage.same_architecture and change is not None and change <= _UNCHANGED
-    source = model.facts.source.partition("@")[0].removeprefix("hf:").lower()
     return Kin(
         name=other.name,
         source=other.facts.source,
@@ -77,7 +77,7 @@ def _kin(model: Model, other: Model, lineage: Lineage) -> Kin:
         says=_sentence(lineage),
         lattice=tuple(dict.fromkeys(each.format for each in lineage.attribution.quantised if each.side == "model")),
         same_vocabulary=lineage.same_vocabulary,
-        declares_this=any(each.uri.removeprefix("hf:").partition("@")[0].lower() == source for each in other.facts.parents),
+        declares_this=any(hub_name(each.uri) == hub_name(model.facts.source) for each in other.facts.parents),
     )
 
 

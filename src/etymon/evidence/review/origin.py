@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from etymon.evidence.review.claims import Claims
 from etymon.evidence.review.records import Finding, Kin, Status, Suspect
 from etymon.foundation.card import CARD
+from etymon.foundation.hub_name import hub_name
 from etymon.foundation.model import DeclaredParent
 from etymon.text.counted import counted
 
@@ -22,12 +23,8 @@ def likely_origins(kin: Sequence[Kin]) -> list[Kin]:
 
 def is_declared(declared: DeclaredParent, kin: Kin) -> bool:
     """Whether a declared parent is the model that the weights were compared with: by its source, else by its name."""
-    named, source = _plain(declared.uri), _plain(kin.source)
+    named, source = hub_name(declared.uri).lower(), hub_name(kin.source).lower()
     return named == source or named.rpartition("/")[2] in (kin.name.lower(), source.rpartition("/")[2])
-
-
-def _plain(uri: str) -> str:
-    return uri.strip().removeprefix("hf:").removeprefix("https://huggingface.co/").partition("@")[0].rstrip("/").lower()
 
 
 def origin_findings(claims: Claims, kin: Sequence[Kin], suspects: Sequence[Suspect], searched: str) -> Iterator[Finding]:
@@ -77,7 +74,7 @@ def _declared(parent: DeclaredParent, compared: Sequence[Kin], others: Sequence[
             return _finding(claim, "contradicted", f"{_evidence(copied)} {name} itself was not at hand.", ask)
         ask = f"Please supply {name} at the revision that was used, so that the weights can be compared."
         return _finding(claim, "unknown", f"{name} was not at hand: give it with --parent.", ask)
-    taken = "" if _plain(parent.uri) == _plain(found.source) else f" (Taken for {name} by its name: {found.source}.)"
+    taken = "" if hub_name(parent.uri) == hub_name(found.source) else f" (Taken for {name} by its name: {found.source}.)"
     if found.verdict == "inconclusive":
         ask = f"How was the model made from {name}? Please supply the recipe and a checkpoint from between."
         return _finding(claim, "unknown", found.says + taken, ask)
