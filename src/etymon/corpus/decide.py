@@ -62,7 +62,7 @@ def first_broken(policy: Policy) -> Expression:
 
 def broken_rules(documents: Path, policy: Policy) -> pa.Array:
     """[N] the first rule that each document breaks by its stored signals, null where it breaks none."""
-    found = read_parquet(str(documents)).select(col("position"), first_broken(policy).alias("reason")).to_arrow()
+    found = read_parquet(documents).select(col("position"), first_broken(policy).alias("reason")).to_arrow()
     return found.sort_by("position")["reason"].combine_chunks()
 
 

@@ -1,11 +1,15 @@
 """Daft, the data engine, as every module here uses it: quiet, without telemetry, embedded or on Ray."""
 
 import os
+import re
+from multiprocessing.connection import Connection, Listener
+from pathlib import Path
 
 os.environ["DO_NOT_TRACK"] = "true"  # read by Daft when it is imported
 os.environ.setdefault("DAFT_PROGRESS_BAR", "0")  # progress is reported through etymon.progress
 
 import daft
+import daft.execution.udf
 from daft import DataFrame, DataType, Expression, col, lit
 from daft.functions import when
 
@@ -17,8 +21,27 @@ else:
     daft.set_runner_native()
 
 batch_function = daft.func.batch
-read_parquet = daft.read_parquet
 from_arrow = daft.from_arrow
+WORKER_START_SECONDS = 120
+"""In which a process that measures has to answer for the first time; it takes two or three."""
+
+
+class _Listener(Listener):
+    """Where a worker answers. The engine's own waits for ever for one that died before it could."""
+
+    def accept(self) -> Connection:
+        """Raises TimeoutError where nobody answers."""
+        self._listener._socket.settimeout(WORKER_START_SECONDS)  # type: ignore[attr-defined]  # what it accepts has none
+        return super().accept()
+
+
+daft.execution.udf.Listener = _Listener
+
+
+def read_parquet(path: Path) -> DataFrame:
+    """The table in one file, whatever its folders are called: the engine takes a path for a pattern."""
+    return daft.read_parquet(re.sub(r"[*?\[\]{}\\]", r"[\g<0>]", str(path)))
+
 
 __all__ = [
     "RUNNER", "DataFrame", "DataType", "Expression", "batch_function", "col", "from_arrow", "lit",

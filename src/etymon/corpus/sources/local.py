@@ -3,8 +3,12 @@
 import difflib
 import glob
 import os
+import re
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
+
+from fsspec.utils import glob_translate
 
 from etymon.corpus.read.found import Unread
 from etymon.errors import EtymonError
@@ -29,57 +33,67 @@ class Found:
 def find_local(path: Path) -> Found:
     """All files below a path or matched by a pattern.
 
-    Hidden files and folders (a leading dot) are passed over. Links to folders are not followed, nor links to files outside
-    of the folder, unless the path names the file itself. Raises EtymonError where there is nothing.
+    A pattern begins with the first part that is no folder as it is written, so folders may have signs of patterns in their
+    names. Hidden files and folders (a leading dot) are passed over, unless a pattern writes the dot. Links to folders are not
+    followed, nor links to files outside of the folder, unless the path names the file itself. Raises EtymonError where there
+    is nothing.
     """
     if path.is_file():
         return Found(path.parent, [(path.name, path)])
-    if path.is_dir():
-        found = _below(path)
-        if not found.files and not found.skipped:
-            raise EtymonError(f"The folder {path} holds no files.", "Put documents in it, or name another folder.")
-    elif glob.has_magic(str(path)):
-        found = _matching(path)
-        if not found.files and not found.skipped:
-            raise EtymonError(
-                f"No file matches {path}.", "Check the pattern: `*` stays within a folder, `**` goes through folders."
-            )
-    else:
+    root, pattern = _divided(path)
+    if pattern and not glob.has_magic("/".join(pattern)):
         raise EtymonError(f"There is no file or folder {path}.", _close_name(path))
+    found = _matching(root, pattern or ("**",))
+    if not found.files and not found.skipped:
+        if not pattern:
+            raise EtymonError(f"The folder {path} holds no files.", "Put documents in it, or name another folder.")
+        raise EtymonError(
+            f"No file matches {path}.", "Check the pattern: `*` stays within a folder, `**` goes through folders."
+        )
     found.files.sort()
     return found
 
 
-def _below(folder: Path) -> Found:
-    found = Found(folder)
-    inside = folder.resolve()
-    for parent, folders, files in os.walk(folder, onerror=_unreadable):
-        found.hidden += sum(name.startswith(".") for name in [*folders, *files])
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for path in [Path(parent, name) for name in folders]:
-            if path.is_symlink():
-                found.skipped.append(_linked_folder(path.relative_to(folder).as_posix()))
+def _divided(path: Path) -> tuple[Path, tuple[str, ...]]:
+    """The folder that a path begins with, and the parts after it."""
+    folder = Path(path.anchor)
+    parts = path.parts[1:] if path.anchor else path.parts
+    for place, part in enumerate(parts):
+        if not (folder / part).is_dir():
+            return folder, parts[place:]
+        folder /= part
+    return folder, ()
+
+
+def _matching(root: Path, pattern: tuple[str, ...]) -> Found:
+    """The files below a folder that a pattern matches. Folders are walked through once, so links cannot lead in circles."""
+    found = Found(root)
+    inside = root.resolve()
+    parts = [part if part == "**" else re.sub(r"\*{2,}", "*", part) for part in pattern]
+    matches = re.compile(glob_translate("/".join(parts))).match
+    for parent, folders, files in os.walk(root, onerror=_unreadable):
+        here = Path(parent).relative_to(root)
+        depth = len(here.parts)
+        through = "**" in parts[: depth + 1]
+        wanted = parts[depth] if depth + 1 < len(parts) else None
+        followed = []
+        for name in sorted(folders):
+            if not (through or (wanted and fnmatchcase(name, wanted))):
+                continue
+            if name.startswith(".") and not (wanted and wanted.startswith(".")):
+                found.hidden += 1
+            elif Path(parent, name).is_symlink():
+                found.skipped.append(Unread((here / name).as_posix(), "linked-folder", "links to folders are not followed"))
+            else:
+                followed.append(name)
+        folders[:] = followed
         for name in sorted(files):
-            if not name.startswith("."):
+            if not matches((here / name).as_posix()):
+                continue
+            if name.startswith(".") and not parts[-1].startswith("."):
+                found.hidden += 1
+            else:
                 _add(found, Path(parent, name), inside)
-    return found
-
-
-def _matching(pattern: Path) -> Found:
-    found = Found(Path(*_before_magic(pattern.parts)))
-    inside = found.root.resolve()
-    linked: dict[Path, bool] = {found.root: False}
-
-    def below_a_link(folder: Path) -> bool:
-        if folder not in linked:
-            linked[folder] = folder.is_symlink() or below_a_link(folder.parent)
-        return linked[folder]
-
-    for path in sorted(Path(name) for name in glob.glob(str(pattern), recursive=True)):
-        if below_a_link(path.parent):
-            found.skipped.append(_linked_folder(path.relative_to(found.root).as_posix()))
-        elif not path.is_dir():
-            _add(found, path, inside)
     return found
 
 
@@ -96,19 +110,10 @@ def _add(found: Found, path: Path, inside: Path) -> None:
         found.skipped.append(Unread(name, "not-a-file", "a socket, a pipe or a device"))
 
 
-def _linked_folder(name: str) -> Unread:
-    return Unread(name, "linked-folder", "links to folders are not followed")
-
-
 def _unreadable(error: OSError) -> None:
     raise EtymonError(
         f"The folder {error.filename} cannot be read: {error.strerror}.", "Give yourself access, or move it away."
     )
-
-
-def _before_magic(parts: tuple[str, ...]) -> tuple[str, ...]:
-    first = next(place for place, part in enumerate(parts) if glob.has_magic(part))
-    return parts[:first]
 
 
 def _close_name(path: Path) -> str:

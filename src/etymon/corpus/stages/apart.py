@@ -10,6 +10,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -49,12 +50,16 @@ def apart_if_large(build: Build, draft: Draft[Any, Any], tables: list[Path], *, 
     assert child.stdin
     assert child.stdout
     with child:
-        child.stdin.write(order)
-        child.stdin.flush()  # and kept open: its end tells the child that this process is gone
+        try:
+            child.stdin.write(order)
+            child.stdin.flush()  # and kept open: its end tells the child that this process is gone
+        except BrokenPipeError:  # it is gone already
+            with suppress(BrokenPipeError):
+                child.stdin.close()
         while True:
             try:
                 kind, content = pickle.load(child.stdout)
-            except EOFError:
+            except (EOFError, pickle.UnpicklingError):  # at the end of a message, or within one
                 break
             match kind:
                 case "report":

@@ -66,7 +66,7 @@ def _measure(draft: Draft[SignalsMeaning, SignalsExecution]) -> None:
     count = parquet.read_metadata(path).num_rows
     tick = draft.clock("measuring", total=count, unit="documents")
     measured = _measured(several=_several(path))
-    frame = read_parquet(str(path)).select(
+    frame = read_parquet(path).select(
         "position", *_CARRIED, measured(col("raw"), col("row"), draft.meaning.model_dump_json())
     )
     done = 0
@@ -89,11 +89,12 @@ def _several(documents: Path) -> bool:
 
 
 def _told(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches. Raises EtymonError where a process that measures is killed, which the engine tells by its words alone."""
+    """The batches. Raises EtymonError where a process that measures is killed, which the engine tells by its words alone; of
+    one that dies while it starts, nothing comes."""
     try:
         yield from batches
-    except RuntimeError as error:
-        if "UDF process" not in str(error):
+    except (RuntimeError, TimeoutError, EOFError, ConnectionError) as error:
+        if isinstance(error, RuntimeError) and "UDF process" not in str(error):
             raise
         raise EtymonError(
             "A process that measured documents ended before its work was done.",
