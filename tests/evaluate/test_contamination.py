@@ -14,6 +14,7 @@ from etymon.evaluate.contamination import (
     FAMILIARITY,
     OVERLAP,
     familiarity_stage,
+    item_layouts,
     item_texts,
     overlap_stage,
     summarise_seen,
@@ -162,6 +163,8 @@ def test_items_have_the_names_of_the_records_and_say_question_and_choices(plan, 
 
     texts = item_texts(same_task(plan.meaning, plan.execution, None))
     assert texts["line 000001"] == f"Question: {questions[0]}\nAnswer:\nyes\nno"
+    layouts = item_layouts(same_task(plan.meaning, plan.execution, None))["line 000001"]
+    assert layouts == (texts["line 000001"], f"Question: {questions[0]}\nAnswer:\nA. yes\nB. no")
     mmlu = item_texts(mmlu_dev_task())
     name, text = next(iter(mmlu.items()))
     assert "A. " in text

@@ -68,7 +68,7 @@ def test_a_corpus_is_read_a_document_at_a_time(tmp_path):
 
 def test_documents_are_looked_at_in_batches():
     items = ["short", PASSAGE, CHINESE, "quite another thing " + PASSAGE]
-    grams = pickle.loads(pickle.dumps(ItemGrams(items)))
+    grams = pickle.loads(pickle.dumps(ItemGrams([[item] for item in items])))
     assert grams.short_N.sum() == 1
     found = grams.found_in(["", "nothing of the kind " * 9, "Or: " + PASSAGE.upper() + CHINESE, CHINESE, "short"])
     assert found == [
@@ -76,7 +76,7 @@ def test_documents_are_looked_at_in_batches():
         (2, 2, 13, " ".join(CHINESE[:13])),
         (3, 2, 13, " ".join(CHINESE[:13])),
     ]
-    assert ItemGrams([]).found_in([PASSAGE]) == ItemGrams(items).found_in([]) == []
+    assert ItemGrams([]).found_in([PASSAGE]) == ItemGrams([[item] for item in items]).found_in([]) == []
 
 
 @given(st.lists(st.text("ab ", max_size=60), max_size=4), st.lists(st.text("ab ", max_size=80), max_size=4))
@@ -90,6 +90,7 @@ def test_batches_find_what_comparing_runs_finds(texts, documents):
         for gram in ngrams(words(folded(document)), GRAM):
             if gram in first:
                 expected.setdefault((at, first[gram]), []).append(gram)
-    assert {(at, item): (shared, excerpt) for at, item, shared, excerpt in ItemGrams(texts).found_in(documents)} == {
+    found = ItemGrams([[text] for text in texts]).found_in(documents)
+    assert {(at, item): (shared, excerpt) for at, item, shared, excerpt in found} == {
         pair: (len(set(grams)), " ".join(grams[0])) for pair, grams in expected.items()
     }

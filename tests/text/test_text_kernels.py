@@ -76,6 +76,18 @@ def test_comparison_forms_are_stable(text: str) -> None:
     assert folded(text.upper()) == folded(text.upper().lower()) or not text.isascii()
 
 
+@given(st.text(st.sampled_from("aÉße\u0301ŉ’‘ʼ'\u00ad\u200b\u200f\u2060\ufeffﬁ Ⅷ"), max_size=8))
+def test_folding_again_changes_nothing(text: str) -> None:
+    assert folded(folded(text)) == folded(text)
+
+
+def test_typesetting_does_not_change_what_is_compared() -> None:
+    plain = "It's the farmer's cooperative, and he didn't ask."
+    typeset = "\ufeffIt’s the farmer‘s co\u00adope\u200brative, and he didnʼt\u200f ask."
+    assert folded(typeset) == folded(plain)
+    assert comparable("مي\u200cخواهم") == "مي\u200cخواهم"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -62,8 +62,9 @@ def build_corpus(
     wanted_items = {f"items/{name}": each for name, each in (items or {}).items()}
     wanted_items |= {f"file/{number:03}": file for number, file in enumerate(item_files(asked, folder))}
     if wanted_items and policy.evaluation_items == "drop":
+        overlaps_meaning = OverlapsMeaning(mask=policy.personal_data.masked)
         looked_in = {"signals": signals} | wanted_items
-        inputs["overlaps"] = obtain("overlaps", overlaps_stage, looked_in, OverlapsMeaning(), execution)
+        inputs["overlaps"] = obtain("overlaps", overlaps_stage, looked_in, overlaps_meaning, execution)
     inputs |= {f"against/{number:03}": file for number, file in enumerate(files_against(asked, folder))}
     if tokenizer is not None and asked.mix:
         inputs["tokenizer"] = tokenizer

@@ -29,7 +29,8 @@ from etymon.foundation.model import Model
 from etymon.statistics.groups import compare_groups
 from etymon.statistics.intervals import score_estimate
 from etymon.store import Artifact, Draft, Stage
-from etymon.text.overlap import GRAM, find_overlaps
+from etymon.text.normalise import repair
+from etymon.text.overlap import GRAM, find_overlaps, lettered
 
 if TYPE_CHECKING:
     from etymon.evaluate.harness.tasks import HarnessTask
@@ -77,11 +78,12 @@ class Contamination:
 
 def _measure_overlap(draft: Draft[EvaluateMeaning, EvaluateExecution]) -> None:
     corpus: Artifact = draft.inputs["corpus"]
-    texts = item_texts(same_task(draft.meaning, draft.execution, None))
+    items = item_layouts(same_task(draft.meaning, draft.execution, None))
     file = pq.ParquetFile(corpus.file("train.parquet"))
     tick = draft.clock(f"{draft.meaning.task}: looking for its items", total=file.metadata.num_rows, unit="documents")
-    found = find_overlaps(list(texts.values()), _documents(file, tick))
-    rows = [{"item": item, **vars(overlap)} for item, overlap in zip(texts, found, strict=True)]
+    overlaps = iter(find_overlaps([repair(text) for layouts in items.values() for text in layouts], _documents(file, tick)))
+    found = [max((next(overlaps) for _ in layouts), key=lambda each: (each.shared, each.grams)) for layouts in items.values()]
+    rows = [{"item": item, **vars(overlap)} for item, overlap in zip(items, found, strict=True)]
     pq.write_table(pa.Table.from_pylist(sorted(rows, key=lambda row: row["item"]), _OVERLAP_SCHEMA), draft.folder / OVERLAP)
     draft.facts |= {
         "task": draft.meaning.task,
@@ -92,7 +94,7 @@ def _measure_overlap(draft: Draft[EvaluateMeaning, EvaluateExecution]) -> None:
     }
 
 
-overlap_stage = Stage("overlap", 1, _measure_overlap, EvaluateMeaning, EvaluateExecution)
+overlap_stage = Stage("overlap", 2, _measure_overlap, EvaluateMeaning, EvaluateExecution)
 """Inputs: ``corpus``, whose ``train.parquet`` is read a batch at a time. One row an item."""
 
 
@@ -147,33 +149,40 @@ def _drawn(rows: list[dict[str, Any]]) -> dict[str, bool]:
 
 def item_texts(task: "HeldoutChoice | ChatQuestions | QuestionTask | HarnessTask") -> dict[str, str]:
     """What each item of a task says, by the name it has in the records: question and choices, or question and answer."""
+    return {item: layouts[0] for item, layouts in item_layouts(task).items()}
+
+
+def item_layouts(task: "HeldoutChoice | ChatQuestions | QuestionTask | HarnessTask") -> dict[str, tuple[str, ...]]:
+    """Every way in which each item may be written: choices one after another and, where they are more than letters, with
+    letters before them."""
     assert not isinstance(task, HeldoutChoice), "held out with their near duplicates"
     if isinstance(task, ChatQuestions):
-        return {question.name: f"{question.prompt}\n{question.worked}" for question in task.questions}
+        return {question.name: (f"{question.prompt}\n{question.worked}",) for question in task.questions}
     from etymon.evaluate.harness.judge import item_name
     from etymon.evaluate.harness.tasks import explaining, load_questions
 
     loaded = load_questions(task) if isinstance(task, QuestionTask) else task
     with explaining(f"The task {loaded.name!r}"):
         return {
-            item_name(loaded, name, number): _document_text(each, doc)
+            item_name(loaded, name, number): _document_layouts(each, doc)
             for name, each in loaded.tasks.items()
             for number, doc in enumerate(each.eval_docs)
         }
 
 
-def _document_text(task: Any, doc: Any) -> str:
+def _document_layouts(task: Any, doc: Any) -> tuple[str, ...]:
     """Without few-shot examples. Choices that are mere letters say nothing and are left out."""
     choices = [str(choice) for choice in task.doc_to_choice(doc)] if task.OUTPUT_TYPE == "multiple_choice" else []
     if choices and task.multiple_input:
-        return "\n".join(f"{choice} {task.doc_to_target(doc)}" for choice in choices)
+        return ("\n".join(f"{choice} {task.doc_to_target(doc)}" for choice in choices),)
     question = task.doc_to_text(doc)
     if choices:
-        spoken = choices if any(len(choice.strip()) > 1 for choice in choices) else []
-        return "\n".join([str(question), *spoken])
+        if all(len(choice.strip()) <= 1 for choice in choices):
+            return (str(question),)
+        return tuple("\n".join([str(question), *each]) for each in (choices, lettered(choices)))
     target = task.doc_to_target(doc)
     answers = target if isinstance(target, list) else [target]
-    return "\n".join(str(part) for part in (question, *answers[:1]) if str(part).strip())
+    return ("\n".join(str(part) for part in (question, *answers[:1]) if str(part).strip()),)
 
 
 def summarise_seen(

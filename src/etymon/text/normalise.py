@@ -39,6 +39,10 @@ _SUSPICIOUS = re.compile(
     f"[{_CHANGED}{_ALONE}{_RARE}](?:(?<=[{_CHANGED}{_ALONE}])|(?<=[Œœ])(?![A-Za-z])|(?=[{_MOJIBAKE}])|(?<=[{_MOJIBAKE}].))"
 )
 
+_APOSTROPHES = "’‘ʼ"
+_UNSEEN = "\u00ad\u200b\u200e\u200f\u2060\ufeff"
+"""Not the joiners U+200C and U+200D, which belong to words of Persian and Indic scripts."""
+
 
 def repair(text: str) -> str:
     """Text with broken encodings mended (mojibake, lone surrogates, ligatures, control characters), in NFC.
@@ -68,9 +72,23 @@ def _may_change(text: str) -> bool:
 
 
 def folded(text: str) -> str:
-    """Text under compatibility normalisation and case folding, white space collapsed to single spaces."""
-    once = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return " ".join(once.split())
+    """Text under compatibility normalisation and case folding, white space collapsed to single spaces.
+
+    Apostrophes are straight, and what is not seen (soft hyphens, zero-width spaces, marks of direction) is gone: a copy that
+    went through a typesetter or a web page has the words of its original.
+    """
+    if text.isascii():
+        return " ".join(text.casefold().split())
+    once = _plain(unicodedata.normalize("NFKC", _plain(text)).casefold())
+    return " ".join(unicodedata.normalize("NFKC", once).split())
+
+
+def _plain(text: str) -> str:
+    for apostrophe in _APOSTROPHES:
+        text = text.replace(apostrophe, "'")
+    for unseen in _UNSEEN:
+        text = text.replace(unseen, "")
+    return text
 
 
 def comparable(text: str) -> str:

@@ -54,11 +54,12 @@ class ItemOverlap(NamedTuple):
 class ItemGrams:
     """The runs of items, to be looked for in many documents; it may be pickled."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        runs, begins = run_hashes(spaced_words([folded(text) for text in texts]), GRAM)
-        self.short_N = np.asarray(np.diff(begins) == 0, np.bool_)
+    def __init__(self, layouts: Sequence[Sequence[str]]) -> None:
+        """``layouts``: every way in which each item may be written (``lettered``)."""
+        runs, begins = run_hashes(spaced_words([folded(text) for each in layouts for text in each]), GRAM)
+        item_S = np.repeat(np.repeat(np.arange(len(layouts)), [len(each) for each in layouts]), np.diff(begins))
+        self.short_N = np.asarray(np.bincount(item_S, minlength=len(layouts)) == 0, np.bool_)
         """Whether each item has fewer than 13 words, and cannot be looked for."""
-        item_S = np.repeat(np.arange(len(texts)), np.diff(begins))
         known_R, first = np.unique(runs, return_index=True)
         self._runs, self._item_R = _Runs(known_R), item_S[first]
 
@@ -103,6 +104,11 @@ def find_overlaps(texts: Sequence[str], documents: Iterable[tuple[str, str]]) ->
         _overlap(text, hashes[begin:end], known, first_R, names)
         for text, begin, end in zip(compared, begins[:-1], begins[1:], strict=True)
     ]
+
+
+def lettered(choices: Sequence[str]) -> list[str]:
+    """Choices as they are often written: ``A. first``, ``B. second``. The letters are words, and break a run of others."""
+    return [f"{chr(ord('A') + place)}. {choice}" for place, choice in enumerate(choices)]
 
 
 class _Runs:

@@ -26,9 +26,12 @@ def test_all_text_of_a_row_counts(tmp_path: Path) -> None:
     file = tmp_path / "items.jsonl"
     file.write_text("\n".join(map(json.dumps, ROWS)) + "\n\n", "utf-8")
     expected = {
-        "items.jsonl#q-7": "Which gas do plants take in?\noxygen\ncarbon dioxide",
-        "items.jsonl#2": "And at night?\noxygen",
-        "items.jsonl#3": "user\nWrite a poem.",
+        "items.jsonl#q-7": (
+            "Which gas do plants take in?\noxygen\ncarbon dioxide",
+            "Which gas do plants take in?\nA. oxygen\nB. carbon dioxide",
+        ),
+        "items.jsonl#2": ("And at night?\noxygen",),
+        "items.jsonl#3": ("user\nWrite a poem.",),
     }
     assert read_items(file) == expected
     packed = tmp_path / "items.jsonl.gz"
@@ -38,18 +41,18 @@ def test_all_text_of_a_row_counts(tmp_path: Path) -> None:
 
 def test_tables_are_read_whole(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text('question,choice0,answer\n"one, two",three,0\nfour,five,1\n', "utf-8")
-    assert read_items(tmp_path / "a.csv") == {"a.csv#1": "one, two\nthree", "a.csv#2": "four\nfive"}
+    assert read_items(tmp_path / "a.csv") == {"a.csv#1": ("one, two\nthree",), "a.csv#2": ("four\nfive",)}
     parquet.write_table(
         pa.table({"id": [4, 4], "ctx": ["a b", "c d"], "endings": [["e f"], ["g h"]]}), tmp_path / "a.parquet"
     )
-    assert read_items(tmp_path / "a.parquet") == {"a.parquet#4": "a b\ne f", "a.parquet#4 (2)": "c d\ng h"}
+    assert read_items(tmp_path / "a.parquet") == {"a.parquet#4": ("a b\ne f",), "a.parquet#4 (2)": ("c d\ng h",)}
 
 
 def test_text_has_items_between_empty_lines_or_on_lines(tmp_path: Path) -> None:
     (tmp_path / "lines.txt").write_text("\none\ntwo\n\n", "utf-8")
-    assert read_items(tmp_path / "lines.txt") == {"lines.txt#2": "one", "lines.txt#3": "two"}
+    assert read_items(tmp_path / "lines.txt") == {"lines.txt#2": ("one",), "lines.txt#3": ("two",)}
     (tmp_path / "blocks.txt").write_text("one\ntwo\n\n \nthree\n", "utf-8")
-    assert read_items(tmp_path / "blocks.txt") == {"blocks.txt#1": "one\ntwo", "blocks.txt#5": "three"}
+    assert read_items(tmp_path / "blocks.txt") == {"blocks.txt#1": ("one\ntwo",), "blocks.txt#5": ("three",)}
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,23 @@ def test_documents_that_say_an_item_of_a_file_are_left_out(build: Build, folder:
     assert decision["detail"].endswith("q1")
 
 
+def test_an_item_is_found_as_it_was_typeset_masked_or_lettered(build: Build, folder: Path, tmp_path: Path) -> None:
+    quoted = "It's the farmer's duty, isn't it, and hasn't he said that they'd be fed before we'd come to see them?"
+    asked = "Write a letter to j.miller@firma.de in which you ask whether the order of last week was sent to us."
+    choices = ["by the early morning train", "on foot over the hills", "with a hired carriage"]
+    items = [{"id": "quoted", "text": quoted}, {"id": "asked", "text": asked}]
+    items += [{"id": "choices", "question": "How did she leave the town?", "choices": choices}]
+    (tmp_path / "items.jsonl").write_text("\n".join(map(json.dumps, items)), "utf-8")
+    lettered = " ".join(f"({letter}) {choice}" for letter, choice in zip("ABC", choices, strict=True))
+    for number, said in enumerate((quoted.replace("'", "’"), asked, f"Q: How did she leave the town? {lettered}")):
+        (folder / f"note-{number:02}.txt").write_text(f"{prose(number)}\n\n{said}", "utf-8")
+    built = build({"path": "docs"}, decontaminate=["items.jsonl"])
+    found = {row["unit"]: row["detail"] for row in built.rows("decisions") if row["reason"] == "evaluation-item"}
+    assert {unit: detail.partition("#")[2] for unit, detail in found.items()} == {
+        "note-00.txt": "quoted", "note-01.txt": "asked", "note-02.txt": "choices",
+    }  # fmt: skip
+
+
 def test_items_that_are_too_short_are_counted(build: Build, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "items.txt").write_text(f"{ITEM}\n\nWhat is 2 + 2?\n\nWho?", "utf-8")
     (tmp_path / "more.jsonl").write_text('{"question": "Why?"}', "utf-8")

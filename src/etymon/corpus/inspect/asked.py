@@ -1,7 +1,7 @@
 """Whether a corpus is the one that a recipe asks for now: told without building it.
 
-Nothing is fetched, so files of sources that lie elsewhere (``hf:``, URLs) are not compared; nor are tasks of a suite or in files, whose names are
-known once they are loaded.
+Nothing is fetched, so files of sources that lie elsewhere (``hf:``, URLs) are not compared; nor are tasks of a suite or in
+files, whose names are known once they are loaded.
 """
 
 from pathlib import Path

@@ -3,17 +3,21 @@
 File: ``overlaps.parquet``, one row for each such document, in the order of positions.
 """
 
+from collections.abc import Mapping, Sequence
 from itertools import compress
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from etymon.corpus.duplicates.items import read_items
+from etymon.corpus.policy.policy import Kind
+from etymon.corpus.signals.personal import mask
 from etymon.corpus.stages.apart import apart_if_large
 from etymon.corpus.stages.counts import counted_by
 from etymon.corpus.stages.documents import DOCUMENTS
 from etymon.corpus.stages.signals import SignalsExecution
 from etymon.store import Artifact, Config, Draft, Input, Stage
+from etymon.text.normalise import repair
 from etymon.text.overlap import ItemGrams
 
 OVERLAPS, ITEMS = "overlaps.parquet", "items.parquet"
@@ -22,7 +26,10 @@ _BATCH = 512  # documents
 
 
 class OverlapsMeaning(Config):
-    """Nothing is chosen here: the items and the documents decide."""
+    """What is done to the items, as it was done to the documents, so that the two are alike."""
+
+    mask: tuple[Kind, ...]
+    """Kinds of personal data in whose place a placeholder is put."""
 
 
 def _build(draft: Draft[OverlapsMeaning, SignalsExecution]) -> None:
@@ -32,8 +39,9 @@ def _build(draft: Draft[OverlapsMeaning, SignalsExecution]) -> None:
 def _look(draft: Draft[OverlapsMeaning, SignalsExecution]) -> None:
     signals: Artifact = draft.inputs["signals"]
     names: list[str] = []
-    texts: list[str] = []
+    layouts: list[list[str]] = []
     sets: list[str] = []
+    items: Mapping[str, Sequence[str]]
     for role, given in sorted(draft.inputs.items()):
         if role.startswith("items/"):
             task, items = role.removeprefix("items/"), _items(given)
@@ -45,8 +53,8 @@ def _look(draft: Draft[OverlapsMeaning, SignalsExecution]) -> None:
             sets += [given.folder.name] * len(items)
         else:
             continue
-        texts += items.values()
-    grams = ItemGrams(texts)
+        layouts += [[mask(repair(text), draft.meaning.mask)[0] for text in each] for each in items.values()]
+    grams = ItemGrams(layouts)
     file = parquet.ParquetFile(signals.file(DOCUMENTS))
     tick = draft.clock("looking for evaluation items", total=file.metadata.num_rows, unit="documents")
     rows, done = [], 0
@@ -58,18 +66,20 @@ def _look(draft: Draft[OverlapsMeaning, SignalsExecution]) -> None:
         tick(done)
     parquet.write_table(pa.Table.from_pylist(rows, _SCHEMA), draft.folder / OVERLAPS, compression="zstd")
     draft.facts |= {
-        "items": len(texts),
+        "items": len(layouts),
         "too_short": counted_by(compress(sets, grams.short_N.tolist())),
         "documents": len(rows),
     }
 
 
-def _items(given: Input) -> dict[str, str]:
-    table = parquet.read_table(given.folder / ITEMS)
-    return dict(zip(table["item"].to_pylist(), table["text"].to_pylist(), strict=True))
+def _items(given: Input) -> dict[str, list[str]]:
+    items: dict[str, list[str]] = {}
+    for row in parquet.read_table(given.folder / ITEMS).to_pylist():
+        items.setdefault(row["item"], []).append(row["text"])
+    return items
 
 
-overlaps_stage: Stage[OverlapsMeaning, SignalsExecution] = Stage("overlaps", 2, _build, OverlapsMeaning, SignalsExecution)
+overlaps_stage: Stage[OverlapsMeaning, SignalsExecution] = Stage("overlaps", 3, _build, OverlapsMeaning, SignalsExecution)
 """Inputs: ``signals``, an artifact of the signals stage; ``items/NAME`` for each set of items, a folder that holds
-``items.parquet`` (item, text); ``file/N`` for each file of items. Facts: ``items`` and, by task or file, how many of them are
-``too_short``: they have fewer than 13 words and cannot be looked for."""
+``items.parquet`` (item, text: a row for each layout of an item); ``file/N`` for each file of items. Facts: ``items`` and, by
+task or file, how many of them are ``too_short``: they have fewer than 13 words and cannot be looked for."""

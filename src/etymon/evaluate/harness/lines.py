@@ -195,7 +195,7 @@ def _refuse_contradictions(path: Path, rows: list[dict[str, Any]], places: list[
             )
 
 
-FORM = "exact text, folded/1"
+FORM = "exact text, folded/2"
 """Of the judge; raised whenever it, or what it calls, judges otherwise."""
 
 

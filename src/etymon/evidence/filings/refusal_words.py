@@ -30,6 +30,6 @@ _REFUSAL = re.compile("|".join(_PHRASES))
 
 def refusal_phrase(answer: str) -> str | None:
     """The phrase near the beginning that reads like a refusal; None where there is none."""
-    begin = folded(answer).strip()[:_LOOKED_AT].replace("’", "'")
+    begin = folded(answer).strip()[:_LOOKED_AT]
     found = _REFUSAL.search(begin)
     return found.group(0) if found else None
