@@ -256,7 +256,7 @@ def test_seeds_and_a_control_say_what_the_data_earned(project: Path, some_texts:
     scores = [each["value"] for each in cell["training"]["scores"]]
     assert cell["score"]["value"] == pytest.approx(sum(scores) / 2)
     assert [each["name"] for each in cell["training"]["scores"]] == ["small", "small-seed1"]
-    assert cell["earned_lacks"] == "three seeds (2 so far)"
+    assert cell["earned_lacks"] == "three seeds, 2 so far"
     assert rows["small-control"]["lineage"] is not None
     answer = etymon(
         project, "chat", "small-control-seed1", "--prompt", "What is JSON?", "--tokens", "2", "-w", str(tmp_path / "w")

@@ -133,10 +133,10 @@ def test_earned_is_the_derivative_minus_its_control(seeded):
 @pytest.mark.parametrize(
     ("seeds", "control_seeds", "lacks"),
     [
-        (1, None, "a control and three seeds (1 so far)"),
+        (1, None, "a control and three seeds, 1 so far"),
         (3, None, "a control"),
-        (2, 2, "three seeds (2 so far)"),
-        (3, 1, "three seeds (1 so far)"),
+        (2, 2, "three seeds, 2 so far"),
+        (3, 1, "three seeds, 1 so far"),
     ],
 )
 def test_what_earned_lacks_is_said(tmp_path, seeds, control_seeds, lacks):

@@ -124,7 +124,7 @@ def test_what_was_not_measured_is_not_there(standings, evaluations):
     last = found.rows[-1]
     assert (last.name, last.cells) == ("later", {})
     lacks = {row.name: {each.earned_lacks for each in row.cells.values()} for row in standings.rows}
-    assert lacks == {DERIVATIVE: {"a control and three seeds (1 so far)"}, BASE: {None}, SCRATCH: {None}}
+    assert lacks == {DERIVATIVE: {"a control and three seeds, 1 so far"}, BASE: {None}, SCRATCH: {None}}
     assert cell(standings, SCRATCH, "heldout", "bits_per_byte").change is None
 
 

@@ -31,7 +31,7 @@ def earned_by(entry: Entry, bench: Bench, level: float) -> tuple[Earned | None, 
     own, control = bench.seeds[entry.name], bench.seeds.get(entry.control or "", {})
     seeds = min(len(own), len(control) or len(own))
     lacking = [] if control else ["a control"]
-    lacking += [f"three seeds ({seeds} so far)"] if seeds < SEEDS_NEEDED else []
+    lacking += [f"three seeds, {seeds} so far"] if seeds < SEEDS_NEEDED else []
     if entry.control is None or lacking:
         return None, " and ".join(lacking)
     records = bench.records[entry.name]

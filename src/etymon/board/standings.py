@@ -113,7 +113,7 @@ class Cell(_Value):
     change: Change | None
     earned: Earned | None
     earned_lacks: str | None
-    """What a derivative lacks for ``earned`` to be measured, such as "a control and three seeds (1 so far)"."""
+    """What a derivative lacks for ``earned`` to be measured, such as "a control and three seeds, 1 so far"."""
     contamination: Contamination | None = None
     """None where it was not looked for; only in main columns."""
     records: tuple[str, ...] = ()
