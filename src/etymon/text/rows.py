@@ -4,7 +4,8 @@ The corpus writes rows in this form, training and evaluation read them.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -49,6 +50,15 @@ class Row:
     def prompt_text(self) -> str:
         """What is said before the answer, its turns separated by empty lines."""
         return self.prompt if isinstance(self.prompt, str) else "\n\n".join(message.content for message in self.prompt)
+
+    def changed(self, change: Callable[[str], str]) -> "Row":
+        """The row with all that is said in it changed."""
+        prompt = (
+            change(self.prompt)
+            if isinstance(self.prompt, str)
+            else tuple(Message(message.role, change(message.content)) for message in self.prompt)
+        )
+        return replace(self, prompt=prompt, answers=tuple(map(change, self.answers)))
 
     def to_json(self) -> str:
         """One line of JSON that ``from_json`` reads again."""

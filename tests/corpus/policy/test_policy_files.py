@@ -6,6 +6,7 @@ import pytest
 
 from etymon.corpus.policy.licenses import license_classes
 from etymon.corpus.policy.load import SHIPPED, load_policy
+from etymon.corpus.policy.policy import IllegalContent, RefusedTerms
 from etymon.errors import EtymonError
 from etymon.store import value_digest
 
@@ -126,3 +127,23 @@ def test_a_section_written_in_part_keeps_the_rest_of_the_extended_policy(tmp_pat
     assert mine.personal_data.action == strict.personal_data.action != "keep"
     assert mine.licenses.allow == strict.licenses.allow != "any"
     assert mine.near_duplicates == strict.near_duplicates.model_copy(update={"similarity": 0.9})
+
+
+def test_what_is_refused_is_added_to_what_the_extended_policy_refuses(tmp_path: Path) -> None:
+    (tmp_path / "house.yaml").write_text(
+        "name: house\nlicenses: {refuse: [GPL-3.0-only]}\norigins: {refuse: [a.org]}\n"
+        "refused_terms: {terms: [bluebird], action: refuse-source}\n"
+        "illegal_content: {sample: 40, limit: 0.1, terms: [stolen], patterns: [gun]}\n",
+        "utf-8",
+    )
+    (tmp_path / "list.txt").write_text("blackbird\n", "utf-8")
+    (tmp_path / "mine.yaml").write_text(
+        "name: mine\nextends: house.yaml\nlicenses: {refuse: [MIT]}\norigins: {refuse: b.org}\n"
+        "refused_terms: {files: [list.txt]}\nillegal_content: {patterns: [bomb]}\n",
+        "utf-8",
+    )
+    mine = load_policy("mine.yaml", tmp_path)
+    assert set(mine.licenses.refuse) == {"MIT", "GPL-3.0-only"}
+    assert mine.origins.refuse == ("b.org", "a.org")
+    assert mine.refused_terms == RefusedTerms(terms=("blackbird", "bluebird"), action="refuse-source")
+    assert mine.illegal_content == IllegalContent(sample=40, limit=0.1, terms=("stolen",), patterns=("bomb", "gun"))

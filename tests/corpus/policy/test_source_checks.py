@@ -79,7 +79,10 @@ def test_evidence_at_an_address_is_noted_and_not_fetched(tmp_path: Path) -> None
         (("example.org",), (), {}, "origin-not-allowed"),
         (("example.org",), (), {"origin": "https://EXAMPLE.org"}, None),
         (("our wiki*",), (), {"origin": "Our wiki, exported in March"}, None),
-        (("hf:good/*",), (), {"path": "hf:good/set", "origin": "https://example.com"}, None),
+        (("hf:good/*",), (), {"path": "hf:good/set"}, None),
+        (("hf:good/*", "example.com"), (), {"path": "hf:good/set", "origin": "https://example.com"}, None),
+        (("hf:good/*",), (), {"path": "hf:good/set", "origin": "https://example.com"}, "origin-not-allowed"),
+        (("good.org",), (), {"path": "https://evil.com/x", "origin": "https://good.org"}, "origin-not-allowed"),
     ],
 )
 def test_origins(tmp_path: Path, allow: Any, refuse: Any, fields: Any, rule: str | None) -> None:

@@ -13,12 +13,26 @@ from etymon.text.rows import Message, Row
 FOUND: list[tuple[str, Kind]] = [
     ("bob.smith+x@mail.firma.co.uk", "email"),
     ("zhang_3@qq.com", "email"),
+    ("jane@goodexample.com", "email"),
+    ("müller@firma.de", "email"),
+    ("bob@münchen.de", "email"),
+    ("иван@почта.рф", "email"),
     ("+1 (415) 555-2671", "phone"),
     ("+49 30 901820", "phone"),
     ("+44 (0)20 7946 0958", "phone"),
     ("(415) 555-2671", "phone"),
     ("415.555.2671", "phone"),
+    ("1-415-555-2671", "phone"),
+    ("1 (415) 555-2671", "phone"),
+    ("415 555 2671", "phone"),
+    ("0049 30 901820", "phone"),
+    ("0033 (0)1 42 68 53 00", "phone"),
     ("020 7946 0958", "phone"),
+    ("030 901820", "phone"),
+    ("0171 1234567", "phone"),
+    ("044 668 18 00", "phone"),
+    ("07911123456", "phone"),
+    ("0612345678", "phone"),
     ("01 42 68 53 00", "phone"),
     ("030/901820", "phone"),
     ("03-1234-5678", "phone"),
@@ -41,6 +55,7 @@ LEFT = [
     "4111111111111112", "4503599627370496", "0000000000000000", "110105194912310021", "11010519491331002X",
     "+100 000 000", "1700000000", "1700000000000", "1,234,567,890", "3.14159265358979", "2024-01-02 03-04-05", "01-02-2024",
     "01/02/2024 10", "978-0-13-468599-1", "0306-40615-2", "ISSN 0028-0836", "0644 0755 0600", "1 2 3 4 5 6 7 8 9 10 11 12",
+    "4111 1111 1111 1111 1234", "415 555 2671 300", "004930901820", "00014155552671", "0123456789", "0679783261",
     "/13800138000", "99 01 42 68 53 00", "415-555-26719", "0x13800138000",
 ]  # fmt: skip
 
@@ -68,6 +83,20 @@ def test_only_the_kinds_that_are_asked_for_are_masked_and_all_are_counted() -> N
 def test_of_two_that_overlap_one_is_taken() -> None:
     assert mask("13800138000@qq.com", KINDS) == ("<EMAIL>", dict.fromkeys(KINDS, 0) | {"email": 1})
     assert mask("13800138000@qq.com", ["phone"])[0] == "13800138000@qq.com", "it is an address, though of digits"
+
+
+def test_a_card_may_be_followed_by_its_expiry_and_words_by_an_address() -> None:
+    assert mask("4111 1111 1111 1111 12/27", KINDS)[0] == "<CARD> 12/27"
+    assert mask("3782 822463 10005 1234", KINDS)[0] == "<CARD> 1234"
+    assert mask("请写信到zhang@qq.com或致电", KINDS)[0] == "请写信到<EMAIL>或致电"
+    assert mask("이메일은bob@naver.com로", KINDS)[0] == "이메일은<EMAIL>로"
+
+
+def test_what_is_hidden_in_a_row_is_masked_in_it_too() -> None:
+    row = Row("Call", ("415\0-555-2671",)).to_json()
+    text, masked, counts = mask_document("Call\n\n415-555-2671", row, KINDS)
+    assert (text, masked) == ("Call\n\n<PHONE>", Row("Call", ("<PHONE>",)).to_json())
+    assert counts["phones"] == 1
 
 
 def test_rows_are_masked_in_all_that_is_said() -> None:

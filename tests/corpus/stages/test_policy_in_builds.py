@@ -48,6 +48,21 @@ def test_refused_terms_drop_documents(build: Build, folder: Path, tmp_path: Path
     assert [row["unit"] for row in built.dropped("refused-term")] == ["note-03.txt"]
 
 
+def test_what_is_masked_is_a_refused_term_all_the_same_and_a_placeholder_is_none(build: Build, folder: Path) -> None:
+    (folder / "note-03.txt").write_text(prose(3) + " Write to anna.berg@siemens.com.", "utf-8")
+    (folder / "note-04.txt").write_text(prose(4) + " Write to jo.lee@bosch.com.", "utf-8")
+    terms = "personal_data: {action: mask}\nrefused_terms: {terms: [anna.berg@siemens.com, email]}"
+    built = build({"path": "docs"}, data_policy=policy(folder.parent, terms))
+    assert [row["unit"] for row in built.dropped("refused-term")] == ["note-03.txt"]
+
+
+def test_what_was_not_read_is_shown_without_personal_data(build: Build, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"text": prose(1)}) + '\n{"text": "Write to jane@firma.de', "utf-8")
+    built = build({"path": "docs"}, {"name": "rows", "path": "rows.jsonl"})
+    [bad] = built.dropped("bad-json")
+    assert "Write to <EMAIL>" in bad["excerpt"]
+
+
 def test_a_source_with_too_much_illegal_content_stops_the_build(build: Build, folder: Path, tmp_path: Path) -> None:
     asked = policy(tmp_path, "illegal_content: {sample: 20, limit: 0.05, terms: [pump]}")
     with pytest.raises(EtymonError, match="illegal-content"):

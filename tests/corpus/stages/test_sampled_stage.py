@@ -18,6 +18,7 @@ from etymon.corpus.stages.sampled import (
     SAMPLED,
     SampledExecution,
     SampledMeaning,
+    _Look,
     refuse_illegal,
     sampled_stage,
     source_samples,
@@ -87,6 +88,12 @@ def test_patterns_are_searched_for_in_any_case(documents: Artifact, tmp_path: Pa
         ("dirty", "17.txt"),
     ]
     assert found[0]["found"] == r"pattern number\s+1?7\b"
+
+
+def test_what_nobody_sees_hides_nothing(tmp_path: Path) -> None:
+    look = _Look(IllegalContent(sample=1, limit=0, terms=("stolen",), patterns=(r"\bguns\b",)))
+    assert look("a st\0olen car") == "term stolen"
+    assert look("gu\0ns") == r"pattern \bguns\b"
 
 
 def test_a_waiver_for_nothing_is_refused(documents: Artifact, tmp_path: Path) -> None:

@@ -96,9 +96,10 @@ def _origin_breaches(source: Source, policy: Policy) -> Iterator[Breach]:
     remedy = "Use another source or data policy."
     if refused := next((place for place in places if is_from(place, refuse)), None):
         yield Breach("origin-refused", source.name, f"it comes from {refused}", remedy)
-    elif "any" not in allow and not any(is_from(place, allow) for place in places):
-        found = f"it comes from {places[0]}" if places else "it declares no `origin`"
-        yield Breach("origin-not-allowed", source.name, found, remedy)
+    elif strange := next((place for place in places if not is_from(place, allow)), None):
+        yield Breach("origin-not-allowed", source.name, f"it comes from {strange}", remedy)
+    elif not places and "any" not in allow:
+        yield Breach("origin-not-allowed", source.name, "it declares no `origin`", remedy)
 
 
 def _evidence_breaches(source: Source, base: Path) -> Iterator[Breach]:

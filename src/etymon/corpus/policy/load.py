@@ -27,6 +27,9 @@ from etymon.recipe import explain_invalid, read_mapping
 from etymon.store import Config
 
 SHIPPED = ("default", "permissive-only", "strict")
+_SECTIONS = ("licenses", "origins", "refused_terms", "illegal_content", "personal_data", "near_duplicates")
+_ADDED = ("refuse", "terms", "patterns")
+"""Keys of sections that list what is refused."""
 _FOLDER = files("etymon.corpus.policy").joinpath("policies")
 _BOUNDED = [name for name, kind in SIGNAL_TYPES.items() if pa.types.is_integer(kind) or pa.types.is_floating(kind)]
 """Signals that a rule can be about."""
@@ -127,12 +130,19 @@ def _refuse_unknown_signals(rules: Sequence[Rule], path: Path) -> None:
 
 
 def _completed(content: Mapping[Any, Any], extended: Mapping[str, Any]) -> dict[str, Any]:
-    """The sections that are written in part, with what the extended policy says of the rest: naming one widens none."""
-    return {
-        name: extended[name].model_dump(mode="json") | content[name]
-        for name in ("licenses", "origins", "personal_data", "near_duplicates")
-        if name in extended and isinstance(content.get(name), dict)
-    }
+    """The sections that are written in part, with what the extended policy says of the rest.
+
+    What is refused is added to what that one refuses, so that naming a section lets nothing pass that was refused before.
+    """
+    completed = {}
+    for name in _SECTIONS:
+        before, written = extended.get(name), content.get(name)
+        if before is not None and isinstance(written, dict):
+            kept = before.model_dump(mode="json")
+            lists = {key: [value] if isinstance(value, str) else value for key, value in written.items() if key in _ADDED}
+            added = {key: [*value, *kept[key]] for key, value in lists.items() if key in kept and isinstance(value, list)}
+            completed[name] = kept | written | added
+    return completed
 
 
 def _refused(written: WrittenTerms, path: Path) -> RefusedTerms:

@@ -67,7 +67,7 @@ class Origins(Config):
     """Where sources, and documents that have an address, may come from: domains and patterns (``origins.is_from``)."""
 
     allow: Texts = (ANY,)
-    """Of sources, by their declared ``origin``, or by their path where that is an address."""
+    """Of sources, by their declared ``origin``, and by their path where that is an address."""
     refuse: Texts = ()
     """Of sources; single documents from there are dropped."""
 

@@ -119,9 +119,11 @@ def measure_batch(
 
     ``text`` is repaired, with placeholders for the kinds of personal data in ``mask`` (in ``row`` too), ``id`` and
     ``content`` (the digest by which exact copies are known) are of what results, ``comparable`` is the form in which near
-    duplicates are looked for, and ``SIGNAL_NAMES`` are the signals; ``terms`` are counted in ``refused_terms``.
+    duplicates are looked for, and ``SIGNAL_NAMES`` are the signals; ``terms`` are counted in ``refused_terms``, as they stood
+    before anything was masked.
     """
-    documents = [mask_document(repair(text), row, mask) for text, row in zip(texts, rows, strict=True)]
+    repaired = [repair(text) for text in texts]
+    documents = [mask_document(text, row, mask) for text, row in zip(repaired, rows, strict=True)]
     texts, rows = [text for text, _, _ in documents], [row for _, row, _ in documents]
     folds = [folded(text) for text in texts]
     together = list(zip(texts, rows, folds, strict=True))
@@ -134,7 +136,7 @@ def measure_batch(
         "comparable": spaced_words(compared),
         **_signals(texts, folds),
         **{name: [counts[name] for _, _, counts in documents] for name in COUNTS.values()},
-        REFUSED_TERMS: [terms_of(terms).find(fold).total() if terms else 0 for fold in folds],
+        REFUSED_TERMS: [terms_of(terms).find(folded(text)).total() if terms else 0 for text in repaired],
     }
 
 

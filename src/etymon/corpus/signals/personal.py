@@ -9,13 +9,13 @@ in other scripts, and national telephone numbers only in the layouts of ``_NATIO
 import ipaddress
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 from datetime import date
 
 import phonenumbers
 
 from etymon.corpus.policy.policy import COUNTS, KINDS, Kind
-from etymon.text.rows import Message, Row
+from etymon.text.normalise import repair
+from etymon.text.rows import Row
 
 PLACEHOLDERS: dict[Kind, str] = {
     "email": "<EMAIL>", "phone": "<PHONE>", "ip": "<IP>", "card": "<CARD>", "identity_number": "<IDENTITY_NUMBER>",
@@ -36,8 +36,12 @@ _SEVEN = b"0" * 7
 _IP4_SHAPE = re.compile(rb"\.0{1,3}\.0{1,3}\.0")  # a pattern that begins with one byte is searched for ten times faster
 _IP6_SHAPE = re.compile(rb":[0a:]{3,}")
 
-_LOCAL = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.%+'-"
-_DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,24}(?![A-Za-z0-9@])")
+_LETTERS = r"A-Za-z\xc0-\xd6\xd8-\xf6\xf8-\u024f\u0370-\u052f"
+"""Latin, Greek and Cyrillic. In other scripts words stand beside an address without a space, and are no part of it."""
+_SIGN = f"0-9{_LETTERS}"
+_LOCAL = "".join(filter(re.compile(rf"[{_SIGN}_.%+'-]").match, map(chr, range(0x530))))
+_TOP = rf"(?:[A-Za-z]{{2,24}}(?![A-Za-z0-9@])|[{_LETTERS}]{{2,24}}(?![{_SIGN}@]))"
+_DOMAIN = re.compile(rf"(?:[{_SIGN}](?:[{_SIGN}-]{{0,61}}[{_SIGN}])?\.)+{_TOP}")
 _LONGEST_LOCAL = 64
 _RESERVED = ("example", "test", "invalid", "localhost", "local")  # RFC 2606 and RFC 6762: nobody's
 _RESERVED_SECOND = ("example.com", "example.net", "example.org")
@@ -49,19 +53,26 @@ _IP6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{1,4}:[0-9A-Fa-f:]{2,34}[0-9A-Fa-f](?!
 _UNICAST = ipaddress.IPv6Network("2000::/3")
 _CARD = re.compile(
     rf"{_BEFORE}\d{{13,19}}{_AFTER}"
-    rf"|{_BEFORE_GROUPS}(?:\d{{4}}([ -])\d{{4}}\1\d{{4}}\1\d{{1,7}}|\d{{4}}([ -])\d{{6}}\2\d{{4,5}}){_AFTER_GROUPS}",
+    rf"|{_BEFORE_GROUPS}(?:\d{{4}}([ -])\d{{4}}\1\d{{4}}\1\d{{1,7}}(?! \d{{4}})"
+    rf"|\d{{4}}([ -])\d{{6}}\2\d{{4,5}}(?! \d{{5}})){_AFTER}",
     re.ASCII,
 )
+"""Its expiry or check value may follow: a shorter group."""
 _ISSUERS = re.compile(r"4|5[1-5]|2(?:2[2-9]|[3-6]|7[01]|720)|3[47]|3(?:0[0-5]|[689])|35|6(?:011|4[4-9]|5|2)")
 _IDENTITY = re.compile(r"(?<!\w)[1-8]\d{5}(?:19|20)\d{9}[\dXx](?!\w)", re.ASCII)  # GB 11643-1999
 _PROVINCES = frozenset(
     (*range(11, 16), *range(21, 24), *range(31, 38), *range(41, 47), *range(50, 55), *range(61, 66), 71, *range(81, 84))
 )
 _INTERNATIONAL = re.compile(rf"(?<![\w+])\+[1-9](?:[ .()/-]{{0,2}}\d){{6,14}}{_AFTER}", re.ASCII)
+_DOUBLE_ZERO = re.compile(
+    rf"{_BEFORE_GROUPS}00(?=\d{{1,6}}[ ./()-]{{1,2}}\d)[1-9](?:[ .()/-]{{0,2}}\d){{6,14}}{_AFTER}", re.ASCII
+)
+"""For ``+``; without any separator it is a number with zeros before it."""
 _NATIONAL = tuple(
     (re.compile(layout, re.ASCII), regions)
     for layout, regions in (
-        (rf"{_BEFORE}(?:\([2-9]\d\d\) ?\d{{3}}[ .-]\d{{4}}|[2-9]\d\d([.-])\d{{3}}\1\d{{4}}){_AFTER}", ("US",)),
+        (rf"{_BEFORE}(?:1[ .-])?(?:\([2-9]\d\d\) ?\d{{3}}[ .-]\d{{4}}|[2-9]\d\d([.-])\d{{3}}\1\d{{4}}){_AFTER}", ("US",)),
+        (rf"{_BEFORE_GROUPS}(?:1 )?[2-9]\d\d \d{{3}} \d{{4}}{_AFTER_GROUPS}", ("US",)),
         (rf"{_BEFORE}(?:1[3-9]\d([ -]?)\d{{4}}\1\d{{4}}|\(0\d{{2,3}}\) ?\d{{7,8}}|0\d{{2,3}}-\d{{7,8}}){_AFTER}", ("CN",)),
         (rf"{_BEFORE_GROUPS}0[1-9]([ .-])\d\d(?:\1\d\d){{3}}{_AFTER_GROUPS}", ("FR",)),
         (
@@ -74,10 +85,17 @@ _NATIONAL = tuple(
             rf"{_AFTER_GROUPS}",
             ("DE", "AT", "CH", "IT"),
         ),
+        (
+            rf"{_BEFORE_GROUPS}(?=(?:\d ?){{9}})0[1-9]\d{{1,3}} [1-9]\d{{2,7}}(?: \d{{2,4}}){{0,2}}{_AFTER_GROUPS}",
+            ("DE", "AT", "CH", "IT"),
+        ),
+        (rf"{_BEFORE}0[67]\d{{8}}{_AFTER}", ("FR",)),
+        (rf"{_BEFORE}07\d{{9}}{_AFTER}", ("GB",)),
+        (rf"{_BEFORE}01[567]\d{{8,9}}{_AFTER}", ("DE",)),
     )
 )
 """Layouts of national telephone numbers, and the countries of whose plans a number has to be; ``US`` stands for all that
-share its plan."""
+share its plan. Without any separator only mobile numbers are told from other numbers that begin with a zero."""
 
 
 def find_personal(text: str) -> list[tuple[Kind, int, int]]:
@@ -118,19 +136,17 @@ def mask_row(row: Row, kinds: Collection[Kind]) -> tuple[Row, dict[Kind, int]]:
             counts[kind] += count
         return new
 
-    prompt = (
-        masked(row.prompt)
-        if isinstance(row.prompt, str)
-        else tuple(Message(message.role, masked(message.content)) for message in row.prompt)
-    )
-    return replace(row, prompt=prompt, answers=tuple(map(masked, row.answers))), counts
+    return row.changed(masked), counts
 
 
 def mask_document(text: str, row: str | None, kinds: Collection[Kind]) -> tuple[str, str | None, dict[str, int]]:
-    """A repaired text and the JSON of its row (None for a document) with placeholders, and the counts by their signals."""
+    """A repaired text and the JSON of its row (None for a document) with placeholders, and the counts by their signals.
+
+    A row in which something is masked is repaired as its text was, where a sign of no width may have hidden it.
+    """
     masked, counts = mask(text, kinds)
     if row is not None and masked is not text:
-        row = mask_row(Row.from_json(row), kinds)[0].to_json()
+        row = mask_row(Row.from_json(row).changed(repair), kinds)[0].to_json()
     return masked, row, {COUNTS[kind]: count for kind, count in counts.items()}
 
 
@@ -157,7 +173,7 @@ def _emails(text: str) -> Iterator[Span]:
 
 
 def _is_reserved(domain: str) -> bool:
-    return domain.endswith(_RESERVED_SECOND) or domain.rpartition(".")[2] in _RESERVED
+    return ".".join(domain.split(".")[-2:]) in _RESERVED_SECOND or domain.rpartition(".")[2] in _RESERVED
 
 
 def _ips(text: str, classes: bytes) -> Iterator[Span]:
@@ -229,9 +245,12 @@ def _phones(text: str, window: Span) -> Iterator[Span]:
     for match in _INTERNATIONAL.finditer(text, *window):
         if _is_phone(match.group(), None):
             yield match.span()
+    for match in _DOUBLE_ZERO.finditer(text, *window):
+        if _is_phone(f"+{match.group()[2:]}", None):
+            yield match.span()
     for layout, regions in _NATIONAL:
         for match in layout.finditer(text, *window):
-            if any(_is_phone(match.group(), region) for region in regions):
+            if any(_is_phone(match.group(), region) for region in regions) and not _is_isbn(match.group()):
                 yield match.span()
 
 
@@ -241,6 +260,11 @@ def _is_phone(number: str, region: str | None) -> bool:
         return bool(phonenumbers.is_valid_number(phonenumbers.parse(number, region)))
     except phonenumbers.NumberParseException:
         return False
+
+
+def _is_isbn(number: str) -> bool:
+    """Whether ten digits are the number of a book, by its checksum (ISO 2108:1992)."""
+    return len(number) == 10 and number.isdigit() and sum(map(int.__mul__, range(10, 0, -1), map(int, number))) % 11 == 0
 
 
 def _digits(written: str) -> str:

@@ -79,7 +79,7 @@ def _items(given: Input) -> dict[str, list[str]]:
     return items
 
 
-overlaps_stage: Stage[OverlapsMeaning, SignalsExecution] = Stage("overlaps", 3, _build, OverlapsMeaning, SignalsExecution)
+overlaps_stage: Stage[OverlapsMeaning, SignalsExecution] = Stage("overlaps", 4, _build, OverlapsMeaning, SignalsExecution)
 """Inputs: ``signals``, an artifact of the signals stage; ``items/NAME`` for each set of items, a folder that holds
 ``items.parquet`` (item, text: a row for each layout of an item); ``file/N`` for each file of items. Facts: ``items`` and, by
 task or file, how many of them are ``too_short``: they have fewer than 13 words and cannot be looked for."""

@@ -8,10 +8,13 @@ import ftfy.fixes
 import pyarrow
 import pyarrow.parquet
 
+from etymon.corpus.policy.policy import KINDS
 from etymon.corpus.read.formats import EXCERPT, Unread
 from etymon.corpus.signals.measure import document_id
+from etymon.corpus.signals.personal import mask
 from etymon.corpus.sources.find import SourceFiles
 from etymon.store import Config
+from etymon.text.normalise import repair
 from etymon.text.sections import sections
 
 _BATCH_CHARACTERS = 8_000_000  # of one row group: what reading holds in memory
@@ -163,7 +166,7 @@ def _unread_row(source: str, unread: Unread) -> dict[str, Any]:
         "unit": unread.unit,
         "reason": unread.reason,
         "characters": 0,
-        "excerpt": _storable(unread.detail)[:EXCERPT],
+        "excerpt": _excerpt(unread.detail),
     }
 
 
@@ -174,8 +177,13 @@ def _cut_row(source: str, unit: str, row: str, cut: str) -> dict[str, Any]:
         "unit": unit,
         "reason": "after-last-answer",
         "characters": len(cut),
-        "excerpt": _storable(cut)[:EXCERPT],
+        "excerpt": _excerpt(cut),
     }
+
+
+def _excerpt(text: str) -> str:
+    """The beginning of what was not read. It is never learned, and shown, so personal data in it is masked in any case."""
+    return mask(repair(_storable(text)), KINDS)[0][:EXCERPT]
 
 
 def _storable(text: str) -> str:

@@ -20,7 +20,7 @@ from etymon.corpus.stages.documents import DOCUMENTS
 from etymon.recipe import Waiver
 from etymon.statistics.intervals import wilson_interval
 from etymon.store import Artifact, Config, Draft, Stage
-from etymon.text.normalise import folded
+from etymon.text.normalise import folded, repair
 from etymon.waivers import Breach, Waived, settle
 
 SAMPLED = "sampled.parquet"
@@ -100,7 +100,8 @@ class _Look:
         self._terms = Terms(asked.terms)
         self._patterns = [re.compile(pattern, re.IGNORECASE) for pattern in asked.patterns]
 
-    def __call__(self, text: str) -> str | None:
+    def __call__(self, raw: str) -> str | None:
+        text = repair(raw)  # or a sign that nobody sees would hide a word
         if terms := self._terms.find(folded(text)):
             return f"term {min(terms)}"
         return next((f"pattern {pattern.pattern}" for pattern in self._patterns if pattern.search(text)), None)
@@ -135,5 +136,5 @@ def _summary(table: pa.Table, source: str, documents: int) -> SourceSample:
     return SourceSample(source=source, documents=documents, sampled=sampled, illegal=illegal, low=low, high=high)
 
 
-sampled_stage: Stage[SampledMeaning, SampledExecution] = Stage("sampled", 1, _build, SampledMeaning, SampledExecution)
+sampled_stage: Stage[SampledMeaning, SampledExecution] = Stage("sampled", 2, _build, SampledMeaning, SampledExecution)
 """Inputs: ``documents``, an artifact of the documents stage."""

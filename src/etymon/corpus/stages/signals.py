@@ -159,5 +159,5 @@ def _runs(table: pa.Table) -> Iterator[pa.Table]:
         yield table.slice(begin, end - begin)
 
 
-signals_stage: Stage[SignalsMeaning, SignalsExecution] = Stage("signals", 3, _build, SignalsMeaning, SignalsExecution)
+signals_stage: Stage[SignalsMeaning, SignalsExecution] = Stage("signals", 4, _build, SignalsMeaning, SignalsExecution)
 """Inputs: ``documents``, an artifact of the documents stage."""
