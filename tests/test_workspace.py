@@ -11,6 +11,7 @@ from etymon.board.entries import Entry, Scored
 from etymon.board.stage import read_standings
 from etymon.board.standings import Row
 from etymon.errors import EtymonError
+from etymon.evidence.run_record import part_names
 from etymon.job.record import RunExecution, RunMeaning, run_stage
 from etymon.recipe import Corpus, Recipe, Source
 from etymon.store import Artifact, Config, Draft, Stage, Store
@@ -126,7 +127,7 @@ def test_an_evaluation_of_a_seed_that_is_gone_is_named(tmp_path: Path) -> None:
     store = Store(tmp_path)
     entries = [("two", "base", [("two", "first"), ("two-seed1", "second")]), ("base", None, [("base", "base")])]
     record = finish_run(store, "two", entries, ["t"])
-    gone = next(a for a in store.artifacts() if a.name == record.facts["parts"]["t of two-seed1"])
+    gone = next(a for a in store.artifacts() if a.name == part_names(record)["t of two-seed1"])
     store.remove(gone)
     with pytest.raises(EtymonError, match=f"{gone.name} is gone"):
         workspace_board(store)

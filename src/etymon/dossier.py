@@ -23,7 +23,7 @@ from etymon.evidence.filings.run_facts import RunParts, run_facts, source_names
 from etymon.evidence.filings.sampling import review_sample, sample_facts
 from etymon.evidence.filings.show.markdown import dossier_markdown, form_markdown
 from etymon.evidence.filings.show.page import dossier_page
-from etymon.job.record import run_stage
+from etymon.evidence.run_record import read_run
 from etymon.pictures.page import write_page
 from etymon.refusals import BANK, latest_answers
 from etymon.run import trained_model
@@ -50,23 +50,13 @@ def find_run(name: str | None, store: Store) -> RunParts:
             raise EtymonError(f"The workspace {store.root} has no finished run.", "`etymon run RECIPE` makes one.")
     else:
         record = find_artifact(name, store)
-    if record.manifest.stage != run_stage.name:
-        raise EtymonError(f"{record.name} is no run.", "`etymon runs` lists the runs.")
     by_name = {each.name: each for each in store.artifacts()}
-    roles: Mapping[str, str] = record.facts["parts"]
-    title = record.facts["name"]
-
-    def part(role: str) -> Artifact | None:
-        return by_name.get(roles.get(role, ""))
-
-    derivative, corpus = part("train"), part("corpus")
-    if derivative is None or corpus is None:
-        gone = roles.get("train" if derivative is None else "corpus", "its training")
-        raise EtymonError(f"{gone} of the run {title} is gone from the workspace.", "Run its recipe again.")
+    run = read_run(record, by_name.values())
+    title, derivative, corpus = run.name, run.part("train"), run.part("corpus")
     evaluations = {
-        role.removesuffix(f" of {title}"): by_name[made]
-        for role, made in roles.items()
-        if role.endswith(f" of {title}") and made in by_name and by_name[made].manifest.stage == "evaluate"
+        role.removesuffix(f" of {title}"): made
+        for role, made in run.parts.items()
+        if role.endswith(f" of {title}") and made.manifest.stage == "evaluate"
     }
     found = RunParts(
         name=title,
@@ -75,10 +65,10 @@ def find_run(name: str | None, store: Store) -> RunParts:
         model=trained_model(derivative, title, store),
         corpus=corpus,
         signals=by_name.get(corpus.manifest.inputs["signals"].label) if "signals" in corpus.manifest.inputs else None,
-        sampled=part("sampled of the corpus"),
+        sampled=run.parts.get("sampled of the corpus"),
         evaluations=evaluations,
-        lineage=part(f"lineage of {title}"),
-        evidence=part("evidence"),
+        lineage=run.parts.get(f"lineage of {title}"),
+        evidence=run.derivative_and_evidence()[1] if "evidence" in run.parts else None,
     )
     for artifact in artifacts_of(found):
         if damage := artifact.damage(store.digests):

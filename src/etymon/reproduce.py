@@ -28,6 +28,7 @@ from etymon.evaluate.stage import (
     same_task,
 )
 from etymon.evidence.provenance import model_digest, model_files
+from etymon.evidence.run_record import part_names, read_run
 from etymon.evidence.stage import evidence_stage
 from etymon.foundation.model import Model, tokenizer_of
 from etymon.foundation.sources import convert_again, open_model
@@ -131,13 +132,16 @@ def convert_foundation_again(name: str, store: Store, listener: Listener = silen
 
 
 def parts_of(name: str, store: Store) -> list[Artifact]:
-    """An artifact by its name or the beginning of it; of a run every part, in the order in which they were made."""
+    """An artifact by its name or the beginning of it; of a run every part, in the order in which they were made.
+
+    Raises EtymonError where a part of the run is gone.
+    """
     artifact = find_artifact(name, store)
     if artifact.manifest.stage != run_stage.name:
         return [artifact]
-    parts = set(artifact.facts["parts"].values())
-    found = [each for each in store.artifacts() if each.name in parts]
-    return sorted(found, key=lambda each: each.manifest.created)
+    run = read_run(artifact, store.artifacts())
+    parts = {part.name: part for part in map(run.part, part_names(artifact))}
+    return sorted(parts.values(), key=lambda each: each.manifest.created)
 
 
 class _Inputs:
@@ -179,7 +183,7 @@ class _Inputs:
         """Files of a corpus's source, by the recipe of a run that read them."""
         for record in runs(self._store):
             for corpus, asked in _corpora(record).items():
-                if record.facts["parts"].get(f"documents of the {corpus}") == documents.name:
+                if part_names(record).get(f"documents of the {corpus}") == documents.name:
                     inputs = corpus_inputs(asked, Path(), self._store.digests)
                     yield from [inputs[role]] if role in inputs else []
 

@@ -2,7 +2,7 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -17,6 +17,7 @@ from etymon.evaluate.plan import Engine, Setting, plan_evaluation
 from etymon.evaluate.stage import evaluate_stage
 from etymon.evidence.register.chain import STAGE as DECISION
 from etymon.evidence.register.pins import Holdings
+from etymon.evidence.run_record import RunRecord, part_names, read_run, run_name
 from etymon.foundation.adapter import describe_adapter, is_adapter
 from etymon.foundation.model import Model
 from etymon.foundation.sources import open_model
@@ -35,21 +36,32 @@ from etymon.progress import Listener, silent
 from etymon.recipe import Evaluate, Heldout
 from etymon.run import read_lineage, trained_model
 from etymon.store import Artifact, Store
+from etymon.store.store import Pointer
 from etymon.train.stage import TrainMeaning, checkpoint_key, train_stage
 
 
 def runs(store: Store) -> Iterator[Artifact]:
     """The record that each run's name stands for now, the one finished last at the end."""
-    records = {artifact.name: artifact for artifact in store.artifacts() if artifact.manifest.stage == run_stage.name}
+    yield from runs_among(store.artifacts(), store.pointers())
+
+
+def runs_among(artifacts: Iterable[Artifact], pointers: Mapping[str, Pointer]) -> list[Artifact]:
+    """``runs`` of artifacts that were read, with the store's pointers."""
+    records = {artifact.name: artifact for artifact in artifacts if artifact.manifest.stage == run_stage.name}
     newest: dict[str, Artifact] = {}
     for artifact in sorted(records.values(), key=lambda each: each.manifest.created):
-        newest.pop(artifact.facts["name"], None)
-        newest[artifact.facts["name"]] = artifact
-    for name, pointer in store.pointers().items():  # a record that was found again is older than it is current
+        newest.pop(run_name(artifact), None)
+        newest[run_name(artifact)] = artifact
+    for name, pointer in pointers.items():  # a record that was found again is older than it is current
         if pointer.finished in records:
             newest.pop(name, None)
             newest[name] = records[pointer.finished]
-    yield from newest.values()
+    return list(newest.values())
+
+
+def find_run(name: str, store: Store) -> RunRecord:
+    """A run with its parts. Raises EtymonError where there is none, or it is another artifact."""
+    return read_run(find_artifact(name, store), store.artifacts())
 
 
 def workspace_board(store: Store, listener: Listener = silent) -> Artifact:
@@ -119,7 +131,7 @@ def find_model(text: str, store: Store, listener: Listener = silent) -> Model:
     try:
         return open_model(text, listener=listener)
     except EtymonError as error:
-        own = sorted({artifact.facts["name"] for artifact in runs(store)})
+        own = sorted(map(run_name, runs(store)))
         if "neither an alias nor a path" in error.problem and own:
             near = difflib.get_close_matches(text, trained, n=3) or own[:5]
             raise EtymonError(error.problem, f"Models of this workspace: {', '.join(near)}. {error.remedy}") from None
@@ -128,11 +140,12 @@ def find_model(text: str, store: Store, listener: Listener = silent) -> Model:
 
 def _trained_models(store: Store) -> dict[str, Artifact]:
     """Train artifacts by their own name and by the name their run gives them (``Training.name``)."""
-    models = {artifact.name: artifact for artifact in store.artifacts() if artifact.manifest.stage == train_stage.name}
-    for record in runs(store):
-        for role, name in record.facts["parts"].items():
-            if role.split()[0] == "train" and name in models:
-                models["-".join([record.facts["name"], *role.split()[1:]])] = models[name]
+    artifacts = list(store.artifacts())
+    models = {artifact.name: artifact for artifact in artifacts if artifact.manifest.stage == train_stage.name}
+    for run in (read_run(record, artifacts) for record in runs_among(artifacts, store.pointers())):
+        for role, part in run.parts.items():
+            if role.split()[0] == "train" and part.name in models:
+                models["-".join([run.name, *role.split()[1:]])] = part
     return models
 
 
@@ -140,7 +153,7 @@ def find_artifact(text: str, store: Store) -> Artifact:
     """An artifact by name, by the beginning of its name, or by the name of a run."""
     artifacts = list(store.artifacts())
     for record in runs(store):
-        if record.facts["name"] == text:
+        if run_name(record) == text:
             return record
     matches = [artifact for artifact in artifacts if artifact.name == text] or [
         artifact for artifact in artifacts if artifact.name.startswith(text)
@@ -154,8 +167,7 @@ def find_artifact(text: str, store: Store) -> Artifact:
 
 def run_results(record: Artifact, store: Store) -> dict[str, str]:
     """What a run is looked up for: the folder of its model, and every score that it took, by what it is."""
-    by_name = {each.name: each for each in store.artifacts()}
-    parts = {role: by_name[name] for role, name in record.facts["parts"].items() if name in by_name}
+    parts = read_run(record, store.artifacts()).parts
     model = {"model": str(parts["train"].folder / "model")} if "train" in parts else {}
     return model | {role: score_line(part) for role, part in parts.items() if part.manifest.stage == evaluate_stage.name}
 
@@ -176,8 +188,8 @@ def evaluate_each(
     ``url`` and ``served_as``: for the engine ``openai``, where the models are served and under which name.
     """
     corpus, characters = None, Heldout().characters
-    for record in runs(store):
-        corpus = find_artifact(record.facts["parts"]["corpus"], store)
+    for record in list(runs(store))[-1:]:
+        corpus = read_run(record, store.artifacts()).part("corpus")
         characters = record.manifest.meaning["recipe"]["corpus"]["heldout"]["characters"]
     if served_as is not None and (engine != "openai" or len(names) > 1):
         raise EtymonError("--served-as is the name of one model at the --url of the engine openai.", "Leave it out.")
@@ -336,7 +348,7 @@ def training_rows(artifact: Artifact, store: Store, count: int) -> list[str]:
     """The first rows that a training saw, as text, with tokens that are not supervised between ⟦ and ⟧."""
     by_name = {each.name: each for each in store.artifacts()}
     if artifact.manifest.stage == run_stage.name:
-        artifact = by_name[artifact.facts["parts"]["train"]]
+        artifact = read_run(artifact, by_name.values()).part("train")
     if artifact.manifest.stage != train_stage.name:
         raise EtymonError(f"{artifact.name} is not a training.", "Name a run, or an artifact whose name begins with train-.")
     from etymon.train.rows import rendered_rows  # PyTorch and Transformers: only where they are needed
@@ -365,7 +377,7 @@ def leftovers(store: Store, *, checkpoints: bool = False) -> list[Leftover]:
     artifacts = list(store.artifacts())
     kept = {record.name for record in runs(store)} | {name for p in store.pointers().values() for name in p.parts.values()}
     for record in runs(store):
-        kept |= set(record.facts["parts"].values())
+        kept |= set(part_names(record).values())
     decided = [artifact for artifact in artifacts if artifact.manifest.stage == DECISION]
     kept |= {artifact.name for artifact in Holdings(artifacts).upstream(decided)}
     boards = [artifact for artifact in artifacts if artifact.manifest.stage == board_stage.name]

@@ -27,13 +27,15 @@ class SignedRun:
     """Of signatures."""
 
 
-def record_run(run: Run, evidence: Artifact, name: str = "tiny-docs", store: Store | None = None) -> Artifact:
+def record_run(
+    run: Run, evidence: Artifact, name: str = "tiny-docs", store: Store | None = None, tokens: int = 1500
+) -> Artifact:
     """Note the run under this name, as the main job does."""
     asked = recipe.Recipe(
         name=name,
         foundation="somewhere",
         corpus=recipe.Corpus(sources=(recipe.Source(name="texts", kind="files", license="own", path="texts"),)),
-        train=recipe.Train(budget=recipe.Budget(tokens=1500)),
+        train=recipe.Train(budget=recipe.Budget(tokens=tokens)),
     )
     parts = {"train": run.derivative, "evidence": evidence, "heldout of tiny-docs": run.heldout}
     return (store or run.store).obtain(run_stage, parts, RunMeaning(recipe=asked, entries=()), RunExecution())[0]

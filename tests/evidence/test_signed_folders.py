@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -132,7 +133,7 @@ def test_what_git_keeps_is_listed_as_not_covered(release: Path, public: PublicKe
 def unsigned(release: Path) -> Path:
     """The folder as it was before it was signed."""
     for path in [release / SIGNATURE, *release.rglob("*.dsse.json")]:
-        path.unlink()
+        path.unlink(missing_ok=True)
     return release
 
 
@@ -256,8 +257,70 @@ def test_other_weights_under_the_old_statements_are_refused(release: Path, key: 
 
 def test_weights_that_no_statement_speaks_of_are_refused(release: Path, key: Path) -> None:
     shutil.copyfile(release / "model.safetensors", unsigned(release) / "adapter.safetensors")
-    with pytest.raises(EtymonError, match="holds weights that no statement speaks of"):
+    with pytest.raises(EtymonError, match="belongs to the model, and no statement speaks of it"):
         sign_folder(release, key, PASSWORD)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "modeling_x.py", "chat_template.jinja", "generation_config.json"])
+def test_what_would_be_loaded_with_the_model_is_spoken_of(release: Path, key: Path, name: str) -> None:
+    unsigned(release)
+    (release / name).unlink(missing_ok=True)
+    (release / name).write_text("{}", "utf-8")
+    with pytest.raises(EtymonError, match="statement"):
+        sign_folder(release, key, PASSWORD)
+
+
+def test_only_papers_may_be_replaced_by_those_of_an_export(release: Path, key: Path) -> None:
+    unsigned(release)
+    (release / "config.json").rename(release / "statements" / "trained-config.json")
+    (release / "config.json").write_text("{}", "utf-8")
+    with pytest.raises(EtymonError, match="is not the file that the statement of training speaks of"):
+        sign_folder(release, key, PASSWORD)
+
+
+def test_signing_a_folder_touches_nothing_that_is_there(release: Path, key: Path) -> None:
+    precious = release.parent / "precious"
+    precious.write_text("precious", "utf-8")
+    theirs = (release / "statements" / "corpus.dsse.json").read_bytes()
+    (release / SIGNATURE).unlink()
+    with pytest.raises(EtymonError, match=r"\.dsse\.json is there already"):
+        sign_folder(release, key, PASSWORD)
+    assert (release / "statements" / "corpus.dsse.json").read_bytes() == theirs
+    (unsigned(release) / "statements" / "training.dsse.json").symlink_to(precious)
+    with pytest.raises(EtymonError, match="is there already"):
+        sign_folder(release, key, PASSWORD)
+    assert precious.read_text("utf-8") == "precious"
+    (release / "statements" / "training.dsse.json").unlink()
+    restated(release, "corpus.json", lambda s: s["subject"][0]["digest"].update(sha256="ab" * 32))
+    with pytest.raises(EtymonError, match="do not fit"):
+        sign_folder(release, key, PASSWORD)
+    assert not list(release.rglob("*.dsse.json"))
+    os.mkfifo(release / "statements" / "pipe.json")
+    with pytest.raises(EtymonError, match=r"pipe\.json is a link or no file"):
+        sign_folder(release, key, PASSWORD)
+
+
+def test_pipes_and_links_in_the_place_of_statements_are_not_opened(release: Path, public: PublicKey) -> None:
+    os.mkfifo(release / "statements" / "pipe.json")
+    for name, target in (("zero.json", "/dev/zero"), ("zero.dsse.json", "/dev/zero")):
+        (release / "statements" / name).symlink_to(target)
+    (release / "statements" / "corpus.json").unlink()
+    (release / "statements" / "corpus.json").symlink_to("/dev/zero")
+    found = {each.file for each in verify_folder(release, [public]).findings if "is a link or no file" in each.problem}
+    assert found == {f"statements/{name}.json" for name in ("pipe", "zero", "corpus")} | {"statements/zero.dsse.json"}
+
+
+def test_links_into_the_blobs_of_the_hub_s_cache_are_followed(release: Path, public: PublicKey, tmp_path: Path) -> None:
+    blobs, snapshot = tmp_path / "cache" / "blobs", tmp_path / "cache" / "snapshots" / "0123abc"
+    blobs.mkdir(parents=True)
+    for number, path in enumerate(sorted(each for each in release.rglob("*") if each.is_file())):
+        link = snapshot / path.relative_to(release)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, blobs / str(number))
+        link.symlink_to(blobs / str(number))
+    assert verify_folder(snapshot, [public]).findings == ()
+    (blobs / "0").write_bytes(b"other")
+    assert verify_folder(snapshot, [public]).findings
 
 
 def test_a_second_statement_of_training_is_refused(release: Path, key: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from evidence_run import Run
 from signing_run import PASSWORD, SignedRun, files_of_run, flips, record_run, sign_in
 
@@ -23,6 +24,7 @@ from etymon.evidence.statements import TRAINING
 from etymon.evidence.verify import Finding
 from etymon.signing import sign, verify_workspace
 from etymon.store import Artifact, Store
+from etymon.workspace import find_artifact
 
 
 @pytest.fixture
@@ -134,8 +136,92 @@ def test_a_signature_expires(signed: SignedRun) -> None:
     folder, known = sign("tiny-docs", signed.store, signed.key, PASSWORD, expires=date(2030, 1, 31))
     assert not known
     assert findings(signed, date(2030, 1, 31)) == ()
+    shutil.rmtree(signed.folder)
     (found,) = findings(signed, date(2030, 2, 1))
     assert (found.artifact, "until 2030-01-31" in found.problem) == (folder.name, True)
+    with pytest.raises(EtymonError, match="would never count"):
+        sign("tiny-docs", signed.store, signed.key, PASSWORD, expires=date(2020, 1, 31))
+    sign("tiny-docs", signed.store, signed.key, PASSWORD)
+    found_again = verify_workspace(signed.store.root, [signed.public], date(2030, 2, 1))
+    assert found_again.findings == ()
+    assert [each.folder for each in found_again.superseded] == [folder]
+
+
+def test_a_folder_of_an_earlier_state_does_not_count_once_the_run_is_signed_anew(signed: SignedRun, run: Run) -> None:
+    """The evaluation is made anew: same content, another time in its manifest."""
+    manifest = signed.store.root / "artifacts" / run.heldout.name / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_bytes()) | {"created": "2031-01-01T00:00:00+00:00"}), "utf-8")
+    assert [each.artifact for each in findings(signed)] == [run.heldout.name]
+    folder, known = sign("tiny-docs", signed.store, signed.key, PASSWORD)
+    assert (findings(signed), known, folder == signed.folder) == ((), False, False)
+    manifest.write_bytes(manifest.read_bytes() + b" ")
+    assert {each.artifact for each in findings(signed)} == {run.heldout.name}
+
+
+def test_signing_again_mends_what_was_lost(signed: SignedRun) -> None:
+    (signed.folder / SIGNATURE).unlink()
+    (signed.folder / "more").mkdir()
+    assert findings(signed)
+    assert sign("tiny-docs", signed.store, signed.key, PASSWORD) == (signed.folder, False)
+    assert findings(signed) == ()
+
+
+def test_signing_again_reads_every_byte(signed: SignedRun, run: Run) -> None:
+    with (signed.store.root / "artifacts" / run.corpus.name / "train.parquet").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(EtymonError, match="is not signed, for it is not sound"):
+        sign("tiny-docs", signed.store, signed.key, PASSWORD)
+
+
+def test_a_run_planted_under_a_signed_name_is_found(signed: SignedRun, run: Run) -> None:
+    """However old it says it is, the name stands for it once the pointer does; export and serve would take it."""
+    planted = record_run(run, run.evidence(store=signed.store), store=signed.store, tokens=1501)
+    manifest = planted.folder / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_bytes()) | {"created": "2001-01-01T00:00:00+00:00"}), "utf-8")
+    assert findings(signed) == ()
+    signed.store.point("tiny-docs", {}, finished=planted.name)
+    assert find_artifact("tiny-docs", signed.store).name == planted.name
+    (found,) = findings(signed)
+    assert (found.artifact, "no key that was given has signed" in found.problem) == (planted.name, True)
+
+
+def test_going_back_to_an_earlier_recipe_asks_for_no_signature_of_the_later(signed: SignedRun, run: Run) -> None:
+    first = find_artifact("tiny-docs", signed.store)
+    later = record_run(run, run.evidence(store=signed.store), store=signed.store, tokens=1501)
+    assert [each.artifact for each in findings(signed)] == [later.name]
+    signed.store.point("tiny-docs", {}, finished=first.name)
+    assert findings(signed) == ()
+
+
+def test_where_there_is_no_run_nothing_is_signed(copied: Store, signed: SignedRun, tmp_path: Path) -> None:
+    for each in list(copied.artifacts()):
+        if each.manifest.stage == "run":
+            shutil.rmtree(each.folder)
+    shutil.rmtree(signed.folder)
+    (found,) = findings(signed)
+    assert "holds no run" in found.problem
+    assert any("holds no run" in each.problem for each in verify_workspace(tmp_path / "none", [signed.public]).findings)
+
+
+def test_damaged_pointers_are_passed_over(signed: SignedRun) -> None:
+    place = signed.store.root / "pointers"
+    place.mkdir(exist_ok=True)
+    for name, content in (("a", b'{"parts": 1, "finished": [], "updated": 3}'), ("b", b"[" * 100_000), ("c", b"\xff")):
+        (place / f"{name}.json").write_bytes(content)
+    assert findings(signed) == ()
+
+
+@pytest.mark.parametrize("name", ["training.dsse.json", INVENTORY])
+def test_the_other_of_two_signatures_that_anyone_can_compute_is_refused(signed: SignedRun, name: str) -> None:
+    path = signed.folder / name
+    envelope = json.loads(path.read_bytes())
+    r, s = decode_dss_signature(b64decode(envelope["signatures"][0]["sig"]))
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    envelope["signatures"][0]["sig"] = b64encode(encode_dss_signature(r, order - s)).decode()
+    path.write_bytes(json.dumps(envelope, sort_keys=True, separators=(",", ":")).encode() + b"\n")
+    with pytest.raises(EtymonError, match="no envelope"):
+        open_envelope(path.read_bytes(), [signed.public])
+    assert any(each.file == name for each in findings(signed))
 
 
 def test_what_is_not_sound_is_not_signed(signed: SignedRun, run: Run, tmp_path: Path) -> None:

@@ -3,18 +3,21 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from evidence_run import Run
+from signing_run import record_run
 
 from etymon.errors import EtymonError
-from etymon.evidence.statements import CORPUS, DERIVATION, FOLDER, LINEAGE, TRAINING
+from etymon.evidence.statements import CORPUS, DERIVATION, LINEAGE, TRAINING
 from etymon.evidence.verify import Finding, taken_from_outside, verify
 from etymon.store import Artifact, Store, file_digest, load_artifact, root_digest
 from etymon.store.artifact import MANIFEST, artifact_name
 from etymon.store.stage import address_of
+from etymon.workspace import find_run
 
 
 def findings(store: Store) -> list[Finding]:
@@ -146,13 +149,6 @@ def test_a_missing_link_is_named(copied: Store, run: Run) -> None:
     assert {each.remedy.split(",")[0] for each in found} == {"Bring back what it was made from", "Verify them together."}
 
 
-def test_an_artifact_kept_elsewhere_is_a_gap_only_to_statements(copied: Store, run: Run) -> None:
-    without = [artifact for artifact in copied.artifacts() if artifact.manifest.stage != "corpus"]
-    (found,) = verify(without, {run.corpus.digest})
-    assert found.file == FOLDER
-    assert f"corpus ({run.corpus.name}) is not among these artifacts" in found.problem
-
-
 def test_what_comes_from_outside_is_listed(copied: Store, run: Run) -> None:
     outside = taken_from_outside(copied.artifacts())
     assert set(outside.values()) == {"tiny-base", "texts"}
@@ -219,6 +215,65 @@ def test_a_statement_must_follow_from_its_artifacts(
     (found,) = restate(copied, change, file)
     assert "does not say what the artifacts say" in found.problem
     assert found.file == file
+
+
+def replanted(store: Store, folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Rewrite a manifest so that digest and address follow from it again, and put the artifact where it then belongs."""
+
+    def agree(manifest: dict[str, Any]) -> None:
+        change(manifest)
+        there = {name: folder / name for name in manifest["files"]}
+        for name, path in there.items():
+            manifest["files"][name] |= {"sha256": file_digest(path), "bytes": path.stat().st_size}
+        manifest["digest"] = root_digest({n: each["sha256"] for n, each in manifest["files"].items() if not each["log"]})
+        digests = {role: given["digest"] for role, given in manifest["inputs"].items()}
+        manifest["address"] = address_of(manifest["stage"], manifest["stage_version"], manifest["meaning"], digests)
+
+    edit(folder, agree)
+    manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    folder.rename(folder.with_name(artifact_name(manifest["stage"], manifest["address"])))
+
+
+def test_evidence_without_a_statement_of_training_is_found(copied: Store) -> None:
+    folder = folder_of(copied, "evidence")
+    other = (folder / "statements" / "evaluation-heldout.json").read_bytes()
+    (folder / TRAINING).write_bytes(other)
+    replanted(copied, folder, lambda manifest: None)
+    assert [(each.file, "no statement of how" in each.problem) for each in findings(copied)] == [(TRAINING, True)]
+    folder = folder_of(copied, "evidence")
+    (folder / TRAINING).unlink()
+    replanted(copied, folder, lambda manifest: manifest["files"].pop(TRAINING))
+    assert [(each.file, "is missing" in each.problem) for each in findings(copied)] == [(TRAINING, True)]
+
+
+@pytest.mark.parametrize("role", ["derivative", "corpus"])
+def test_evidence_of_nothing_is_found(copied: Store, role: str) -> None:
+    replanted(copied, folder_of(copied, "evidence"), lambda manifest: manifest["inputs"].pop(role))
+    (found,) = findings(copied)
+    assert f"made from no {role}" in found.problem
+
+
+def test_a_record_that_names_another_part_or_run_is_found(copied: Store, run: Run, evidence: Artifact) -> None:
+    folder = record_run(run, evidence, store=copied).folder
+    edit(folder, lambda manifest: manifest["inputs"]["train"].update(label=run.corpus.name))
+    (found,) = findings(copied)
+    assert f"its train {run.corpus.name} has other content" in found.problem
+    with pytest.raises(EtymonError, match="has lost its train"):
+        find_run("tiny-docs", copied).derivative_and_evidence()
+    edit(folder, lambda manifest: manifest["inputs"]["train"].update(label=run.derivative.name))
+    edit(folder, lambda manifest: manifest["facts"].update(name="lamp"))
+    (found,) = findings(copied)
+    assert "another name than its recipe's, tiny-docs" in found.problem
+
+
+def test_evidence_of_another_derivative_is_none_of_a_run(copied: Store, run: Run) -> None:
+    scratch = run.derivative.manifest.model_copy(update={"digest": "ab" * 32})
+    other = Run(run.store, run.foundation, run.corpus, replace(run.derivative, manifest=scratch), run.heldout, run.lineage)
+    record_run(other, run.evidence(), store=copied)
+    planted = find_run("tiny-docs", copied)
+    forged = replace(planted, parts={**planted.parts, "train": other.derivative})
+    with pytest.raises(EtymonError, match=f"is evidence of {run.derivative.name}"):
+        forged.derivative_and_evidence()
 
 
 def test_a_statement_that_is_no_json_is_a_finding(copied: Store) -> None:

@@ -145,6 +145,12 @@ def _verify_workspace(root: Path, keys: list[Path]) -> None:
         console.print(f"[green]✓[/] {told} ({each.folder.name}).", soft_wrap=True)
         if each.chain:
             _tell_chain(each.chain)
+    for each in found.superseded:
+        told = f"{each.folder} is out of date, and another covers the run {each.name}: remove it. {each.findings[0]}"
+        console.print(f"  {told}", style="yellow", markup=False, soft_wrap=True)
+    if found.decisions:
+        told = f"{counted(found.decisions, 'decision')} of the register not checked here: `etymon register log` does that."
+        console.print(f"  {told}", style="dim", markup=False, soft_wrap=True)
     if found.unsigned:
         told = counted(len(found.unsigned), "artifact belongs", "artifacts belong")
         console.print(f"  {told} to no signed run: {', '.join(found.unsigned)}", style="dim", markup=False, soft_wrap=True)

@@ -18,13 +18,14 @@ from etymon.text.counted import counted
 
 def runs(workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     """The runs of the workspace, newest last."""
+    from etymon.evidence.run_record import part_names
     from etymon.workspace import runs as all_runs
 
     store = open_store(workspace)
     table = Table("run", "finished", "parts", "took", box=None, pad_edge=False)
     seconds = {row.name: row.seconds for row in store.catalog.rows()}
     for record in all_runs(store):
-        parts = record.facts["parts"].values()
+        parts = part_names(record).values()
         took = sum(seconds.get(name, 0.0) for name in parts)
         table.add_row(
             Text(record.facts["name"]), record.manifest.created.replace("+00:00", "Z"), str(len(parts)), duration(took)
@@ -71,8 +72,7 @@ def _shown(artifact: Artifact, results: dict[str, str]) -> Iterator[tuple[str, s
     for role, given in artifact.manifest.inputs.items():
         yield f"from {role}", f"{given.label}  {given.digest[:16]}…"
     for key, value in artifact.facts.items():
-        if key != "parts":  # of a run: the inputs above
-            yield key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        yield key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     for file, record in artifact.manifest.files.items():
         yield "file", f"{file}  {record.bytes:,} bytes  {record.sha256[:16]}…"
 

@@ -1,7 +1,9 @@
 """Signed envelopes: DSSE v1.0.2 with one ECDSA P-256 signature, in one canonical form.
 
 Format: https://github.com/secure-systems-lab/dsse/blob/v1.0.2/envelope.md. A signature covers the payload and its type, not
-how the JSON around them is written; an envelope is therefore accepted only if writing it again gives the same bytes.
+how the JSON around them is written; an envelope is therefore accepted only if writing it again gives the same bytes. Of the
+signatures (r, s) and (r, n - s), which anyone can turn into each other, only the one with the lower s is made and accepted.
+So nobody without the key can write a second good envelope, and the digest of one is the digest of what was signed.
 """
 
 import binascii
@@ -11,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
@@ -24,6 +27,8 @@ LARGEST = 64 << 20
 """Bytes of an envelope."""
 _MOST_VALUES = 1000
 """An envelope has ten: what hostile JSON becomes in memory is bounded before it is parsed."""
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""n of the curve P-256 (SEC 2, 2.4.2)."""
 _AGAIN = "Ask its signer for it again."
 
 
@@ -56,7 +61,8 @@ def seal(payload: bytes, payload_type: str, key: Key) -> bytes:
     Signatures are random: sealing twice gives two envelopes. Raises EtymonError for a payload that makes it too large.
     """
     envelope = Envelope(payload, payload_type, {})
-    envelope.sign(CryptoSigner(key.private, _for_library(key.public)))
+    signature = envelope.sign(CryptoSigner(key.private, _for_library(key.public)))
+    envelope.signatures[signature.keyid] = Signature(signature.keyid, _lower(bytes.fromhex(signature.signature)).hex())
     content = _canonical(envelope)
     if len(content) > LARGEST:
         raise EtymonError(
@@ -95,6 +101,8 @@ def _parse(content: bytes, name: str) -> Envelope:
             raise ValueError
         form = _Form.model_validate_json(content)
         signature = _bytes(form.signatures[0].sig)
+        if _lower(signature) != signature:
+            raise ValueError
         signatures = {form.signatures[0].keyid: Signature(form.signatures[0].keyid, signature.hex())}
         envelope = Envelope(_bytes(form.payload), form.payloadType, signatures)
     except (ValidationError, binascii.Error, ValueError):
@@ -106,6 +114,12 @@ def _parse(content: bytes, name: str) -> Envelope:
 
 def _canonical(envelope: Envelope) -> bytes:
     return json.dumps(envelope.to_dict(), sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
+def _lower(signature: bytes) -> bytes:
+    """The same signature with the lower s, in DER. Raises ValueError for what is no signature."""
+    r, s = decode_dss_signature(signature)
+    return encode_dss_signature(r, min(s, _ORDER - s))
 
 
 def _bytes(text: str) -> bytes:

@@ -5,23 +5,36 @@ envelope beside it, so that it can also be handed on by itself.
 """
 
 import os
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from etymon.errors import EtymonError
+from etymon.evidence.bom import BOM
 from etymon.evidence.bundle import LEFT_OUT, SIGNATURE, Bundle, covers, open_bundle, sign_files
 from etymon.evidence.envelope import SUFFIX, open_envelope, seal
 from etymon.evidence.keys import PublicKey, load_key
 from etymon.evidence.links import Chain, follow
+from etymon.evidence.notice import LICENSES, is_licence_file, is_notice_file
+from etymon.evidence.obligations import OBLIGATIONS
 from etymon.evidence.signed import read_file
-from etymon.evidence.statement import LARGEST, PAYLOAD_TYPE, Statement, TrainingStatement, read_statement
+from etymon.evidence.spdx import SPDX
+from etymon.evidence.statement import PAYLOAD_TYPE, Statement, TrainingStatement, read_statement
 from etymon.evidence.statements import FOLDER, files_of
 from etymon.evidence.verify import Finding, read_again
+from etymon.foundation.card import CARD
 
 TRAINED = f"{FOLDER}trained-"
 """Where a file of the trained model lies whose place another has taken, such as its first card."""
-_WEIGHTS = (".safetensors", ".gguf")
+RECORD = "export.json"
+"""What an export notes of itself."""
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".h5", ".keras")
+"""Ends of names of files that can run code when they are opened."""
+CODE = (".py", ".pyc", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat", ".ps1", ".js", ".ipynb", ".whl", ".jar")
+_WEIGHTS = (".safetensors", ".gguf", ".onnx", ".msgpack", ".npz", *PICKLES, *CODE)
+_SETTINGS = (".json", ".jinja", ".model", ".tiktoken", ".txt")
+"""What a library reads together with the weights: config, tokenizer, templates."""
 _AGAIN = "Get the folder again from whoever signed it."
 
 
@@ -44,28 +57,37 @@ def sign_folder(folder: Path, key_file: Path, password: str | None) -> int:
     key = load_key(key_file, password)
     if not folder.is_dir():
         raise EtymonError(f"There is no folder {folder}.", "Name a run, or a folder that `etymon export` wrote.")
-    if (folder / SIGNATURE).exists():
-        raise EtymonError(f"{folder / SIGNATURE} is there already.", "Remove it to sign the folder as it is now.")
+    names = _files(folder)
+    for taken in [name for name in names if name == SIGNATURE or name.endswith(SUFFIX)]:
+        raise EtymonError(
+            f"{folder / taken} is there already.",
+            f"It is somebody's signature. To sign the folder as it is now, remove {SIGNATURE} and all files *{SUFFIX}.",
+        )
+    for odd in [name for name in names if not _is_plain(folder / name) and PurePath(name).parts[0] not in LEFT_OUT]:
+        raise EtymonError(f"{folder / odd} is a link or no file.", "Put files in the place of links and devices.")
     if key_file.resolve().is_relative_to(folder.resolve()):
         raise EtymonError(f"The private key {key_file} lies in the folder that is to be signed.", "Keep it elsewhere.")
-    names = [name for name in _files(folder) if not name.endswith(SUFFIX)]
     statements, findings = _statements(folder, names, None)
     chain = follow(statements)
-    making = folder.with_name(f".{folder.name}.{SIGNATURE}.{os.getpid()}")
-    envelopes = {name: folder / (name.removesuffix(".json") + SUFFIX) for name in statements}
+    made: list[Path] = []
     try:
-        for name, envelope in envelopes.items():
-            envelope.write_bytes(seal((folder / name).read_bytes(), PAYLOAD_TYPE, key))
-        taken = sign_files(folder, making, key_file, password, left_out=(SIGNATURE,))
-        findings += _of_chain(folder, chain, taken)  # with the digests just taken, so that nothing is read twice
-        if findings:
-            for envelope in envelopes.values():
-                envelope.unlink()
-            raise EtymonError(f"{folder} is not signed, for its statements do not fit: {findings[0]}", "Export it again.")
-        making.replace(folder / SIGNATURE)
-    finally:
-        making.unlink(missing_ok=True)
-    return len(taken)
+        for name in statements:
+            envelope = folder / (name.removesuffix(".json") + SUFFIX)
+            with envelope.open("xb") as file:
+                made.append(envelope)
+                file.write(seal(read_file(folder / name), PAYLOAD_TYPE, key))
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as place:
+            making = Path(place) / SIGNATURE
+            digests = sign_files(folder, making, key_file, password, left_out=(SIGNATURE,))
+            findings += _of_chain(folder, chain, digests)  # with the digests just taken, so that nothing is read twice
+            if findings:
+                raise EtymonError(f"{folder} is not signed, for its statements do not fit: {findings[0]}", "Export it again.")
+            making.replace(folder / SIGNATURE)
+    except BaseException:
+        for envelope in made:
+            envelope.unlink(missing_ok=True)
+        raise
+    return len(digests)
 
 
 def verify_folder(folder: Path, keys: Sequence[PublicKey]) -> Checked:
@@ -77,13 +99,13 @@ def verify_folder(folder: Path, keys: Sequence[PublicKey]) -> Checked:
     findings: list[Finding] = []
     bundle: Bundle | None = None
     try:
-        bundle = open_bundle(read_file(folder / SIGNATURE), keys, SIGNATURE)
+        bundle = open_bundle(read_file(_opened(folder, SIGNATURE) or folder / SIGNATURE), keys, SIGNATURE)
     except EtymonError as error:
         findings.append(_refused(SIGNATURE, error, folder))
     covered = [name for name in names if bundle and covers(bundle, name) and name != SIGNATURE]
-    plain = [folder / name for name in names if not (folder / name).is_symlink() and (folder / name).is_file()]
-    read = read_again(plain, {})
-    digests = {path.relative_to(folder).as_posix(): digest for path, digest in read.items()}
+    plain = {name: path for name in names if (path := _opened(folder, name))}
+    read = read_again([*plain.values()], {})
+    digests = {name: read[path] for name, path in plain.items() if path in read}
     if bundle:
         findings += _against(folder, bundle, covered, digests)
     statements, wrong = _statements(folder, covered or names, keys)
@@ -102,12 +124,30 @@ def _refused(file: str, error: EtymonError, folder: Path) -> Finding:
 
 
 def _files(folder: Path) -> list[str]:
-    """Every file and link below a folder, whatever it is; links are not followed."""
+    """Every file, link and device below a folder, whatever it is; links are not followed."""
     found = []
     for place, folders, files in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
         found += [Path(place, name).relative_to(folder).as_posix() for name in [*files, *links]]
     return sorted(found)
+
+
+def _is_plain(path: Path) -> bool:
+    return not path.is_symlink() and path.is_file()
+
+
+def _opened(folder: Path, name: str) -> Path | None:
+    """The file that a name stands for. A link is one only in a snapshot of the Hugging Face cache, and into its blobs."""
+    path = folder / name
+    if path.is_symlink() and leads_to_blob(path, folder):
+        path = Path(os.path.realpath(path))
+    return path if _is_plain(path) else None
+
+
+def leads_to_blob(path: Path, folder: Path) -> bool:
+    """Whether a link leads into the blobs of a Hugging Face cache, whose snapshots are links."""
+    target, root = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
+    return root.parent.name == "snapshots" and target.is_relative_to(root.parent.parent / "blobs")
 
 
 def _against(folder: Path, bundle: Bundle, covered: Sequence[str], digests: Mapping[str, str]) -> Iterable[Finding]:
@@ -131,24 +171,20 @@ def _statements(
     sealed: dict[str, bytes] = {}
     for name in [each for each in names if each.endswith(SUFFIX) and keys is not None]:
         try:
-            opened = open_envelope(read_file(folder / name), keys or (), name)
+            opened = open_envelope(read_file(_opened(folder, name) or folder / name), keys or (), name)
             found[name] = read_statement(opened.payload, name)
             sealed[name.removesuffix(SUFFIX) + ".json"] = opened.payload
         except EtymonError as error:
             findings.append(_refused(name, error, folder))
     for name in filter(_is_statement, names):
         try:
-            if (folder / name).stat().st_size > LARGEST:
-                raise EtymonError(f"{name} is too large to be a statement.")
-            content = (folder / name).read_bytes()
+            content = read_file(_opened(folder, name) or folder / name)
             if sealed.get(name, content) != content:
                 raise EtymonError(f"{name} says other than its envelope.")
             if name not in sealed:
                 found[name] = read_statement(content, name)
         except EtymonError as error:
             findings.append(_refused(name, error, folder))
-        except OSError:
-            findings.append(_wrong(name, "cannot be read.", folder))
     return found, findings
 
 
@@ -161,10 +197,24 @@ def _of_chain(folder: Path, chain: Chain, digests: Mapping[str, str]) -> list[Fi
     findings = [_wrong(name, problem, folder) for name, problem in chain.problems]
     training: TrainingStatement | None = chain.training
     for name, digest in files_of(training) if training else ():
-        if digest not in (digests.get(name), digests.get(f"{TRAINED}{name}")):
+        kept = {digests.get(name), digests.get(f"{TRAINED}{name}") if _is_paper(name) else None}
+        if digest not in kept:
             findings.append(_wrong(name, "is not the file that the statement of training speaks of.", folder))
     spoken_of = dict(files_of(training)) if training else digests
     for name in sorted(digests.keys() - spoken_of.keys()):
-        if name.endswith(_WEIGHTS):
-            findings.append(_wrong(name, "holds weights that no statement speaks of.", folder))
+        if _is_loaded(name):
+            findings.append(_wrong(name, "belongs to the model, and no statement speaks of it.", folder))
     return findings
+
+
+def _is_loaded(name: str) -> bool:
+    """Whether libraries read or run a file together with a model, by its name."""
+    plain = name.lower()
+    return plain.endswith(_WEIGHTS) or (plain.endswith(_SETTINGS) and not name.startswith(FOLDER) and not _is_paper(name))
+
+
+def _is_paper(name: str) -> bool:
+    """Whether a file goes beside a model and decides nothing: an export puts its own card in an earlier one's place."""
+    if name.startswith(f"{LICENSES}/") or ("/" not in name and (is_licence_file(name) or is_notice_file(name))):
+        return not name.lower().endswith(_WEIGHTS)
+    return name in (CARD, OBLIGATIONS, BOM, SPDX, RECORD)

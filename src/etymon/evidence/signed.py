@@ -19,6 +19,7 @@ from etymon.evidence.envelope import LARGEST, SUFFIX, Opened, open_envelope, sea
 from etymon.evidence.keys import PublicKey, load_key
 from etymon.evidence.links import Chain, follow
 from etymon.evidence.provenance import MODEL_FOLDER, model_digest, model_files
+from etymon.evidence.run_record import RUN, RunRecord
 from etymon.evidence.statement import (
     PAYLOAD_TYPE,
     Digest,
@@ -39,22 +40,13 @@ _AGAIN = "If it is not what you signed, remove the folder and sign again."
 
 
 @dataclass(frozen=True)
-class Run:
-    """What is signed."""
-
-    name: str
-    parts: Mapping[str, Artifact]
-    """By what they are to the run; ``train`` is the derivative, ``evidence`` its evidence, ``run`` the record itself."""
-    everything: Sequence[Artifact]
-    """The parts, and what they were made from."""
-
-
-@dataclass(frozen=True)
 class Signed:
     """What a signed folder shows."""
 
     folder: Path
     findings: tuple[Finding, ...]
+    outdated: frozenset[str] | None = None
+    """Where all that is wrong is that it has expired, or that what it covers was made anew or is gone: what was made anew."""
     name: str = ""
     """Of the run; empty where the inventory cannot be believed."""
     key_id: str = ""
@@ -69,26 +61,37 @@ def signed_folders(root: Path) -> list[Path]:
     return sorted(place.iterdir()) if place.is_dir() else []
 
 
-def sign_run(run: Run, root: Path, key_file: Path, password: str | None, expires: date | None = None) -> tuple[Path, bool]:
-    """Check a run, every byte of it, and sign it; the folder, and whether it was there already.
+def sign_run(
+    run: RunRecord,
+    everything: Sequence[Artifact],
+    root: Path,
+    key_file: Path,
+    password: str | None,
+    expires: date | None = None,
+) -> tuple[Path, bool]:
+    """Check a run, every byte of it, and sign it; the folder, and whether it was there already, as it has to be.
 
+    ``everything`` are its record, its parts, and what they were made from. A damaged folder of signatures is written anew.
     Raises EtymonError where anything is wrong with the run: only what is sound is signed.
     """
-    key = load_key(key_file, password)
-    manifests = {each.name: file_digest(each.folder / MANIFEST) for each in run.everything}
+    key, today = load_key(key_file, password), datetime.now(UTC).date()
+    if expires and expires < today:
+        raise EtymonError(f"A signature that expires on {expires} would never count.", "Name a day to come.")
+    manifests = {each.name: file_digest(each.folder / MANIFEST) for each in everything}
     address = value_digest({"manifests": manifests, "signer": key.public.id, "expires": str(expires)})[:12]
     final, making = root / _SIGNED / f"signed-{address}", root / "making" / f"signed-{address}"
-    if final.exists():
-        return final, True
-    derivative, evidence = run.parts["train"], run.parts["evidence"]
+    derivative, evidence = run.derivative_and_evidence()
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     try:
         model = derivative.folder / MODEL_FOLDER
         taken = sign_files(model, making / SIGNATURE, key_file, password)
-        findings = verify(run.everything, taken={model / name: digest for name, digest in taken.items()})
+        findings = verify(everything, taken={model / name: digest for name, digest in taken.items()})
         if findings:
             raise EtymonError(f"{run.name} is not signed, for it is not sound: {findings[0]}", "`etymon verify` lists all.")
+        known = {each.name: each for each in everything}
+        if final.exists() and not check_signed(final, known, [key.public], today).findings:
+            return final, True
         for name in _statements(evidence):
             (making / _envelope_of(name)).write_bytes(seal(evidence.file(name).read_bytes(), PAYLOAD_TYPE, key))
         inventory = InventoryStatement(
@@ -96,7 +99,7 @@ def sign_run(run: Run, root: Path, key_file: Path, password: str | None, expires
             predicate=Inventory(
                 name=run.name,
                 model=Digest(sha256=model_digest(derivative)),
-                parts={role: part.name for role, part in run.parts.items()},
+                parts={RUN: run.record.name, **{role: part.name for role, part in run.parts.items()}},
                 signed=tuple(
                     Resource(name=path.name, digest=Digest(sha256=file_digest(path))) for path in sorted(making.iterdir())
                 ),
@@ -107,6 +110,8 @@ def sign_run(run: Run, root: Path, key_file: Path, password: str | None, expires
         (making / INVENTORY).write_bytes(seal(inventory.to_json().encode(), PAYLOAD_TYPE, key))
         sync_folder(making)
         final.parent.mkdir(exist_ok=True)
+        if final.is_dir() and not final.is_symlink():
+            shutil.rmtree(final)
         os.rename(making, final)
     finally:
         shutil.rmtree(making, ignore_errors=True)
@@ -137,15 +142,18 @@ def check_signed(folder: Path, artifacts: Mapping[str, Artifact], keys: Sequence
         return Signed(folder, (_wrong(folder, INVENTORY, "is another statement than what was signed."),))
     signer = [key for key in keys if key.id == opened.key_id]
     stated = inventory.predicate
-    findings = [*_expired(folder, stated, today), *_other_files(folder, stated)]
-    findings += _manifests(folder, inventory, artifacts)
+    anew, gone = _otherwise(inventory, artifacts)
+    outdated = [*_expired(folder, stated, today), *_manifests(folder, anew, gone)]
+    findings = [*_other_files(folder, stated), *_parts(folder, inventory)]
+    only = frozenset(anew) if outdated and not findings else None
+    findings = [*outdated, *findings]
     statements: dict[str, Statement] = {}
     if not findings:
         findings += _contents(folder, stated, artifacts, signer, statements)
     chain = follow(statements) if not findings else None
     findings += [_wrong(folder, name, problem) for name, problem in (chain.problems if chain else ())]
     covered = frozenset(each.name.removesuffix(f"/{MANIFEST}") for each in inventory.subject)
-    return Signed(folder, tuple(findings), stated.name, opened.key_id, covered, chain)
+    return Signed(folder, tuple(findings), only, stated.name, opened.key_id, covered, chain)
 
 
 def _open(path: Path, keys: Sequence[PublicKey]) -> tuple[Opened, Statement]:
@@ -157,8 +165,10 @@ def _open(path: Path, keys: Sequence[PublicKey]) -> tuple[Opened, Statement]:
 
 def read_file(path: Path) -> bytes:
     """A signature's file. Raises EtymonError where it is not there, or too large for one."""
-    if path.is_symlink() or not path.is_file():
+    if not path.is_symlink() and not path.exists():
         raise EtymonError(f"{path.name} is missing.", "Bring it back, or sign again.")
+    if path.is_symlink() or not path.is_file():
+        raise EtymonError(f"{path.name} is a link or no file.", "Put the file itself in its place.")
     if path.stat().st_size > LARGEST:
         raise EtymonError(f"{path.name} has {path.stat().st_size} bytes; a signature has {LARGEST} at most.")
     return path.read_bytes()
@@ -198,14 +208,23 @@ def _other_files(folder: Path, stated: Inventory) -> Iterable[Finding]:
             yield _wrong(folder, name, "has other content than the inventory says.")
 
 
-def _manifests(folder: Path, inventory: InventoryStatement, artifacts: Mapping[str, Artifact]) -> Iterable[Finding]:
-    """The artifacts that were signed are here, with the same manifests."""
+def _otherwise(inventory: InventoryStatement, artifacts: Mapping[str, Artifact]) -> tuple[list[str], list[str]]:
+    """Of the artifacts that were signed those whose manifests are not as they were signed, and those that are not here."""
     stated = {each.name.removesuffix(f"/{MANIFEST}"): each.digest.sha256 for each in inventory.subject}
-    for name, digest in sorted(stated.items()):
-        if name not in artifacts:
-            yield _wrong(folder, INVENTORY, f"speaks of {name}, which is not here.")
-        elif hashlib.sha256((artifacts[name].folder / MANIFEST).read_bytes()).hexdigest() != digest:
-            yield Finding(name, MANIFEST, f"is not as it was signed ({folder.name}).", "Bring back what was signed.")
+    here = {name: artifacts[name].folder / MANIFEST for name in sorted(stated) if name in artifacts}
+    anew = [name for name, path in here.items() if hashlib.sha256(path.read_bytes()).hexdigest() != stated[name]]
+    return anew, sorted(stated.keys() - here.keys())
+
+
+def _manifests(folder: Path, anew: Iterable[str], gone: Iterable[str]) -> Iterable[Finding]:
+    for name in gone:
+        yield _wrong(folder, INVENTORY, f"speaks of {name}, which is not here.")
+    for name in anew:
+        yield Finding(name, MANIFEST, f"is not as it was signed ({folder.name}).", "Bring back what was signed.")
+
+
+def _parts(folder: Path, inventory: InventoryStatement) -> Iterable[Finding]:
+    stated = {each.name.removesuffix(f"/{MANIFEST}") for each in inventory.subject}
     for role, name in sorted(inventory.predicate.parts.items()):
         if name not in stated:
             yield _wrong(folder, INVENTORY, f"names {name} as the run's {role}, but does not cover it.")

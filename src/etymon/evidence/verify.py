@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from etymon.errors import EtymonError
 from etymon.evidence.provenance import model_digest, model_files, origins_among
+from etymon.evidence.run_record import EVIDENCE, RUN, run_name
 from etymon.evidence.statement import Statement, TrainingStatement, read_statement
 from etymon.evidence.statements import FOLDER, TRAINING, statements
 from etymon.store import Artifact, file_digest, load_artifact, root_digest
@@ -53,23 +54,21 @@ def load_all(root: Path) -> tuple[list[Artifact], list[Finding]]:
     return found, damaged
 
 
-def verify(
-    artifacts: Iterable[Artifact], store_digests: Collection[str] = (), taken: Mapping[Path, str] | None = None
-) -> list[Finding]:
+def verify(artifacts: Iterable[Artifact], taken: Mapping[Path, str] | None = None) -> list[Finding]:
     """Everything that is wrong with these artifacts; an empty list means that they are sound.
 
     Every byte is read; nothing remembered is trusted but ``taken``, digests that the caller has just taken. An input that is
-    named like an artifact must be one of these, or its digest one of ``store_digests``, the digests of artifacts kept
-    elsewhere. Other inputs come from outside and cannot be checked here: ``taken_from_outside`` lists them.
+    named like an artifact must be one of these. Other inputs come from outside and cannot be checked here:
+    ``taken_from_outside`` lists them.
     """
     given = list(artifacts)
     origin = origins_among(given)
-    known = {*_inside(given), *store_digests}
+    known, by_name = _inside(given), {each.name: each for each in given}
     digests = read_again([path for artifact in given for path in _recorded(artifact)], taken or {})
     findings = [finding for artifact in given for finding in [*_files(artifact, digests), *_manifest(artifact)]]
     for artifact in given:
-        findings += _inputs(artifact, known)
-        if TRAINING in artifact.manifest.files:
+        findings += _inputs(artifact, known, by_name)
+        if artifact.manifest.stage == EVIDENCE:
             findings += _statements(artifact, origin)
     return findings
 
@@ -151,15 +150,21 @@ def _manifest(artifact: Artifact) -> Iterable[Finding]:
         yield Finding(artifact.name, MANIFEST, "the address does not follow from its settings and inputs.", again)
     if artifact.folder.name != artifact_name(manifest.stage, manifest.address):
         yield Finding(artifact.name, MANIFEST, f"lies in a folder with another name, {artifact.folder.name}.", again)
+    if manifest.stage == RUN and run_name(artifact) != artifact.facts.get("name"):
+        yield Finding(artifact.name, MANIFEST, f"goes by another name than its recipe's, {run_name(artifact)}.", again)
 
 
-def _inputs(artifact: Artifact, known: Collection[str]) -> Iterable[Finding]:
+def _inputs(artifact: Artifact, known: Collection[str], by_name: Mapping[str, Artifact]) -> Iterable[Finding]:
     for role, given in sorted(artifact.manifest.inputs.items()):
-        if given.digest not in known and _is_artifact_name(given.label):
+        named = by_name.get(given.label)
+        if named and given.digest not in _inside([named]):
+            problem = f"its {role} {given.label} has other content than it was made from (digest {given.digest[:16]}…)."
+            yield Finding(artifact.name, MANIFEST, problem, "Bring back what it was made from, or run the recipe again.")
+        elif given.digest not in known and _is_artifact_name(given.label):
             yield Finding(
                 artifact.name,
                 MANIFEST,
-                f"its {role} {given.label} (digest {given.digest[:16]}…) is not there, or has other content now.",
+                f"its {role} {given.label} (digest {given.digest[:16]}…) is not there.",
                 "Bring back what it was made from, or run the recipe again.",
             )
 
@@ -189,7 +194,16 @@ def _statements(artifact: Artifact, origin: Callable[[InputRecord], Artifact | N
         return
     given = {role: each for role, each in origins.items() if each}
     training = found.get(TRAINING)
-    if not isinstance(training, TrainingStatement) or not {_DERIVATIVE, _CORPUS} <= given.keys():
+    if lacking := sorted({_DERIVATIVE, _CORPUS} - given.keys()):
+        yield Finding(
+            artifact.name, MANIFEST, f"is evidence of nothing: it was made from no {' and no '.join(lacking)}.", again
+        )
+        return
+    if not isinstance(training, TrainingStatement):
+        if TRAINING not in artifact.manifest.files:
+            yield Finding(artifact.name, TRAINING, "is missing: no statement says how the model was made.", again)
+        elif TRAINING in found:
+            yield Finding(artifact.name, TRAINING, "is no statement of how the model was made.", again)
         return
     if not model_files(given[_DERIVATIVE]):
         problem = f"speaks of {given[_DERIVATIVE].name}, which holds no model."

@@ -13,22 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from etymon.errors import EtymonError
+from etymon.evidence.folder import RECORD
 from etymon.evidence.licences import find_licences, licence_text
 from etymon.evidence.notice import LICENSE, LICENSES, is_licence_file, is_notice_file
 from etymon.evidence.obligations import OBLIGATIONS
 from etymon.evidence.provenance import MODEL_FOLDER
-from etymon.export.papers import RECORD, Copy, Exported, copied, obligations_of, parts_of_run, refuse_filled, to_do
+from etymon.export.papers import Copy, Exported, copied, obligations_of, parts_of_run, refuse_filled, to_do
 from etymon.foundation.card import CARD
 from etymon.foundation.gguf.quantisation import Quantisation
 from etymon.foundation.gguf.write import WrittenGguf, write_gguf
 from etymon.foundation.model import DeclaredParent, Model
 from etymon.progress import Clock, Listener, silent
 from etymon.recipe import Waiver
+from etymon.run import trained_model
 from etymon.store import Artifact, Store
 from etymon.store.artifact import FileRecord
 from etymon.store.digest import file_digest
 from etymon.waivers import Waived
-from etymon.workspace import find_model, runs
+from etymon.workspace import find_model, find_run, runs
 
 PAPERS = ".papers"
 """The folder beside ``mine.gguf`` is ``mine.papers``."""
@@ -127,7 +129,7 @@ def _source(name: str, store: Store, waivers: Sequence[Waiver], listener: Listen
         if file.startswith(MODEL_FOLDER) and _is_paper(plain):
             found.setdefault(plain, Copy(derivative.file(file), record, plain))
     copies = tuple(found[file] for file in sorted(found))
-    model = find_model(evidence.facts["name"], store, listener)
+    model = trained_model(derivative, find_run(name, store).name, store)
     return _Source(model, copies, evidence, tuple(waived), tuple(to_do(obligations)))
 
 

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from etymon.evidence.bom import BOM, refuse_invalid
-from etymon.evidence.folder import TRAINED
-from etymon.evidence.provenance import MODEL_FOLDER
-from etymon.export.papers import RECORD, Copy, Exported, copied, obligations_of, parts_of_run, refuse_filled, to_do
+from etymon.evidence.folder import RECORD, TRAINED
+from etymon.evidence.provenance import MODEL_FOLDER, model_digest
+from etymon.export.papers import Copy, Exported, copied, obligations_of, parts_of_run, refuse_filled, to_do
 from etymon.recipe import Waiver
 from etymon.store import Artifact, Store
 from etymon.waivers import Waived
@@ -34,7 +34,7 @@ def export_for_hub(name: str, folder: Path, store: Store, waivers: Sequence[Waiv
         making = Path(place) / folder.name
         for copy in copies:
             copied(copy, making / copy.target)
-        (making / RECORD).write_text(_record(evidence, copies, waived), "utf-8")
+        (making / RECORD).write_text(_record(derivative, evidence, copies, waived), "utf-8")
         if folder.exists():
             folder.rmdir()
         making.rename(folder)
@@ -49,10 +49,10 @@ def _of_model(derivative: Artifact, taken: Collection[str]) -> Iterator[Copy]:
             yield Copy(derivative.file(file), record, TRAINED + name if name in taken else name)
 
 
-def _record(evidence: Artifact, copies: Sequence[Copy], waived: Sequence[Waived]) -> str:
+def _record(derivative: Artifact, evidence: Artifact, copies: Sequence[Copy], waived: Sequence[Waived]) -> str:
     content = {
-        "name": evidence.facts["name"],
-        "subject": evidence.facts["subject"],
+        "name": evidence.manifest.meaning["name"],
+        "subject": model_digest(derivative),
         "evidence": {"name": evidence.name, "digest": evidence.digest},
         "waived": [each.model_dump() for each in waived],
         "files": {copy.target: copy.record.sha256 for copy in sorted(copies, key=lambda each: each.target)},

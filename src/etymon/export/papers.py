@@ -8,16 +8,12 @@ from pathlib import Path, PurePosixPath
 from etymon.errors import EtymonError
 from etymon.evidence.bom import BOM
 from etymon.evidence.obligations import OBLIGATIONS, Obligations
-from etymon.evidence.stage import evidence_stage
-from etymon.job.record import run_stage
 from etymon.recipe import Waiver
 from etymon.store import Artifact, Store
 from etymon.store.artifact import FileRecord
-from etymon.train.stage import train_stage
 from etymon.waivers import Breach, Waived, refuse_unknown, settle
-from etymon.workspace import find_artifact
+from etymon.workspace import find_run
 
-RECORD = "export.json"
 OBLIGATION_RULES = ("licence-copy", "notice-file", "notice-line", "name-prefix", "changes-stated")
 """Obligations whose files show that they are not met; each is waived by its name."""
 _BLOCK = 1 << 20
@@ -52,19 +48,9 @@ def refuse_filled(folder: Path) -> None:
 
 def parts_of_run(name: str, store: Store) -> tuple[Artifact, Artifact]:
     """The derivative and the evidence of a run. Raises EtymonError where one is not there, or the evidence is damaged."""
-    record = find_artifact(name, store)
-    if record.manifest.stage != run_stage.name:
-        raise EtymonError(f"{name} is no run.", "`etymon runs` lists the runs; only these have evidence.")
-    by_name = {each.name: each for each in store.artifacts()}
-    found = []
-    for role, stage in (("train", train_stage.name), ("evidence", evidence_stage.name)):
-        artifact = by_name.get(record.facts["parts"].get(role, ""))
-        if artifact is None or artifact.manifest.stage != stage:
-            raise EtymonError(f"The run {name} has no {role} any more.", "Run its recipe again: what is there stays.")
-        found.append(artifact)
-    if BOM not in found[1].manifest.files:
-        raise EtymonError(f"{found[1].name} was written by an earlier version.", "Run its recipe again: what is there stays.")
-    derivative, evidence = found
+    derivative, evidence = find_run(name, store).derivative_and_evidence()
+    if BOM not in evidence.manifest.files:
+        raise EtymonError(f"{evidence.name} was written by an earlier version.", "Run its recipe again: what is there stays.")
     if damage := evidence.damage(store.digests):
         raise EtymonError("; ".join(damage) + ".", f"Remove {evidence.folder} and run the recipe again; it is written anew.")
     return derivative, evidence

@@ -1,6 +1,7 @@
 """The record of a finished run: ``runs``, ``show``, ``clean`` and the workspace's board start from it."""
 
 from etymon.board.entries import Entry
+from etymon.evidence.run_record import RUN
 from etymon.recipe import Recipe
 from etymon.store import Config, Draft, Stage
 
@@ -18,8 +19,8 @@ class RunExecution(Config):
 
 def _write_record(draft: Draft[RunMeaning, RunExecution]) -> None:
     (draft.folder / "recipe.json").write_text(draft.meaning.recipe.model_dump_json(indent=1), "utf-8")
-    draft.facts |= {"name": draft.meaning.recipe.name, "parts": {role: given.name for role, given in draft.inputs.items()}}
+    draft.facts |= {"name": draft.meaning.recipe.name}
 
 
-run_stage = Stage("run", 1, _write_record, RunMeaning, RunExecution)
-"""Inputs: every artifact of the run, by its role."""
+run_stage = Stage(RUN, 1, _write_record, RunMeaning, RunExecution)
+"""Inputs: every artifact of the run, by its role; ``etymon.evidence.run_record`` reads them."""

@@ -10,6 +10,7 @@ from etymon.evidence.filings.answers import ANSWERS, read_answers
 from etymon.evidence.filings.bank import read_bank
 from etymon.evidence.review.behaviour import Compared, Recited, Refusals, not_measured, recital_findings, refusal_findings
 from etymon.evidence.review.records import Finding
+from etymon.evidence.run_record import RUN, read_run
 from etymon.foundation.model import Model
 from etymon.progress import Listener
 from etymon.refusals import put_questions
@@ -20,8 +21,8 @@ from etymon.workspace import find_artifact
 def find_corpus(name: str, store: Store) -> Artifact:
     """A corpus, by its own name or by that of its run. Raises EtymonError where it is neither."""
     found = find_artifact(name, store)
-    if "corpus" in found.facts.get("parts", {}):
-        found = find_artifact(found.facts["parts"]["corpus"], store)
+    if found.manifest.stage == RUN:
+        found = read_run(found, store.artifacts()).part("corpus")
     if any(f"{side}.parquet" not in found.manifest.files for side in SIDES):
         raise EtymonError(f"{found.name} is no corpus.", "Name a run, or the corpus that `etymon corpus build` made.")
     return found

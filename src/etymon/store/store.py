@@ -7,18 +7,17 @@ Layout: ``artifacts/<name>/`` finished; ``making/<name>/`` being written; ``scra
 """
 
 import errno
-import json
 import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy.engine import URL
 
 from etymon.errors import EtymonError
@@ -43,9 +42,10 @@ _FULL = 64 << 10
 """A disk with fewer bytes left is full."""
 
 
-@dataclass(frozen=True)
-class Pointer:
+class Pointer(BaseModel):
     """What a name stands for just now."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
 
     parts: dict[str, str]
     """Artifacts by role."""
@@ -157,10 +157,14 @@ class Store:
         """
         path = self.root / "pointers" / f"{name}.json"
         known = self.pointers().get(name)
-        pointer = Pointer(dict(parts), finished or (known.finished if known else None), datetime.now(UTC).isoformat())
+        pointer = Pointer(
+            parts=dict(parts),
+            finished=finished or (known.finished if known else None),
+            updated=datetime.now(UTC).isoformat(),
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         making = path.with_name(f"{path.name}.{os.getpid()}.making")
-        making.write_text(json.dumps(pointer.__dict__), "utf-8")
+        making.write_text(pointer.model_dump_json(), "utf-8")
         making.replace(path)
 
     def pointers(self) -> dict[str, Pointer]:
@@ -168,8 +172,8 @@ class Store:
         found = {}
         for path in (self.root / "pointers").glob("*.json"):
             try:
-                found[path.stem] = Pointer(**json.loads(path.read_text("utf-8")))
-            except (ValueError, TypeError):
+                found[path.stem] = Pointer.model_validate_json(path.read_bytes())
+            except ValidationError:
                 continue  # damaged: what it named is found through the artifacts themselves
         return dict(sorted(found.items(), key=lambda item: item[1].updated))
 

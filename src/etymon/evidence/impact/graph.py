@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from etymon.evidence.run_record import part_names
 from etymon.store import Artifact, root_digest
 
 Kind = Literal["declared", "measured"]
@@ -111,7 +112,7 @@ def read_graph(artifacts: Sequence[Artifact]) -> Graph:
     for each in artifacts:
         if each.manifest.stage == LINEAGE and each.facts.get("verdict") == "related":
             _add_measured(graph, each)
-        elif each.manifest.stage == "run" and (trained := each.facts["parts"].get(TRAIN)) in graph.artifacts:
+        elif each.manifest.stage == "run" and (trained := part_names(each).get(TRAIN)) in graph.artifacts:
             _add_run(graph, each, graph.artifacts[trained])
     return graph
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from etymon.evidence.folder import CODE, PICKLES, leads_to_blob
 from etymon.evidence.review.records import Risk
 from etymon.foundation.bounded_json import bounded_json
 
 MOST_FILES = 20_000
 _LARGEST_JSON = 1 << 26
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".h5", ".keras")
-_CODE = (".py", ".pyc", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat", ".ps1", ".js", ".ipynb", ".whl", ".jar")
 _RUNS_CODE = ("auto_map", "custom_pipelines")
 _REACHES_OUT = ("__class__", "__globals__", "__subclasses__", "__import__", "__builtins__", "__mro__", "popen", "os.system")
 """What a template that only lays out a conversation never names."""
@@ -56,18 +55,16 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 def _stays_inside(path: Path, folder: Path) -> bool:
     """Whether a link leads to a file of the folder, or into the blobs of a Hugging Face cache, whose snapshots are links."""
-    target, root = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
-    allowed = [root, *([root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [])]
-    return any(target.is_relative_to(place) for place in allowed)
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)) or leads_to_blob(path, folder)
 
 
 def _risks_of(path: Path) -> Iterator[str]:
     suffix = path.suffix.lower()
     if not path.name.isprintable():
         yield "Its name holds characters that can steer a terminal."
-    if suffix in _PICKLES:
+    if suffix in PICKLES:
         yield "A pickle or another format that can run code when it is opened. It was not opened."
-    if suffix in _CODE:
+    if suffix in CODE:
         yield "Code that comes with the model. It was not run."
     if suffix == ".json":
         yield from _risks_of_json(path)
