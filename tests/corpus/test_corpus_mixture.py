@@ -35,6 +35,24 @@ def test_what_a_source_cannot_give_goes_to_the_others() -> None:
     assert (shares["a"].mixed, shares["b"].mixed) == (1_000, 3_000)
 
 
+def test_a_source_that_is_read_often_does_not_starve_the_others() -> None:
+    _, shares = mixed({"weights": {"a": 1}, "epochs": {"b": 2}}, {"a": [100] * 10, "b": [100] * 20})
+    assert (shares["a"].mixed, shares["b"].mixed) == (1_000, 4_000)
+    _, shares = mixed({"tokens": 3_000, "epochs": {"a": 2}}, {"a": [100] * 10, "b": [100] * 50})
+    assert (shares["a"].mixed, shares["b"].mixed) == (2_000, 1_000)
+
+
+@pytest.mark.parametrize("tokens", [1_000, 2_000])
+def test_epochs_that_are_more_than_the_whole_pass_are_refused(tokens: int) -> None:
+    with pytest.raises(EtymonError, match=rf"epochs \(a: 2\) asks for 2,000 tokens in one pass, and .* is {tokens:,}"):
+        mixed({"tokens": tokens, "epochs": {"a": 2}}, {"a": [100] * 10, "b": [100] * 50})
+
+
+def test_the_most_that_a_source_gives_is_never_exceeded() -> None:
+    _, shares = mixed({"most_tokens": {"a": 500}}, {"a": [1_000], "b": [100] * 5})
+    assert (shares["a"].mixed, shares["b"].mixed) == (0, 1_000)
+
+
 @given(
     st.lists(st.integers(1, 500), min_size=1, max_size=30),
     st.lists(st.integers(1, 500), min_size=1, max_size=30),

@@ -42,16 +42,17 @@ def mix_sources(
     ``weight_N`` counts a document that often before anything else (1, or more for the survivor of many near duplicates).
     ``draw_N`` (``draw.seeded_draw``) is the order in which a source's documents are taken where not all are.
 
-    Raises EtymonError for a source that is not there, and where nothing is left to learn.
+    Raises EtymonError for a source that is not there, where ``epochs`` ask for more than ``tokens``, and where nothing is left
+    to learn.
     """
     _refuse_unknown(names, asked)
     held_S = np.bincount(source_N, tokens_N * weight_N, minlength=len(names)).astype(np.float64)
-    wanted_S = _wanted(names, held_S, asked)
+    wanted_S, capped_S = _wanted(names, held_S, asked)
     copies_N = np.zeros(len(source_N), np.int64)
     for source in range(len(names)):
         own = np.flatnonzero(source_N == source)
         own = own[np.argsort(draw_N[own], kind="stable")]
-        copies_N[own] = _copies(tokens_N[own], weight_N[own], float(wanted_S[source]))
+        copies_N[own] = _copies(tokens_N[own], weight_N[own], float(wanted_S[source]), bool(capped_S[source]))
     if not copies_N.any():
         raise _nothing_mixed(int(held_S.sum()), wanted_S, asked)
     mixed_S = np.bincount(source_N, copies_N * tokens_N, minlength=len(names))
@@ -70,36 +71,49 @@ def mix_sources(
     ]
 
 
-def _wanted(names: Sequence[str], held_S: Floats, asked: Mix) -> Floats:
-    """[S] tokens of each source in one pass."""
+def _wanted(names: Sequence[str], held_S: Floats, asked: Mix) -> tuple[Floats, NDArray[np.bool_]]:
+    """[S] tokens of each source in one pass, and whether these are the most that it may give."""
     most_S = np.array([asked.most_tokens.get(name, np.inf) for name in names])
     fixed_S = np.array([name in asked.epochs for name in names])
     wanted_S = np.array([asked.epochs.get(name, 0.0) for name in names]) * held_S
     wanted_S = np.minimum(wanted_S, most_S)
-    most_S = np.minimum(most_S, asked.most_epochs * held_S)
+    most_S = np.where(fixed_S, most_S, np.minimum(most_S, asked.most_epochs * held_S))
     natural_S = held_S ** (1 / asked.temperature)
     pull_S = np.array([asked.weights.get(name, 0.0) for name in names]) if asked.weights else natural_S
     free_S = ~fixed_S & (pull_S > 0)
-    left = max(0.0, (asked.tokens or float(held_S.sum())) - float(wanted_S.sum()))
+    fixed = float(wanted_S.sum())
+    left = float(held_S[~fixed_S].sum()) if asked.tokens is None else asked.tokens - fixed
+    if asked.tokens is not None and (left < 0 or (left == 0 and free_S.any())):
+        raise _nothing_left(fixed, asked)
     while free_S.any():
         given_S = np.where(free_S, pull_S / pull_S[free_S].sum() * left, 0)
         full_S = free_S & (given_S >= most_S)
         if not full_S.any():
-            return np.asarray(np.where(free_S, given_S, wanted_S))
+            wanted_S = np.where(free_S, given_S, wanted_S)
+            break
         wanted_S = np.where(full_S, most_S, wanted_S)  # what a source cannot give, the others give in proportion
         left -= float(most_S[full_S].sum())
         free_S &= ~full_S
-    return np.asarray(wanted_S)
+    return wanted_S, wanted_S >= most_S
 
 
-def _copies(tokens_N: Ints, weight_N: Ints, wanted: float) -> Ints:
-    """Copies of a source's documents, in the order in which they are drawn."""
+def _copies(tokens_N: Ints, weight_N: Ints, wanted: float, capped: bool) -> Ints:
+    """Copies of a source's documents, in the order in which they are drawn: to the nearest document, or none beyond a cap."""
     held = float((tokens_N * weight_N).sum())
     if not held:
         return np.zeros(len(tokens_N), np.int64)
     whole = int(wanted / held + 1e-9)
-    middle_N = np.cumsum(tokens_N * weight_N) - tokens_N * weight_N / 2
-    return weight_N * (whole + (middle_N <= wanted - whole * held))
+    reached_N = np.cumsum(tokens_N * weight_N) - (0 if capped else tokens_N * weight_N / 2)
+    return weight_N * (whole + (reached_N <= wanted - whole * held))
+
+
+def _nothing_left(fixed: float, asked: Mix) -> EtymonError:
+    named = ", ".join(f"{name}: {times:g}" for name, times in asked.epochs.items())
+    return EtymonError(
+        f"corpus.mix.epochs ({named}) asks for {fixed:,.0f} tokens in one pass, and corpus.mix.tokens is {asked.tokens:,}, "
+        "which leaves nothing to the other sources.",
+        "Raise `tokens`, or leave it out: a pass then has what `epochs` ask for and all that the other sources have.",
+    )
 
 
 def _nothing_mixed(held: int, wanted_S: Floats, asked: Mix) -> EtymonError:
