@@ -135,7 +135,7 @@ class Mix(_Part):
     """How much of each source is in one pass over the corpus, in tokens of the foundation's tokenizer."""
 
     tokens: int | None = Field(None, gt=0, le=_MOST_TOKENS)
-    """Tokens of one pass, those of ``epochs`` among them; by default as many as the sources have, or ``epochs`` ask of them."""
+    """Tokens of one pass, those of ``epochs`` among them; by default as many as sources have, or ``epochs`` ask of them."""
     temperature: float = Field(1.0, ge=1)
     """A source's share goes by its size to the power of 1/temperature: the higher, the more equal."""
     weights: dict[str, Annotated[float, Field(ge=0, le=1_000_000)]] = {}

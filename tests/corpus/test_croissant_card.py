@@ -13,10 +13,11 @@ import pyarrow.parquet as parquet
 import pytest
 
 from etymon.corpus.card import write_croissant
-from etymon.corpus.composition import Amount, compose, count_personal
+from etymon.corpus.composition import Amount, compose, count_personal, hosts
 from etymon.corpus.policy.check import declarations
 from etymon.corpus.policy.load import load_policy
 from etymon.corpus.policy.policy import COUNTS
+from etymon.corpus.policy.rules import Rule
 from etymon.recipe import Corpus
 from etymon.waivers import Waived
 
@@ -75,6 +76,28 @@ def card(corpus: Path) -> dict[str, Any]:
     )
     content: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return content
+
+
+def test_rules_that_share_a_reason_are_all_told(corpus: Path) -> None:
+    policy = load_policy("default", corpus)
+    rules = tuple(Rule(reason="odd", signal=signal, above=bound) for signal, bound in (("words", 9), ("lines", 3)))
+    path = write_croissant(
+        corpus,
+        sources=(),
+        policy=policy.model_copy(update={"rules": rules}),
+        waived=(),
+        composition=compose(corpus / "decisions.parquet"),
+        drops={"odd": 2, "bad-json": 1},
+        personal={},
+    )
+    steps = json.loads(path.read_text("utf-8"))["rai:dataPreprocessingProtocol"]
+    assert f"Left out as odd ({rules[0]}, or {rules[1]}): 2." in steps
+    assert "Left out as bad-json (a row that is not JSON): 1." in steps
+
+
+def test_hosts_are_those_that_policies_compare(tmp_path: Path) -> None:
+    urls = ["https://WWW.a.org/x", "www.a.org", "a.org/z", "https://user@www.b.org:80?q", "no address", None]
+    assert hosts(pa.chunked_array([urls])).to_pylist() == ["a.org", "a.org", "a.org", "b.org", None, None]
 
 
 def test_what_is_kept_is_counted(corpus: Path) -> None:

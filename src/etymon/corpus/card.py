@@ -15,6 +15,7 @@ import pyarrow.parquet as parquet
 from etymon.corpus.composition import Composition
 from etymon.corpus.policy.check import Declaration
 from etymon.corpus.policy.policy import COUNTS, Policy
+from etymon.corpus.reasons import NEAR, meaning_of
 from etymon.store import file_digest
 from etymon.text.counted import counted
 from etymon.waivers import Waived
@@ -139,19 +140,16 @@ def _time_frame(sources: Iterable[Declaration]) -> list[str]:
 def _preprocessing(policy: Policy, drops: Mapping[str, int]) -> list[str]:
     """What was done to the documents, and how many each step left out."""
     near = policy.near_duplicates
-    bounds = {rule.reason: f"{rule}" for rule in policy.all_rules}
-    bounds |= {
-        "exact-duplicate": "the same text, but for case, width and white space",
-        "near-duplicate": f"{near.ngram}-grams of words with a Jaccard similarity of {near.similarity:g} and more",
-        "evaluation-item": "13 words in a row of an evaluation item",
-    }
+    bounds = {NEAR: f"{near.ngram}-grams of words with a Jaccard similarity of {near.similarity:g} and more"}
+    for rule in policy.all_rules:
+        bounds[rule.reason] = f"{bounds[rule.reason]}, or {rule}" if rule.reason in bounds else f"{rule}"
     steps = [f"Data policy {policy.name}: {policy.description}"] if policy.description else []
     steps.append("Broken encodings were mended and texts brought to NFC; line ends and trailing white space were unified.")
     if policy.personal_data.masked:
         steps.append(f"Replaced by placeholders: {', '.join(policy.personal_data.masked)}.")
     for reason, count in drops.items():
-        bound = f" ({bounds[reason]})" if reason in bounds else ""
-        steps.append(f"Left out as {reason}{bound}: {count:,}.")
+        said = bounds.get(reason) or meaning_of(reason)
+        steps.append(f"Left out as {reason}{f' ({said})' if said else ''}: {count:,}.")
     return steps
 
 

@@ -12,11 +12,13 @@ import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
+from etymon.corpus.policy.origins import domain_of
 from etymon.corpus.policy.policy import COUNTS
 from etymon.store import Config
 
 DOMAINS_LISTED = 1000
-_HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/@?#]*@)?(?:[Ww]{3}\.)?(?P<host>[^/:?#]+)"
+_AUTHORITY = r"^(?P<authority>(?:[A-Za-z][A-Za-z0-9+.-]*:)?(?://)?[^/?#]*)"
+"""An address up to its path."""
 _COLUMNS = ["source", "license", "url", "date", "language", "characters", "words", "side"]
 
 
@@ -72,7 +74,7 @@ def compose(decisions: Path) -> Composition:
     """Count what ``decisions.parquet`` of a corpus says of its documents."""
     table = parquet.read_table(decisions, columns=_COLUMNS)
     kept = table.filter(compute.is_valid(table["side"]))
-    kept = kept.append_column("domain", _domains(kept["url"])).append_column("year", _years(kept["date"]))
+    kept = kept.append_column("domain", hosts(kept["url"])).append_column("year", _years(kept["date"]))
     by_part = {
         side: _amounts(chosen, ["source", "license"])
         for side, chosen in (("found", table), *((side, _where(kept, "side", side)) for side in ("train", "heldout")))
@@ -103,13 +105,16 @@ def count_personal(documents: Path, kept_N: NDArray[np.bool_]) -> dict[str, int]
     return {name: compute.sum(kept[name]).as_py() or 0 for name in COUNTS.values()}
 
 
+def hosts(urls: pa.ChunkedArray) -> pa.Array:
+    """[N] the host of each address, as policies compare it (``origins.domain_of``); null where there is none."""
+    authority = compute.struct_field(compute.extract_regex(urls, pattern=_AUTHORITY), "authority")
+    encoded = pa.chunked_array(authority).combine_chunks().dictionary_encode()
+    hosts = pa.array([domain_of(each) for each in encoded.dictionary.to_pylist()], pa.string())
+    return hosts.take(encoded.indices)
+
+
 def _where(table: pa.Table, column: str, value: str) -> pa.Table:
     return table.filter(compute.equal(table[column], value))
-
-
-def _domains(urls: pa.ChunkedArray) -> pa.ChunkedArray:
-    found = compute.extract_regex(urls, pattern=_HOST)
-    return compute.utf8_lower(compute.struct_field(found, "host"))
 
 
 def _years(dates: pa.ChunkedArray) -> pa.ChunkedArray:

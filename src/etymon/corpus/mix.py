@@ -42,8 +42,8 @@ def mix_sources(
     ``weight_N`` counts a document that often before anything else (1, or more for the survivor of many near duplicates).
     ``draw_N`` (``draw.seeded_draw``) is the order in which a source's documents are taken where not all are.
 
-    Raises EtymonError for a source that is not there, where ``epochs`` ask for more than ``tokens``, and where nothing is left
-    to learn.
+    Raises EtymonError for a source that is not there, where ``epochs`` ask for more than ``tokens``, and where nothing is
+    left to learn.
     """
     _refuse_unknown(names, asked)
     held_S = np.bincount(source_N, tokens_N * weight_N, minlength=len(names)).astype(np.float64)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from etymon.corpus.inspect.distributions import QUANTILES, Threshold, bins, distribution_of, distributions
-from etymon.corpus.inspect.diversity import diversity, domains, effective_number
+from etymon.corpus.inspect.diversity import diversity, effective_number, places
 from etymon.corpus.inspect.duplicates import duplicates, roots
 from etymon.corpus.inspect.opened import OpenCorpus
 from etymon.corpus.inspect.show.histograms import histogram
@@ -88,7 +88,7 @@ def test_domains_come_from_addresses_and_otherwise_from_folders() -> None:
     urls = ["https://www.Example.org/a", "http://user@host.net:80/x?y", None, None, "no address"]
     units = ["f#1", "f#2", "deep/er/file.txt", "file.txt", "other/file.txt"]
     table = pyarrow.table({"url": pyarrow.array(urls, pyarrow.string()), "unit": units, "source": ["s"] * 5})
-    assert domains(table).to_pylist() == ["example.org", "host.net", "s/deep", "s", "s/other"]
+    assert places(table).to_pylist() == ["example.org", "host.net", "s/deep", "s", "s/other"]
 
 
 def test_shares_are_of_every_document(opened: OpenCorpus) -> None:
@@ -98,7 +98,7 @@ def test_shares_are_of_every_document(opened: OpenCorpus) -> None:
         assert sum(part.found.documents for part in shares.parts) == len(decided)
         assert sum(part.kept.documents for part in shares.parts) == sum(row["side"] is not None for row in decided)
     by_domain = next(shares for shares in found.shares if shares.by == "domain")
-    names = set(domains(opened.decisions("url", "unit", "source")).to_pylist())
+    names = set(places(opened.decisions("url", "unit", "source")).to_pylist())
     assert {part.name for part in by_domain.parts} == names > {"notes", "notes/deep", "talk"}
     everything, *sources = found.words
     assert {each.source for each in sources} == {"notes", "pages", "talk"}

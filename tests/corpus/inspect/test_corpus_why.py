@@ -38,6 +38,16 @@ def test_a_copy_names_the_one_that_is_kept(opened: OpenCorpus) -> None:
     assert story_of(opened, kept.id).unit == kept.unit  # both have this id
 
 
+def test_the_others_of_a_text_are_told_beside_the_one_that_is_kept(opened: OpenCorpus) -> None:
+    (gone,) = (name for name in ("again.txt", "note-03.txt") if story_of(opened, name).reason)
+    story = story_of(opened, gone)
+    answer = why(opened, story.id)
+    assert answer.story
+    assert (answer.story.outcome, answer.count) == ("train" if answer.story.copies else "heldout", 2)
+    assert answer.outcomes == {"dropped: exact-duplicate": 1}
+    assert [each.unit for each in answer.several] == [gone]
+
+
 def test_a_near_duplicate_tells_how_near(opened: OpenCorpus) -> None:
     stories = [story_of(opened, f"deep/nearly-{number}.txt") for number in range(3)]
     (kept,) = (story for story in stories if story.reason is None)

@@ -128,7 +128,7 @@ def test_near_duplicates_are_removed_for_the_first_of_them(build: Build, folder:
     accounted(built)
     assert {row["unit"] for row in built.documents} == {f"note-{number:02}.txt" for number in range(20)}
     assert {row["cluster_size"] for row in built.documents} == {1, 3}
-    assert built.facts["near_duplicate_clusters"] == 10
+    assert built.facts["duplicate_clusters"] == 10
     decided = {row["unit"]: row for row in built.rows("decisions")}
     assert decided["note-04b.txt"]["reason"] == "near-duplicate"
     assert decided["note-04b.txt"]["detail"] == decided["note-04.txt"]["id"]

@@ -7,8 +7,13 @@ import pyarrow.parquet as parquet
 import pytest
 
 from corpus_building import Build, prose
+from etymon.corpus.inspect.funnel import funnel
+from etymon.corpus.inspect.opened import open_corpus
+from etymon.corpus.inspect.redecide import redecide
+from etymon.corpus.inspect.why import why
 from etymon.errors import EtymonError
 from etymon.job.summaries import corpus_line
+from etymon.store import Store
 
 ITEM = "Which of the seven valves of the upper tank must be closed first when the pressure falls below the red mark?"
 
@@ -63,6 +68,15 @@ def test_what_another_corpus_has_is_not_had_again(build: Build, folder: Path, tm
     assert len(second.dropped("in-existing-corpus")) == 20
     ids = {row["id"] for row in first.documents}
     assert {row["detail"] for row in second.rows("decisions") if row["reason"]} <= ids
+    opened = open_corpus(second.artifact.name, Store(tmp_path / "store"))
+    path = funnel(opened)
+    assert path.total.lost("existing corpora").documents == 20
+    assert all(each.note.removeprefix("stands there as ") in ids for each in path.samples["in-existing-corpus"])
+    story = why(opened, "note-03.txt").story
+    assert story
+    assert story.detail in ids
+    again = redecide(opened, opened.policy)
+    assert again.kept == again.kept_before
 
 
 def test_a_mixture_gives_sources_their_shares(build: Build, folder: Path, tmp_path: Path) -> None:

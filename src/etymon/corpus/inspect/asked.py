@@ -1,7 +1,7 @@
 """Whether a corpus is the one that a recipe asks for now: told without building it.
 
 Nothing is fetched, so files of sources that lie elsewhere (``hf:``, URLs) are not compared; nor are tasks of a suite or in
-files, whose names are known once they are loaded.
+files, whose names are known once they are loaded, nor the tokenizer that a mixture counts by.
 """
 
 from pathlib import Path
@@ -34,6 +34,8 @@ def asked_parts(recipe: Recipe, folder: Path, digests: DigestCache) -> Parts:
         "corpus.against": [_digest(file, digests) for each in asked.against for file in _existing(_place(folder, each))],
         "corpus.decontaminate": [_digest(_place(folder, each), digests) for each in asked.decontaminate],
     }
+    if asked.waivers:  # others may have been given to the build, and none that covers nothing
+        parts["corpus.waivers"] = sorted({(each.rule, each.reason) for each in asked.waivers})
     tasks = sorted(task for task in recipe.evaluate.named_tasks if task != "heldout")
     if policy.evaluation_items == "drop" and not recipe.evaluate.suite and not any(Path(task).suffix for task in tasks):
         parts["evaluate.tasks"] = tasks
@@ -54,6 +56,7 @@ def built_parts(corpus: Artifact, documents: Artifact, overlaps: Artifact | None
         "corpus.mix": meaning["mix"],
         "corpus.heldout": meaning["heldout_share"],
         "corpus.seed": meaning["seed"],
+        "corpus.waivers": sorted({(each["rule"], each["reason"]) for each in meaning["waived"]}),
         "corpus.against": [corpus.manifest.inputs[role].digest for role in against],
         "corpus.decontaminate": [items[role].digest for role in sorted(items) if role.startswith("file/")],
         "evaluate.tasks": sorted(role.removeprefix("items/") for role in items if role.startswith("items/")),

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
 
+from etymon.corpus.composition import hosts
 from etymon.corpus.inspect.funnel import Count
 from etymon.corpus.inspect.opened import OpenCorpus, drawn
 from etymon.store import Config
@@ -26,7 +27,6 @@ _DRAWN_DOCUMENTS, _DRAWN_WORDS = 2_000, 50_000
 _OF_ONE_DOCUMENT = 1_000
 """Words that a document gives to the sample at most; so many make a segment, too."""
 _CHARACTERS = 12 * _OF_ONE_DOCUMENT
-_HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/@?#]*@)?(?:www\.)?(?P<host>[^/:?#]+)"
 _FOLDER = r"^(?P<folder>[^/#]+)/"
 
 
@@ -85,7 +85,7 @@ def diversity(opened: OpenCorpus) -> Diversity:
     columns = {
         "language": table["language"],
         "licence": table["license"],
-        "domain": domains(table),
+        "domain": places(table),
         "source": table["source"],
     }
     shares = tuple(_shares(name, column, kept, table["characters"]) for name, column in columns.items())
@@ -99,12 +99,11 @@ def diversity(opened: OpenCorpus) -> Diversity:
     return Diversity(shares=shares, words=tuple(each for each in samples if each.words))
 
 
-def domains(table: pa.Table) -> pa.Array:
+def places(table: pa.Table) -> pa.Array:
     """[N] the host of a document's address; where there is none, its source and the first folder of its unit."""
-    host = compute.utf8_lower(compute.struct_field(compute.extract_regex(table["url"], _HOST), "host"))
     folder = compute.struct_field(compute.extract_regex(table["unit"], _FOLDER), "folder")
     place = compute.binary_join_element_wise(table["source"], folder, "/")
-    return compute.coalesce(host, place, table["source"])
+    return compute.coalesce(pa.chunked_array([hosts(table["url"])]), place, table["source"])
 
 
 def effective_number(counts: Iterable[float]) -> float:

@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from etymon.corpus.inspect.opened import EXACT, NEAR, OpenCorpus
+from etymon.corpus.inspect.opened import OpenCorpus
 from etymon.corpus.read.formats import EXCERPT
+from etymon.corpus.reasons import EXACT, NEAR
 from etymon.store import Config
 
 _LARGEST, _MEMBERS = 10, 6

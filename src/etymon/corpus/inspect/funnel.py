@@ -13,19 +13,26 @@ import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
 from etymon.corpus.draw import scattered
-from etymon.corpus.inspect.opened import EVALUATION_ITEM, EXACT, NEAR, NOT_MIXED, OpenCorpus
+from etymon.corpus.inspect.opened import OpenCorpus
 from etymon.corpus.inspect.signals import judge
 from etymon.corpus.mix import Share
 from etymon.corpus.policy.rules import Rule
 from etymon.corpus.read.formats import EXCERPT
+from etymon.corpus.reasons import (
+    EVALUATION_ITEM,
+    EXACT,
+    EXISTING,
+    NEAR,
+    NOT_READ,
+    ORIGIN_REFUSED,
+    STEPS,
+    step_of,
+    step_order,
+)
 from etymon.corpus.stages.corpus import MIXTURE
 from etymon.corpus.stages.documents import DOCUMENTS
 from etymon.store import Config
 
-UNREAD_STEP, RULES_STEP = "not read", "rules"
-STEPS = (UNREAD_STEP, RULES_STEP, "evaluation items", "exact duplicates", "near duplicates", "mixture")
-"""What can happen to a document, in order."""
-_STEP_OF = {EVALUATION_ITEM: STEPS[2], EXACT: STEPS[3], NEAR: STEPS[4], NOT_MIXED: STEPS[5]}
 _SAMPLES = 3
 
 
@@ -109,7 +116,7 @@ def funnel(opened: OpenCorpus) -> Funnel:
     unread: dict[str, Counter[str]] = defaultdict(Counter)
     for row in opened.unread("source", "reason").group_by(["source", "reason"]).aggregate([([], "count_all")]).to_pylist():
         unread[row["source"]][row["reason"]] += row["count_all"]
-    ordered = _reasons_in_order(opened)
+    ordered = [ORIGIN_REFUSED, *dict.fromkeys(rule.reason for rule in opened.policy.all_rules)]
     sources = tuple(_path(name, counts[name], unread[name], ordered) for name in _names(opened, {*counts, *unread}))
     total = _together(sources)
     _check(opened, total)
@@ -130,28 +137,18 @@ def funnel(opened: OpenCorpus) -> Funnel:
     )
 
 
-def step_of(reason: str) -> str:
-    """The step that drops a document for a reason, of those that were read."""
-    return _STEP_OF.get(reason, RULES_STEP)
-
-
 def _names(opened: OpenCorpus, found: set[str]) -> list[str]:
     """Sources in the recipe's order, those of which nothing was found too."""
     asked = [source["name"] for source in opened.documents.manifest.meaning["sources"]]
     return [*asked, *sorted(found - set(asked))]
 
 
-def _reasons_in_order(opened: OpenCorpus) -> list[str]:
-    rules = list(dict.fromkeys(rule.reason for rule in opened.policy.all_rules))
-    return [*rules, *_STEP_OF]
-
-
 def _path(source: str, counts: dict[tuple[str | None, str | None], Count], unread: Counter[str], ordered: list[str]) -> Path:
-    losses = [Loss(step=UNREAD_STEP, reason=reason, count=Count(documents=count)) for reason, count in unread.most_common()]
+    losses = [Loss(step=NOT_READ, reason=reason, count=Count(documents=count)) for reason, count in unread.most_common()]
     dropped = {reason: count for (reason, _), count in counts.items() if reason is not None}
-    for reason in sorted(dropped, key=lambda each: (ordered.index(each) if each in ordered else -1, each)):
+    for reason in sorted(dropped, key=lambda each: (step_order(each), ordered.index(each) if each in ordered else 0)):
         losses.append(Loss(step=step_of(reason), reason=reason, count=dropped[reason]))
-    found = sum([*counts.values(), *(loss.count for loss in losses if loss.step == UNREAD_STEP)], Count())
+    found = sum([*counts.values(), *(loss.count for loss in losses if loss.step == NOT_READ)], Count())
     sides = {side: counts.get((None, side), Count()) for side in ("train", "heldout")}
     return Path(source=source, found=found, losses=tuple(losses), **sides)
 
@@ -249,10 +246,11 @@ def _rule_notes(opened: OpenCorpus, positions: list[int], rules: list[Rule]) -> 
 
 
 def _notes(opened: OpenCorpus, positions: list[int], reason: str | None) -> list[str]:
-    if reason not in (EXACT, NEAR, EVALUATION_ITEM):
-        return [""] * len(positions)
-    if reason == EVALUATION_ITEM:
+    if reason in (EVALUATION_ITEM, EXISTING):
         details = opened.decisions("detail")["detail"].take(pa.array(positions, pa.int64())).to_pylist()
-        return [f"shares words with {detail}" for detail in details]
-    kept = opened.decisions("source", "unit").take(pa.array(opened.survivors()[positions]))
-    return [f"kept instead: {row['source']}/{row['unit']}" for row in kept.to_pylist()]
+        return [f"{'shares words with' if reason == EVALUATION_ITEM else 'stands there as'} {detail}" for detail in details]
+    if reason not in (EXACT, NEAR):
+        return [""] * len(positions)
+    survivors = opened.decisions("source", "unit", "reason").take(pa.array(opened.survivors()[positions]))
+    went = [f"dropped too ({reason})" if reason else "kept instead" for reason in survivors["reason"].to_pylist()]
+    return [f"{how}: {row['source']}/{row['unit']}" for how, row in zip(went, survivors.to_pylist(), strict=True)]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from etymon.corpus.draw import scattered
 from etymon.corpus.inspect.asked import asked_parts, built_parts, differences
 from etymon.corpus.policy.policy import Policy
+from etymon.corpus.reasons import EXACT, EXISTING, NEAR, NOT_MIXED
 from etymon.corpus.stages.corpus import DECISIONS, corpus_stage
 from etymon.corpus.stages.documents import CUT, DOCUMENTS, UNREAD
 from etymon.corpus.stages.overlaps import OVERLAPS
@@ -25,8 +26,6 @@ from etymon.errors import EtymonError
 from etymon.recipe import load_recipe
 from etymon.store import Artifact, Store
 
-EVALUATION_ITEM, EXACT, NEAR, NOT_MIXED = "evaluation-item", "exact-duplicate", "near-duplicate", "not-in-mixture"
-"""The reasons that are no rules of a policy."""
 _GROUPS = 24
 
 
@@ -82,7 +81,7 @@ class OpenCorpus:
         code_N = reason.indices.fill_null(-1).to_numpy()
         gone_N = np.isin(code_N, [code for code, name in enumerate(names) if name in (EXACT, NEAR)])
         # an id is that of a text, which documents that were dropped for another reason may have too
-        able_N = np.isin(code_N, [-1, *(code for code, name in enumerate(names) if name in (NEAR, NOT_MIXED))])
+        able_N = np.isin(code_N, [-1, *(code for code, name in enumerate(names) if name in (EXISTING, NEAR, NOT_MIXED))])
         able, gone = np.flatnonzero(able_N), np.flatnonzero(gone_N)
         ids, details = table["id"].combine_chunks(), table["detail"].combine_chunks()
         place = compute.index_in(details.take(pa.array(gone)), value_set=ids.take(pa.array(able)))

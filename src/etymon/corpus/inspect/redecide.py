@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from etymon.corpus.decide import exact_copies
 from etymon.corpus.inspect.duplicates import roots
 from etymon.corpus.inspect.funnel import Count, Sample, samples_of
-from etymon.corpus.inspect.opened import NEAR, NOT_MIXED, OpenCorpus, drawn
+from etymon.corpus.inspect.opened import OpenCorpus, drawn
 from etymon.corpus.inspect.signals import first_reasons, read_signals
 from etymon.corpus.policy.policy import Policy
+from etymon.corpus.reasons import EXISTING, NEAR, NOT_MIXED
 from etymon.store import Config
 
 _SAMPLES = 3
@@ -93,7 +94,7 @@ def redecide(opened: OpenCorpus, policy: Policy) -> Redecision:
         kept_before=_count(kept_before_N, weight_N),
         kept=_count(kept_N, weight_N),
         not_compared=_count(not_compared_N, weight_N),
-        notes=tuple(_notes(opened.policy, policy)),
+        notes=tuple(_notes(opened, policy, passing_N & ~passing_before_N)),
     )
     gained, lost = (sum(getattr(each, side).documents for each in changes) for side in ("gained", "lost"))
     assert found.passing.documents == found.passing_before.documents + gained - lost
@@ -131,6 +132,7 @@ def _after_duplicates(
     if policy.evaluation_items == "drop":
         kept_N[opened.shared()["position"].to_numpy()] = False
     kept_N &= exact_copies(opened.measured, kept_N) == np.arange(len(kept_N))
+    kept_N &= ~_has(reasons, EXISTING)  # after exact copies, whose first may nearly stand in an existing corpus
     known_N, survivor_N = _has(reasons, NEAR), roots(opened.survivors())
     if policy.near_duplicates.drop:
         kept_N &= ~(known_N & kept_N[survivor_N])
@@ -139,7 +141,11 @@ def _after_duplicates(
     return kept_N, np.zeros(len(kept_N), np.bool_)
 
 
-def _notes(built_by: Policy, policy: Policy) -> Iterator[str]:
+def _notes(opened: OpenCorpus, policy: Policy, gained_N: NDArray[np.bool_]) -> Iterator[str]:
+    built_by = opened.policy
+    compared = any(role.startswith("against/") for role in opened.corpus.manifest.inputs)
+    if compared and (gained_N.any() or policy.near_duplicates.drop != built_by.near_duplicates.drop):
+        yield "Only a build compares again with the corpora that corpus.against names."
     if policy.near_duplicates.model_dump(exclude={"drop"}) != built_by.near_duplicates.model_dump(exclude={"drop"}):
         yield "Near duplicates are found in another way: only a build can tell which."
     if policy.personal_data.masked != built_by.personal_data.masked:

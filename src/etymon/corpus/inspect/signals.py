@@ -18,10 +18,8 @@ from etymon.corpus.inspect.opened import OpenCorpus
 from etymon.corpus.policy.origins import urls_from
 from etymon.corpus.policy.policy import Policy
 from etymon.corpus.policy.rules import Rule
+from etymon.corpus.reasons import ORIGIN_REFUSED
 from etymon.errors import EtymonError
-
-ORIGIN_REFUSED = "origin-refused"
-"""A document whose address the policy refuses; it comes before the rules."""
 
 
 def numeric_signals(opened: OpenCorpus) -> list[str]:

@@ -44,6 +44,8 @@ class Other(Config):
     id: str
     name: str
     """Source and unit."""
+    reason: str | None = None
+    """Why it was dropped too, if it was."""
     similarity: float | None = None
     """Jaccard similarity of their n-grams, by the policy's n."""
 
@@ -74,6 +76,8 @@ class Story(Config):
     excerpt: str
     outcome: Literal["train", "heldout", "dropped"]
     reason: str | None
+    detail: str | None
+    """What the reason is about: the evaluation item, the document of the existing corpus, the id of the one kept."""
     copies: int
     """How often it is learned in one pass."""
     rules: tuple[Measured, ...]
@@ -102,18 +106,18 @@ class Brief(Config):
 
 
 class Answer(Config):
-    """One document's story, or what became of all that answer to a name."""
+    """One document's story, with what became of others of the same text, or what became of all that answer to a name."""
 
     story: Story | None
     outcomes: dict[str, int]
-    """How many came to what, the most frequent first; empty where there is a story."""
+    """How many came to what, the most frequent first; without the one that the story is about."""
     several: tuple[Brief, ...]
     """The first few of each outcome."""
 
     @property
     def count(self) -> int:
         """How many answer."""
-        return 1 if self.story else sum(self.outcomes.values())
+        return (self.story is not None) + sum(self.outcomes.values())
 
 
 def why(opened: OpenCorpus, text: str) -> Answer:
@@ -129,9 +133,17 @@ def why(opened: OpenCorpus, text: str) -> Answer:
     if len(found) + len(lost) == 0:
         raise EtymonError(f"{opened.corpus.name} has no document {text!r}.", _suggestion(opened, table, text))
     copies = len(table["id"].take(pa.array(found)).unique()) == 1 and table["id"][found[0]].as_py().startswith(text)
-    if not len(lost) and (len(found) == 1 or copies):  # exact copies share an id: the first, which is kept, tells of them
-        return Answer(story=_story(opened, int(found[0])), outcomes={}, several=())
+    if not len(lost) and (len(found) == 1 or copies):  # texts that are the same share an id
+        told = _told(opened, found)
+        others = _together(opened, np.delete(found, told), lost)
+        return others.model_copy(update={"story": _story(opened, int(found[told]))})
     return _together(opened, found, lost)
+
+
+def _told(opened: OpenCorpus, found: NDArray[np.int64]) -> int:
+    """Which of several documents of the same text has a story: the one that is kept, if one is."""
+    kept = opened.decisions("side")["side"].take(pa.array(found)).combine_chunks().is_valid()
+    return int(np.argmax(kept.to_numpy(zero_copy_only=False)))
 
 
 def _is_named(table: pa.Table, text: str) -> pa.ChunkedArray:
@@ -209,7 +221,9 @@ def _story(opened: OpenCorpus, position: int) -> Story:
     shared = shared.filter(compute.equal(shared["position"], position)).to_pylist()
     personal = {kind: row[column] for kind, column in counts.items() if row[column]}
     return Story(
-        **{name: decided[name] for name in ("id", "source", "unit", "license", "url", "date", "language", "reason")},
+        **{
+            name: decided[name] for name in ("id", "source", "unit", "license", "url", "date", "language", "reason", "detail")
+        },
         kind=Row.from_json(row["row"]).kind if row["row"] else "document",
         characters=decided["characters"],
         words=decided["words"],
@@ -245,11 +259,15 @@ def _measured(opened: OpenCorpus, position: int) -> tuple[Measured, ...]:
 def _others(opened: OpenCorpus, row: dict[str, Any], positions: list[int]) -> tuple[Other, ...]:
     ngram = opened.policy.near_duplicates.ngram
     own = shingles(_compared(row), ngram)
+    reasons = opened.decisions("reason")["reason"].take(pa.array(positions, pa.int64())).to_pylist()
     return tuple(
         Other(
-            id=each["id"], name=f"{each['source']}/{each['unit']}", similarity=jaccard(own, shingles(_compared(each), ngram))
+            id=each["id"],
+            name=f"{each['source']}/{each['unit']}",
+            reason=reason,
+            similarity=jaccard(own, shingles(_compared(each), ngram)),
         )
-        for each in opened.rows(positions, "id", "source", "unit", "text", "row")
+        for each, reason in zip(opened.rows(positions, "id", "source", "unit", "text", "row"), reasons, strict=True)
     )
 
 

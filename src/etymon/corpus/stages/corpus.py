@@ -31,6 +31,7 @@ from etymon.corpus.mix import Share, mix_sources
 from etymon.corpus.policy.check import Declaration
 from etymon.corpus.policy.origins import urls_from
 from etymon.corpus.policy.policy import Policy
+from etymon.corpus.reasons import EVALUATION_ITEM, EXACT, EXISTING, NEAR, NOT_MIXED, ORIGIN_REFUSED
 from etymon.corpus.split import Split, split_units
 from etymon.corpus.stages.apart import apart_if_large
 from etymon.corpus.stages.counts import counted_by, empty_corpus
@@ -74,7 +75,7 @@ def _decide(draft: Draft[CorpusMeaning, SignalsExecution]) -> None:
     decisions = Decisions(len(table))
     policy = meaning.policy
     if policy.origins.refuse:
-        decisions.drop(urls_from(table["url"].to_pylist(), policy.origins.refuse), "origin-refused")
+        decisions.drop(urls_from(table["url"].to_pylist(), policy.origins.refuse), ORIGIN_REFUSED)
     _drop_broken(decisions, broken_rules(documents, policy))
     if "overlaps" in draft.inputs:
         _drop_overlapping(decisions, draft.inputs["overlaps"])
@@ -87,7 +88,7 @@ def _decide(draft: Draft[CorpusMeaning, SignalsExecution]) -> None:
     heldout_N, split = _split(table, documents, kept_N, component_N, meaning)
     train_N = kept_N & ~heldout_N
     copies_N, shares = _mixed(draft, table, documents, train_N, cluster_N)
-    decisions.drop(train_N & (copies_N == 0), "not-in-mixture")
+    decisions.drop(train_N & (copies_N == 0), NOT_MIXED)
     train_N &= copies_N > 0
     tick = draft.clock("writing", total=3)
     extra = {"copies": copies_N, "cluster_size": cluster_N}
@@ -128,7 +129,7 @@ def _decide(draft: Draft[CorpusMeaning, SignalsExecution]) -> None:
         "units": split.units,
         "heldout_units": int(split.heldout_U.sum()),
         "linked_units": split.linked,
-        "near_duplicate_clusters": int((cluster_N[kept_N] > 1).sum()),
+        "duplicate_clusters": int((cluster_N[kept_N] > 1).sum()),
         "sectioned": read.facts["sectioned"],
         "evaluation_items": _items(draft.inputs.get("overlaps")),
         "cut": read.facts["cut"],
@@ -151,7 +152,7 @@ def _drop_overlapping(decisions: Decisions, overlaps: Artifact) -> None:
     found = parquet.read_table(overlaps.file(OVERLAPS), columns=["position", "item"])
     positions = found["position"].to_numpy()
     decisions.details |= dict(zip(positions.tolist(), found["item"].to_pylist(), strict=True))
-    decisions.drop(positions, "evaluation-item")
+    decisions.drop(positions, EVALUATION_ITEM)
 
 
 def _drop_duplicates(
@@ -167,13 +168,13 @@ def _drop_duplicates(
         unread = existing.unread if existing else {}
         if existing:
             _drop_existing(decisions, existing, copies_of_existing(documents, existing))
-        _drop_for(decisions, exact_copies(documents, decisions.kept_N), "exact-duplicate")
+        _drop_for(decisions, exact_copies(documents, decisions.kept_N), EXACT)
         tables = (existing.documents, existing.bands) if existing else None
         found = near_duplicates(documents, bands, decisions.kept, near, existing=tables, scratch=Path(work), tick=tick)
         if near.drop:
             if existing:
                 _drop_existing(decisions, existing, found.existing_N)
-            _drop_for(decisions, found.survivor_N, "near-duplicate")
+            _drop_for(decisions, found.survivor_N, NEAR)
     draft.facts["against_unread"] = unread
     return found.component_N
 
@@ -183,7 +184,7 @@ def _drop_existing(decisions: Decisions, existing: Existing, existing_N: NDArray
     there = np.flatnonzero(decisions.kept_N & (existing_N >= 0))
     ids = parquet.read_table(existing.documents, columns=["id"])["id"].combine_chunks().take(pa.array(existing_N[there]))
     decisions.details |= dict(zip(there.tolist(), ids.to_pylist(), strict=True))
-    decisions.drop(there, "in-existing-corpus")
+    decisions.drop(there, EXISTING)
 
 
 def _drop_for(decisions: Decisions, survivor_N: NDArray[np.int64], reason: str) -> None:

@@ -10,6 +10,7 @@ import pyarrow.parquet
 
 from etymon.corpus.policy.policy import KINDS
 from etymon.corpus.read.formats import EXCERPT, Unread
+from etymon.corpus.reasons import AFTER_LAST_ANSWER
 from etymon.corpus.signals.measure import document_id
 from etymon.corpus.signals.personal import mask
 from etymon.corpus.sources.find import SourceFiles
@@ -175,7 +176,7 @@ def _cut_row(source: str, unit: str, row: str, cut: str) -> dict[str, Any]:
         "id": document_id(row),
         "source": source,
         "unit": unit,
-        "reason": "after-last-answer",
+        "reason": AFTER_LAST_ANSWER,
         "characters": len(cut),
         "excerpt": _excerpt(cut),
     }

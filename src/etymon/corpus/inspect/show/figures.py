@@ -1,20 +1,10 @@
 """Figures and names as a reader wants them; shared by terminal and page."""
 
 from etymon.corpus.inspect.diversity import Part, Shares
-from etymon.corpus.inspect.funnel import UNREAD_STEP, Count, Funnel, Path
+from etymon.corpus.inspect.funnel import Count, Funnel, Path
 from etymon.text.counted import counted
 from etymon.text.overlap import GRAM
 
-STEP_WORDS = {
-    UNREAD_STEP: "could not be read",
-    "rules": "break a rule of the policy",
-    "evaluation items": "say what an evaluation item says",
-    "exact duplicates": "say exactly what an earlier one says",
-    "near duplicates": "say nearly what an earlier one says",
-    "mixture": "are not in the mixture",
-}
-STEP_HEADS = dict(zip(STEP_WORDS, ("not read", "rules", "items", "exact", "near", "mixture"), strict=True))
-"""Of narrow columns."""
 _MANY = 4
 
 

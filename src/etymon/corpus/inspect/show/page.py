@@ -3,11 +3,10 @@
 from typing import Any
 
 from etymon.corpus.inspect.diversity import Shares
-from etymon.corpus.inspect.funnel import STEPS, Count, Funnel, Loss, Path
+from etymon.corpus.inspect.funnel import Count, Funnel, Loss, Path
 from etymon.corpus.inspect.inspection import Inspection
 from etymon.corpus.inspect.redecide import Redecision
 from etymon.corpus.inspect.show.figures import (
-    STEP_WORDS,
     effective_words,
     figure,
     listed,
@@ -17,6 +16,7 @@ from etymon.corpus.inspect.show.figures import (
     words_of,
 )
 from etymon.corpus.inspect.show.histograms import histogram
+from etymon.corpus.reasons import MANY_REASONS, STEPS, meaning_of
 from etymon.pictures.page import Templates
 from etymon.text.counted import counted
 
@@ -73,12 +73,12 @@ def _bars(funnel: Funnel) -> list[dict[str, Any]]:
     """One bar for each step: what is left after it, and what it took."""
     total, left = funnel.total, funnel.total.found.documents
     bars = [_bar(total.found, "are found", "", left, 0, total)]
-    for step in STEPS:
-        if lost := total.lost(step).documents:
+    for name, step in STEPS.items():
+        if lost := total.lost(name).documents:
             left -= lost
-            reasons = [loss for loss in total.losses if loss.step == step]
-            named = ", ".join(f"{loss.reason} {loss.count.documents:,}" for loss in reasons) if step in STEPS[:2] else ""
-            bars.append(_bar(total.lost(step), STEP_WORDS[step], named, left, lost, total))
+            reasons = [loss for loss in total.losses if loss.step == name]
+            named = ", ".join(f"{loss.reason} {loss.count.documents:,}" for loss in reasons) if name in MANY_REASONS else ""
+            bars.append(_bar(total.lost(name), step.words, named, left, lost, total))
     bars.append(_bar(total.train, "are for training", "", total.train.documents, 0, total))
     bars.append(_bar(total.heldout, "are held out", "", total.heldout.documents, 0, total))
     return bars
@@ -104,7 +104,7 @@ def _width(part: float, whole: float) -> float:
 def _reason(funnel: Funnel, loss: Loss) -> dict[str, Any]:
     return {
         "loss": loss,
-        "what": STEP_WORDS[loss.step],
+        "what": meaning_of(loss.reason) or STEPS[loss.step].words,
         "share": share(loss.count.documents, funnel.total.found.documents),
         "samples": funnel.samples.get(loss.reason, ()),
     }

@@ -11,12 +11,10 @@ from etymon.corpus.inspect.distributions import QUANTILES, Distribution
 from etymon.corpus.inspect.diversity import Diversity
 from etymon.corpus.inspect.duplicates import Duplicates
 from etymon.corpus.inspect.examples import Changes
-from etymon.corpus.inspect.funnel import STEPS, Count, Funnel, Sample
+from etymon.corpus.inspect.funnel import Count, Funnel, Sample
 from etymon.corpus.inspect.inspection import Inspection
 from etymon.corpus.inspect.redecide import Redecision
 from etymon.corpus.inspect.show.figures import (
-    STEP_HEADS,
-    STEP_WORDS,
     count_words,
     effective_words,
     figure,
@@ -28,6 +26,7 @@ from etymon.corpus.inspect.show.figures import (
     words_of,
 )
 from etymon.corpus.inspect.why import Answer, Brief, Story
+from etymon.corpus.reasons import EXISTING, MANY_REASONS, STEPS
 from etymon.text.counted import counted
 from etymon.text.plain import plain
 
@@ -72,9 +71,9 @@ def terminal_redecision(found: Redecision) -> RenderableType:
 
 def terminal_answer(answer: Answer) -> RenderableType:
     """One document's story, or those that answer to a name."""
-    if answer.story:
-        return _story(answer.story)
-    parts: list[RenderableType] = []
+    parts: list[RenderableType] = [_story(answer.story)] if answer.story else []
+    if answer.story and answer.outcomes:
+        parts += [Text(), Text("The same text elsewhere", style="bold")]
     for outcome, count in answer.outcomes.items():
         firsts = [each for each in answer.several if each.outcome == outcome]
         lines = [line for each in firsts for line in _brief(each)]
@@ -82,7 +81,7 @@ def terminal_answer(answer: Answer) -> RenderableType:
             lines.append(Text(f"and {count - len(firsts):,} more", style="dim"))
         parts += _section(f"{count:,}  {plain(outcome)}", lines)
     told = "Give an id, its beginning, or a name (file.jsonl#12) for all that is known of one."
-    return Group(*parts, *([Text(), Text(told, style="dim")] if answer.count > 1 else []))
+    return Group(*parts, *([Text(), Text(told, style="dim")] if answer.count > 1 and not answer.story else []))
 
 
 def _brief(found: Brief) -> Iterator[Text]:
@@ -114,10 +113,10 @@ def _funnel(funnel: Funnel) -> Iterator[RenderableType]:
         table.add_row(f"{sign}{count.documents:,}", share(count.documents, total.found.documents), text)
 
     row(total.found, Text(f"found, {counted(total.found.characters, 'character')}"))
-    for step in STEPS:
-        if (lost := total.lost(step)).documents:
-            reasons = reasons_of(total, step) if step in STEPS[:2] else ""
-            row(lost, Text.assemble(STEP_WORDS[step], (f": {plain(reasons)}" if reasons else "", "dim")), "−")
+    for name, step in STEPS.items():
+        if (lost := total.lost(name)).documents:
+            reasons = reasons_of(total, name) if name in MANY_REASONS else ""
+            row(lost, Text.assemble(step.words, (f": {plain(reasons)}" if reasons else "", "dim")), "−")
     row(total.train, Text(f"for training, {counted(total.train.characters, 'character')}", style="bold"))
     row(total.heldout, Text(f"held out, {counted(total.heldout.characters, 'character')}", style="bold"))
     yield table
@@ -127,7 +126,7 @@ def _funnel(funnel: Funnel) -> Iterator[RenderableType]:
 
 def _by_source(funnel: Funnel) -> Table:
     steps = [step for step in STEPS if funnel.total.lost(step).documents]
-    table = _table("source", "found", *(STEP_HEADS[step] for step in steps), "training", "held out")
+    table = _table("source", "found", *(STEPS[step].head for step in steps), "training", "held out")
     for path in (*funnel.sources, funnel.total):
         counts = [path.found, *(path.lost(step) for step in steps), path.train, path.heldout]
         if path is funnel.total:
@@ -227,11 +226,14 @@ def _story(story: Story) -> RenderableType:
 def _related(story: Story) -> Iterator[RenderableType]:
     if story.survivor:
         alike = f"{story.survivor.similarity:.2f} of {story.near_ngram}-grams shared"
-        yield Text(f"Kept in its place: {plain(story.survivor.name)} ({story.survivor.id}; {alike}).")
+        went = f"Dropped too ({story.survivor.reason})" if story.survivor.reason else "Kept in its place"
+        yield Text(f"{went}: {plain(story.survivor.name)} ({story.survivor.id}; {alike}).")
     for other in story.stands_for:
         yield Text(f"Dropped for it: {plain(other.name)} ({other.id}; {other.similarity:.2f} shared).")
     if story.duplicates > len(story.stands_for):
         yield Text(f"… and {story.duplicates - len(story.stands_for):,} more.")
+    if story.reason == EXISTING:
+        yield Text(f"It stands in an existing corpus as {plain(story.detail or '')}.")
     for shared in story.shared:
         yield Text(f"Shares {counted(shared.runs, 'run')} of 13 words with {plain(shared.item)}: “{_short(shared.excerpt)}”")
     if story.personal:
