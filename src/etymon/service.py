@@ -12,7 +12,7 @@ from etymon.foundation.gguf.quantisation import Quantisation
 from etymon.foundation.model import Model
 from etymon.foundation.sources import open_gguf
 from etymon.progress import Listener, silent
-from etymon.serve.gateway.models import Open, Opened
+from etymon.serve.gateway.models import Find, Opened
 from etymon.serve.gateway.settings import ModelEntry
 from etymon.store import Config, Draft, Stage, Store
 
@@ -25,7 +25,7 @@ _LONGEST = 1_000_000
 _FILE = "model.gguf"
 
 
-def opener(store: Store, listener: Listener = silent) -> Open:
+def opener(store: Store, listener: Listener = silent) -> Find:
     """A function that finds a model of the workspace, or anything that can be opened.
 
     A GGUF is served as it is; any other model is written as one, once, into the workspace.

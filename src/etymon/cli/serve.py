@@ -58,7 +58,7 @@ def serve_models(
 ) -> None:
     """Serve models by OpenAI's API. `etymon serve keys` makes, lists and revokes the keys of its clients."""
     try:
-        from etymon.serve.gateway.server import serve
+        from etymon.serve.gateway.server import Startup, serve
     except ModuleNotFoundError as error:
         raise EtymonError(f"The service needs {error.name}.", "Install it: pip install 'etymon[serve]'.") from None
     from etymon.serve.audit.records import open_records
@@ -79,7 +79,8 @@ def serve_models(
     if (config is not None) == bool(model or engine):
         raise EtymonError("Say what to serve.", "Name models: `etymon serve MODEL`; or give --config FILE, and no models.")
     records = open_records(workspace, audit, new=True)
-    serve(read, opener(open_store(workspace)), _file(workspace).path, records, host, port, drain_seconds=drain, ready=_ready)
+    find = opener(open_store(workspace))
+    serve(Startup(read, find, _file(workspace).path, records, host, port, drain, _ready))
 
 
 def _ready(address: str, cards: "list[Card]", keys: bool) -> None:

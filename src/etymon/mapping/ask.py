@@ -83,7 +83,8 @@ class Asker:
         }
         order = order_of(parse(ChatRequest, json.dumps(content).encode()), self._served)
         try:
-            answer = await self._relay.whole(self._served, "chat/completions", order, Exchange("map", None))
+            async with self._served.queue.place():
+                answer = await self._relay.whole(self._served, "chat/completions", order, Exchange("map", None))
         except TimeoutError:
             raise UnfitAnswer("timeout", "the engine did not end its answer in time") from None
         try:

@@ -16,7 +16,7 @@ from etymon.mapping.output import write_failed, write_output
 from etymon.mapping.prompt import MissingColumn, Prompt, read_prompt
 from etymon.mapping.table import TYPES, Table, default_output, read_table, rows_of
 from etymon.progress import Clock, Listener
-from etymon.serve.gateway.models import Models, Open, Served
+from etymon.serve.gateway.models import Find, Models, Served
 from etymon.serve.gateway.problems import Problem
 from etymon.serve.gateway.relay import Relay
 from etymon.serve.gateway.settings import Limits, ModelEntry, Service
@@ -64,14 +64,14 @@ class _Checked:
         return self.output.with_name(self.output.name + suffix)
 
 
-def map_rows(job: Job, open: Open, listener: Listener, say: Callable[[str], None]) -> Mapped:
+def map_rows(job: Job, find: Find, listener: Listener, say: Callable[[str], None]) -> Mapped:
     """Ask the model about every row that has no answer yet, and write the table of those that have one.
 
     ``say`` is told what else the user should know. Raises EtymonError for bad input, before any work; and where the engine
     is gone for good: what was answered is kept.
     """
     checked = _checked(job)
-    identity = open(job.entry).digest if job.entry.engine is None else f"{job.entry.engine} {job.entry.model or ''}"
+    identity = find(job.entry).digest if job.entry.engine is None else f"{job.entry.engine} {job.entry.model or ''}"
     journal = Journal(checked.beside(".journal"))
     try:
         what = {"prompt": checked.prompt.source, "schema": checked.schema.text, "model": identity}
@@ -82,7 +82,7 @@ def map_rows(job: Job, open: Open, listener: Listener, say: Callable[[str], None
             isinstance(asked, str) and journal.has(row, asked) for row, asked in _asked(checked.table, checked.prompt)
         )
         clock = Clock(listener, "map", "asking", total=checked.table.rows, unit="rows", done_before=before)
-        asyncio.run(_Run(checked, journal, clock, before).ask(job, open))
+        asyncio.run(_Run(checked, journal, clock, before).ask(job, find))
         checked.table.check_unchanged()
         failed = checked.output.with_name(f"{checked.output.name}.failed.jsonl")
         write_failed(failed, journal.failed())
@@ -132,16 +132,16 @@ class _Run:
         self._done = done
         self._failed = 0
 
-    async def ask(self, job: Job, open: Open) -> None:
+    async def ask(self, job: Job, find: Find) -> None:
         """About all rows that have no answer. An engine is started only if there are any."""
         questions = self._questions()
         first = next(questions, None)
         if first is None:
             return
         limits = Limits()
-        models, relay = Models(open, lambda name, what: None), Relay(limits.seconds)
+        models, relay = Models(find, lambda name, what: None), Relay(limits.seconds)
         try:
-            await models.exchange(Service(models=(job.entry,), limits=limits))
+            await models.replace(Service(models=(job.entry,), limits=limits))
             asker = Asker(_only(models), relay, self._schema, job.tokens)
             await _check(asker)
             await self._about(first, asker)

@@ -1,6 +1,7 @@
 """Keys of clients: kept as digests, found while they are good, forgotten when revoked."""
 
 import json
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -69,6 +70,31 @@ def test_a_damaged_file_lets_nobody_in(file: KeyFile) -> None:
     assert keyring.find(secret) is None
     with pytest.raises(EtymonError, match="no file of keys"):
         Keyring(file)
+
+
+def test_a_file_that_cannot_be_read_lets_nobody_in_and_is_told_once(file: KeyFile) -> None:
+    told: list[str] = []
+    _, secret = file.new("anna")
+    keyring = Keyring(file, told.append)
+    assert keyring.find(secret)
+    kept = file.path.read_bytes()
+    file.path.unlink()
+    file.path.mkdir()  # which even root cannot read as a file
+    assert keyring.find(secret) is None
+    assert keyring.find(secret) is None
+    assert keyring.on
+    assert len(told) == 1
+    file.path.rmdir()
+    file.path.write_bytes(kept)
+    assert keyring.find(secret)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_a_file_changed_by_root_stays_its_owners(file: KeyFile) -> None:
+    key, _ = file.new("anna")
+    os.chown(file.path, 1234, 1234)
+    file.revoke(key.id)
+    assert (file.path.stat().st_uid, stat.S_IMODE(file.path.stat().st_mode)) == (1234, 0o600)
 
 
 def test_keys_made_at_once_are_all_kept(file: KeyFile) -> None:

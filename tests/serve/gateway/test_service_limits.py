@@ -1,15 +1,18 @@
 """Buckets and queues: what is let through is what was agreed, and places are given back whatever happens."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from etymon.serve.gateway.keys import Key, Role
 from etymon.serve.gateway.limits import Bucket, Meter, Queue
 from etymon.serve.gateway.pipe import Pipe
 from etymon.serve.gateway.problems import Problem
 from etymon.serve.gateway.settings import Limits
+from etymon.serve.gateway.tokens import Tokens
 
 
 @given(
@@ -29,13 +32,57 @@ def test_a_bucket_lets_through_a_minutes_worth_and_what_flowed_in(per_minute: in
 
 
 def test_tokens_beyond_the_limit_are_paid_for_before_the_next_request() -> None:
-    meter = Meter(Limits(tokens_per_minute=100))
+    meter, tokens = Meter(Limits(tokens_per_minute=100)), Tokens()
     meter.begin(None)
-    meter.charge(None, 250)
+    meter.reserve(None, tokens)
+    tokens.count({"prompt_tokens": 50, "completion_tokens": 200})
+    meter.settle(None, tokens)
     with pytest.raises(Problem) as refused:
         meter.begin(None)
     assert refused.value.status == 429
     assert 85 < int(refused.value.headers["Retry-After"]) < 95
+
+
+def test_tokens_are_reserved_before_an_answer_and_settled_after_it() -> None:
+    meter, first, second = Meter(Limits(tokens_per_minute=100)), Tokens(), Tokens()
+    first.expect(40, 400, 1, 4096)
+    meter.reserve(None, first)
+    with pytest.raises(Problem):  # while the first is being answered
+        meter.reserve(None, second)
+    first.begin()
+    first.count({"prompt_tokens": 10, "completion_tokens": 20})
+    meter.settle(None, first)
+    meter.reserve(None, second)
+    second.expect(40, None, 1, 256)
+    second.begin()
+    second.cut_off()  # nobody counted: it costs what was expected of it
+    assert (second.prompt, second.completion) == (10, 256)
+
+
+@pytest.mark.parametrize("told", [None, "many", -5, 1 << 80, 2.5])
+def test_whatever_an_engine_counts_is_a_number_that_can_be_kept(told: object) -> None:
+    tokens = Tokens()
+    tokens.count({"prompt_tokens": told})
+    assert 0 <= tokens.total < 1 << 62
+
+
+def test_one_key_leaves_waiting_places_to_others() -> None:
+    greedy, other = (Key(id=id, name=id, role=Role.user, sha256="", created=datetime.now(UTC)) for id in ("a", "b"))
+
+    async def scenario() -> None:
+        queue = Queue(running=1, waiting=4)
+
+        async def ask(key: Key) -> None:
+            async with queue.place(key):
+                await asyncio.sleep(0.01)
+
+        asked = [asyncio.create_task(ask(greedy)) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(Problem, match="of this key"):
+            await ask(greedy)
+        await asyncio.gather(*asked, ask(other))
+
+    asyncio.run(scenario())
 
 
 def test_a_queue_runs_as_many_as_agreed_in_order_and_refuses_the_rest() -> None:

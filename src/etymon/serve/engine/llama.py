@@ -1,9 +1,9 @@
 """llama.cpp in a process of its own: started, watched, started again when it ends unasked."""
 
 import asyncio
-import contextlib
 import importlib.util
 import json
+import os
 import re
 import secrets
 import sys
@@ -11,13 +11,21 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from etymon.errors import EtymonError
+from etymon.serve.engine.llama_order import for_llama
 
 BACK_OFF_SECONDS = (0.2, 1.0, 5.0, 15.0, 30.0)
 """Before each start after an end; an engine that held for longer than the last begins again with the first."""
 _EMBEDDED_TOGETHER = 2
 _LINES = 60
+_ENVIRONMENT = (
+    "PATH", "HOME", "TMPDIR", "TEMP", "TMP", "LANG", "LC_", "TZ", "LD_", "DYLD_", "SYSTEMROOT", "PYTHON", "VIRTUAL_ENV",
+    "CONDA_PREFIX", "OMP_", "MKL_", "OPENBLAS_", "KMP_", "GOMP_", "GGML_", "LLAMA_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_",
+    "HSA_", "GPU_", "SYCL_", "ONEAPI_", "ZE_", "VK_", "ASCEND_", "MUSA_", "METAL_",
+)  # fmt: skip
+"""How the variables begin that the child gets. It reads files of strangers: the service's secrets are not for it."""
 
 
 @dataclass(frozen=True)
@@ -47,19 +55,47 @@ class LlamaEngine:
         self.settings = settings
         self.address = ""
         self.ready = False
-        self.restarts = 0
+        self._ended = 0
         self._changed = changed
         self._key = secrets.token_urlsafe(32)
         self._process: asyncio.subprocess.Process | None = None
         self._watcher: asyncio.Task[None] | None = None
-
-    def for_embeddings(self) -> "LlamaEngine":
-        """Another engine with the same model, not yet started."""
-        return LlamaEngine(replace(self.settings, embeddings=True, parallel=_EMBEDDED_TOGETHER), self._changed)
+        self._embedder: asyncio.Task[LlamaEngine] | None = None
 
     @property
     def headers(self) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {self._key}"}
+
+    @property
+    def restarts(self) -> int:
+        """Of this process and of that for vectors."""
+        return self._ended + (self._embedding.restarts if self._embedding else 0)
+
+    def adapted(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Raises Unsupported."""
+        return for_llama(order)
+
+    async def for_vectors(self) -> "LlamaEngine":
+        """A second process, for one that computes vectors can do nothing else. Raises EtymonError where it does not start.
+
+        It is started once, whoever asks and whoever leaves meanwhile.
+        """
+        if self.settings.embeddings:
+            return self
+        if self._embedder is None or (self._embedder.done() and self._embedding is None):
+            self._embedder = asyncio.create_task(self._start_embedder())
+        return await asyncio.shield(self._embedder)
+
+    async def _start_embedder(self) -> "LlamaEngine":
+        engine = LlamaEngine(replace(self.settings, embeddings=True, parallel=_EMBEDDED_TOGETHER), self._changed)
+        await engine.start()
+        return engine
+
+    @property
+    def _embedding(self) -> "LlamaEngine | None":
+        """The engine for vectors, where it was started."""
+        task = self._embedder
+        return task.result() if task and task.done() and not task.cancelled() and not task.exception() else None
 
     async def start(self) -> None:
         """Raises EtymonError where llama.cpp does not take the model."""
@@ -70,22 +106,34 @@ class LlamaEngine:
 
     async def stop(self) -> None:
         self.ready = False
-        if self._watcher:
-            self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
+        for task in (self._watcher, self._embedder):
+            if task:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        if self._embedding:
+            await self._embedding.stop()
         await self._end()
 
     async def _begin(self) -> None:
-        each = self.settings
-        process = await asyncio.create_subprocess_exec(
+        """Raises EtymonError where the model cannot be served; whatever is raised, no process is left."""
+        self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "etymon.serve.engine.llama_child"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if name.upper().startswith(_ENVIRONMENT)},
             start_new_session=True,  # Ctrl-C is for the gateway, which lets answers end first
         )
-        self._process = process
+        try:
+            await self._await_address(self._process)
+        except BaseException:
+            await self._end()
+            raise
+        self.ready = True
+        self._changed(self.settings.name, "ready")
+
+    async def _await_address(self, process: asyncio.subprocess.Process) -> None:
+        each = self.settings
         assert process.stdin
         assert process.stdout
         assert process.stderr
@@ -103,8 +151,6 @@ class LlamaEngine:
             await listening
             raise EtymonError(f"{each.path} cannot be served: {_reason(said)}.", _remedy(said))
         self.address = f"{json.loads(line)['address']}/v1"
-        self.ready = True
-        self._changed(each.name, "ready")
 
     async def _end(self) -> None:
         process, self._process = self._process, None
@@ -120,16 +166,16 @@ class LlamaEngine:
             begun = loop.time()
             if self._process:
                 await self._process.wait()
+                self._process = None
                 self.ready = False
-                self.restarts += 1
+                self._ended += 1
                 self._changed(self.settings.name, "ended")
             failures = 0 if loop.time() - begun > BACK_OFF_SECONDS[-1] else failures
             await asyncio.sleep(BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)])
             failures += 1
             try:
                 await self._begin()
-            except EtymonError:
-                self._process = None
+            except Exception:  # where memory is short no process can be made, for one
                 self._changed(self.settings.name, "failed")
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -17,9 +19,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from etymon.serve.audit.texts import Texts
 from etymon.serve.gateway.body import read_body
 from etymon.serve.gateway.door import Door
-from etymon.serve.gateway.edit import FILTERED, Edit
+from etymon.serve.gateway.edit import FILTERED, Edit, Refused
 from etymon.serve.gateway.exchange import Exchange
-from etymon.serve.gateway.in_force import InForce
+from etymon.serve.gateway.in_force import InForce, Rules
 from etymon.serve.gateway.keys import Keyring
 from etymon.serve.gateway.limits import Meter
 from etymon.serve.gateway.models import Models, Served
@@ -30,7 +32,7 @@ from etymon.serve.gateway.pipe import Pipe
 from etymon.serve.gateway.problems import SERVER, Problem, bad_request, forbidden, too_slow, unavailable
 from etymon.serve.gateway.relay import Relay
 from etymon.serve.gateway.reply import EVENTS, ClientLeft, Reply, until_left
-from etymon.serve.gateway.requests import Asked, ChatRequest, CompletionRequest, EmbeddingRequest, parse
+from etymon.serve.gateway.requests import Asked, ChatRequest, CompletionRequest, EmbeddingRequest, length_of, parse
 from etymon.serve.gateway.settings import Limits
 from etymon.serve.gateway.texts import find_in_request, is_prose
 from etymon.serve.labels import HEADER, UNLABELLED, Labels, header_value
@@ -38,8 +40,6 @@ from etymon.serve.page import files as page
 from etymon.serve.policy import ServicePolicy
 
 _USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
-_CHARACTERS_A_TOKEN = 4
-"""Of a prompt whose tokens nobody counted, because its client left."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Gateway:
     limits: Limits
     meter: Meter
     relay: Relay
-    rules: InForce
+    in_force: InForce
     observers: Observers
 
     def app(self) -> ASGIApp:
@@ -73,12 +73,12 @@ class Gateway:
         return Door(inner, self.keyring, self.observers)
 
     async def _list_models(self, request: Request) -> Response:
-        listed = [_model_object(each, self.rules.policy) for each in self.models.visible(request.state.key)]
+        listed = [_model_object(each, self.in_force.rules.policy) for each in self.models.visible(request.state.key)]
         return JSONResponse({"object": "list", "data": listed})
 
     async def _show_model(self, request: Request) -> Response:
         found = self.models.find(request.path_params["name"], request.state.key)
-        return JSONResponse(_model_object(found, self.rules.policy))
+        return JSONResponse(_model_object(found, self.in_force.rules.policy))
 
     async def _model_card(self, request: Request) -> Response:
         found = self.models.find(request.path_params["name"], request.state.key)
@@ -149,6 +149,25 @@ def _unlabelled(request: Request, labels: Labels) -> bool:
     return True
 
 
+class _Unwanted(Exception):
+    """The policy refuses what was asked."""
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A request that was read and checked, and all that its answer takes."""
+
+    asked: Asked
+    order: dict[str, Any]
+    """As the engine gets it."""
+    served: Served
+    rules: Rules
+    """Those in force when it came, whatever a reload changes meanwhile."""
+    edit: Edit | None
+    """What the policy does to the answer; None for vectors."""
+    exchange: Exchange
+
+
 class _Endpoint:
     """A path that asks an engine."""
 
@@ -156,31 +175,32 @@ class _Endpoint:
         self._gateway, self._path, self._kind = gateway, path, kind
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gateway = self._gateway
         exchange = Exchange(self._path, scope["state"]["key"])
         reply = Reply(send, exchange)
+        problem: Problem | None = None
         try:
             await self._answer(Request(scope, receive), reply, exchange)
             exchange.outcome = "refused" if exchange.refused else "answered"
-        except Problem as problem:
-            exchange.code = problem.code
-            exchange.outcome = "failed" if problem.status >= 500 else "refused"
-            await reply.problem(problem)
+        except Problem as told:
+            problem = told
         except ClientLeft:
             exchange.outcome, exchange.status = "left", exchange.status or 499
+            exchange.cut_off()
         except asyncio.CancelledError:  # the service ends, and this answer had its time
-            await reply.problem(unavailable("The service is being stopped."))
-            raise
+            problem = unavailable("The service is being stopped.")
         except Exception:
             exchange.status = 500
             raise
         finally:
-            if exchange.outcome == "refused":
-                exchange.prompt_tokens = 0
-            if exchange.rule and gateway.rules.guard.enforces and exchange.code is None:
+            # Before the client is told, which may take as long as it pleases.
+            if problem:
+                _note(problem, exchange)
+            elif exchange.rule and exchange.enforced:
                 exchange.code = FILTERED
-            gateway.meter.charge(exchange.key, exchange.prompt_tokens + exchange.completion_tokens)
-            gateway.observers.ended(exchange)
+            self._gateway.meter.settle(exchange.key, exchange.tokens)
+            self._gateway.observers.ended(exchange)
+        if problem:
+            await reply.problem(problem)
 
     async def _answer(self, request: Request, reply: Reply, exchange: Exchange) -> None:
         """Admit, check, ask the engine, give on what it says."""
@@ -189,61 +209,54 @@ class _Endpoint:
         body = await read_body(request, gateway.limits.body_bytes)
         asked = parse(self._kind, body)
         served = gateway.models.find(asked.model, exchange.key)
-        exchange.model, exchange.digest = served.card.name, served.card.digest
-        exchange.prompt_tokens = len(body) // _CHARACTERS_A_TOKEN  # until the engine has counted them
-        order = order_of(asked, served)
-        rules, edit = gateway.rules, None
+        with served.used():
+            exchange.model, exchange.digest = served.card.name, served.card.digest
+            order = order_of(asked, served)
+            exchange.tokens.expect(len(body), *length_of(asked), served.card.context)
+            gateway.meter.reserve(exchange.key, exchange.tokens)
+            question = self._question(request, body, asked, order, served, exchange)
+            try:
+                await self._ask(question, request, reply)
+            except _Unwanted:
+                await self._refuse(question, reply)
+
+    def _question(
+        self, request: Request, body: bytes, asked: Asked, order: dict[str, Any], served: Served, exchange: Exchange
+    ) -> _Question:
+        rules, edit = self._gateway.in_force.rules, None
+        exchange.enforced = rules.guard.enforces
         exchange.texts = Texts(body) if rules.policy.audit.texts else None
         if isinstance(asked, ChatRequest | CompletionRequest):
+            exchange.stream = asked.stream
             exchange.unlabelled = _unlabelled(request, rules.policy.labels)
             chat = isinstance(asked, ChatRequest)
             edit = Edit(rules.guard, rules.policy.labels, exchange, chat=chat, prose=is_prose(asked))
-        if found := await find_in_request(rules.guard, asked):
-            exchange.note(found.rule, "input")
-            if rules.guard.enforces:
-                await self._refuse(asked, edit, reply, exchange)
-                return
+        return _Question(asked, order, served, rules, edit, exchange)
+
+    async def _ask(self, question: _Question, request: Request, reply: Reply) -> None:
+        """Ask the engine while the client waits, for so long as an answer may take. Raises _Unwanted."""
+        exchange, edit, seconds = question.exchange, question.edit, self._gateway.limits.seconds
         answer: dict[str, Any] | None = None
         try:
-            async with asyncio.timeout(gateway.limits.seconds), until_left(request.receive):
-                with served.used():
-                    if isinstance(asked, ChatRequest | CompletionRequest) and asked.stream and edit:
-                        exchange.stream = True
-                        usage = bool(asked.stream_options and asked.stream_options.include_usage)
-                        await self._stream(served, order, reply, exchange, edit, usage=usage)
-                    else:
-                        answer = await gateway.relay.whole(served, self._path, order, exchange)
-                        answer = await edit.whole(answer) if edit else answer
+            async with asyncio.timeout(max(0.0, seconds - exchange.seconds)), until_left(request.receive):
+                if edit and exchange.stream:
+                    await self._stream(question, edit, reply)
+                else:
+                    async with _place(question):
+                        answer = await self._gateway.relay.whole(question.served, self._path, question.order, exchange)
+                    answer = await edit.whole(answer) if edit else answer
         except TimeoutError:
-            raise too_slow(gateway.limits.seconds) from None
+            exchange.cut_off()
+            raise too_slow(seconds) from None
         if answer is None:
             await reply.end()
         else:
             await reply.whole(200, json.dumps(answer, ensure_ascii=False).encode(), _label_header(edit))
 
-    async def _refuse(self, asked: Asked, edit: Edit | None, reply: Reply, exchange: Exchange) -> None:
-        """Say no in place of an answer. Raises Problem 400 where an answer cannot say anything: to /v1/embeddings."""
-        exchange.refused = True
-        exchange.prompt_tokens = 0
-        if edit is None or not isinstance(asked, ChatRequest | CompletionRequest):
-            raise bad_request("This text is not taken by the policy of this service.", "input", FILTERED)
-        exchange.stream = asked.stream
-        kind = "chat.completion" if isinstance(asked, ChatRequest) else "text_completion"
-        of = f"{kind}.chunk" if asked.stream and isinstance(asked, ChatRequest) else kind
-        head = {"id": exchange.id, "object": of, "created": int(time.time()), "model": exchange.model}
-        if asked.stream:
-            await reply.start(200, EVENTS, _label_header(edit))
-            await reply.end(b"".join(event + b"\n\n" for event in edit.refusal(head)))
-        else:
-            answer = edit.refused_whole(head) | {"usage": dict.fromkeys(_USAGE, 0)}
-            await reply.whole(200, json.dumps(answer, ensure_ascii=False).encode(), _label_header(edit))
-
-    async def _stream(
-        self, served: Served, order: dict[str, Any], reply: Reply, exchange: Exchange, edit: Edit, *, usage: bool
-    ) -> None:
+    async def _stream(self, question: _Question, edit: Edit, reply: Reply) -> None:
         """Events as they come. The status waits for the first: until then a problem has one of its own."""
         pipe = Pipe()
-        engine = asyncio.create_task(self._gateway.relay.stream(served, self._path, order, exchange, pipe, edit, usage=usage))
+        engine = asyncio.create_task(self._fill(pipe, question, edit))
         try:
             while events := await pipe.take():
                 if not reply.started:
@@ -252,3 +265,61 @@ class _Endpoint:
         finally:
             engine.cancel()
             await asyncio.gather(engine, return_exceptions=True)
+
+    async def _fill(self, pipe: Pipe, question: _Question, edit: Edit) -> None:
+        """The engine's events, as the policy has them, into a pipe. What goes wrong goes into the pipe."""
+        wanted = getattr(question.asked, "stream_options", None)
+        events = self._gateway.relay.stream(
+            question.served, self._path, question.order, question.exchange, usage=bool(wanted and wanted.include_usage)
+        )
+        try:
+            async with _place(question), aclosing(events):
+                async for event in events:
+                    async for edited in edit.events(event):
+                        await pipe.put(edited + b"\n\n")
+            pipe.close()
+        except Refused:
+            pipe.close()
+        except Exception as problem:
+            pipe.close(problem)
+
+    async def _refuse(self, question: _Question, reply: Reply) -> None:
+        """Say no in place of an answer. Raises Problem 400 where an answer cannot say anything: to /v1/embeddings."""
+        exchange, edit = question.exchange, question.edit
+        exchange.refused = True
+        if edit is None:
+            raise bad_request("This text is not taken by the policy of this service.", "input", FILTERED)
+        kind = "chat.completion" if isinstance(question.asked, ChatRequest) else "text_completion"
+        of = "chat.completion.chunk" if exchange.stream and kind == "chat.completion" else kind
+        head = {"id": exchange.id, "object": of, "created": int(time.time()), "model": exchange.model}
+        if exchange.stream:
+            await reply.start(200, EVENTS, _label_header(edit))
+            await reply.end(b"".join(event + b"\n\n" for event in edit.refusal(head)))
+        else:
+            answer = edit.refused_whole(head) | {"usage": dict.fromkeys(_USAGE, 0)}
+            await reply.whole(200, json.dumps(answer, ensure_ascii=False).encode(), _label_header(edit))
+
+
+@asynccontextmanager
+async def _place(question: _Question) -> AsyncIterator[None]:
+    """A place at the engine, for what the policy lets through. Raises _Unwanted, and Problem.
+
+    Who has a place is screened: so long texts wait as others do, and cost their key what they cost.
+    """
+    exchange = question.exchange
+    async with question.served.queue.place(exchange.key):
+        exchange.tokens.begin()
+        if found := await find_in_request(question.rules.guard, question.asked):
+            exchange.note(found.rule, "input")
+            if question.rules.guard.enforces:
+                raise _Unwanted
+        yield
+
+
+def _note(problem: Problem, exchange: Exchange) -> None:
+    """What became of a request that ended with a problem."""
+    exchange.code = problem.code
+    exchange.outcome = "failed" if problem.status >= 500 else "refused"
+    exchange.status = exchange.status or problem.status
+    if problem.status in (502, 503) and not exchange.tokens.completion:
+        exchange.tokens.forget()

@@ -16,6 +16,8 @@ from etymon.serve.page import files as page
 OPEN = frozenset({"/health", "/ready"}) | page.PATHS
 """Answered without a key."""
 FOR_OPERATORS = frozenset({"/metrics"})
+_FORWARDED = ("forwarded", "via", "x-forwarded-", "x-real-ip")
+"""How the headers begin by which a proxy says that it asks for somebody else."""
 
 
 class Door:
@@ -27,7 +29,7 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN:
             try:
-                scope["state"]["key"] = self._admitted(scope["path"], Headers(scope=scope))
+                scope["state"]["key"] = self._admitted(scope, Headers(scope=scope))
             except Problem as problem:
                 exchange = Exchange("door", None, code=problem.code, outcome="refused")
                 await Reply(send, exchange).problem(problem)
@@ -35,12 +37,15 @@ class Door:
                 return
         await self._app(scope, receive, send)
 
-    def _admitted(self, path: str, headers: Headers) -> Key | None:
+    def _admitted(self, scope: Scope, headers: Headers) -> Key | None:
         """The key; None where none are asked for. Raises Problem 401 or 403."""
         if not self._keyring.on:
             if not is_loopback(_host(headers.get("host", ""))):
                 # A page of another site whose name was made to point here would come with that name.
                 raise forbidden("Without keys only this machine is answered, under its own name.")
+            # Proxies in front of us may name us as we name ourselves; nginx, unless told otherwise, speaks HTTP/1.0.
+            if scope["http_version"] == "1.0" or any(name.startswith(_FORWARDED) for name in headers):
+                raise forbidden("Without keys no proxy is answered: it may ask for other machines.")
             return None
         scheme, _, secret = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
@@ -48,7 +53,7 @@ class Door:
         key = self._keyring.find(secret.strip())
         if key is None:
             raise wrong_key("Incorrect API key provided, or it has expired or was revoked.")
-        if path in FOR_OPERATORS and key.role is not Role.operator:
+        if scope["path"] in FOR_OPERATORS and key.role is not Role.operator:
             raise forbidden("This path takes the key of an operator.")
         return key
 

@@ -2,7 +2,6 @@
 
 import secrets
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -10,6 +9,7 @@ from typing import Any, Literal
 from etymon.serve.audit.records import stamp
 from etymon.serve.audit.texts import Texts
 from etymon.serve.gateway.keys import Key
+from etymon.serve.gateway.tokens import Tokens
 from etymon.serve.guard.rules import Side
 
 Outcome = Literal["answered", "refused", "failed", "left"]
@@ -32,8 +32,7 @@ class Exchange:
     code: str | None = None
     """Of the problem, where there was one."""
     outcome: Outcome = "failed"
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    tokens: Tokens = field(default_factory=Tokens)
     first_token: float | None = None
     """Seconds from the request to the first piece of a streamed answer."""
     complete: bool = False
@@ -42,6 +41,8 @@ class Exchange:
     """Of the service's policy, that the request or the answer breaks."""
     side: Side | None = None
     """Where it was found."""
+    enforced: bool = False
+    """The policy in force when the request came refuses what breaks it."""
     refused: bool = False
     """The policy refused what was asked."""
     unlabelled: bool = False
@@ -49,16 +50,16 @@ class Exchange:
     texts: Texts | None = None
     """What was said, where the policy has it kept. Never a part of the log."""
 
-    def counted(self, usage: Mapping[str, Any]) -> None:
-        """The engine's own count, at the end of an answer."""
-        self.prompt_tokens = int(usage.get("prompt_tokens") or 0)
-        self.completion_tokens = int(usage.get("completion_tokens") or 0)
-
     def piece(self) -> None:
         """A piece of a streamed answer: a token, until the engine's own count comes."""
         if self.first_token is None:
             self.first_token = self.seconds
-        self.completion_tokens += 1
+        self.tokens.completion += 1
+
+    def cut_off(self) -> None:
+        """Nobody waits for the answer any more. Of a stream the pieces were counted."""
+        if not self.stream:
+            self.tokens.cut_off()
 
     def note(self, rule: str, side: Side) -> None:
         """A finding of the guard; the first one is kept."""
@@ -85,8 +86,8 @@ class Exchange:
             "rule": self.rule,
             "side": self.side,
             "unlabelled": self.unlabelled,
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
+            "prompt_tokens": self.tokens.prompt,
+            "completion_tokens": self.tokens.completion,
             "first_token_ms": None if self.first_token is None else round(self.first_token * 1000, 1),
             "ms": round(self.seconds * 1000, 1),
         }

@@ -9,7 +9,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -65,14 +65,14 @@ class KeyFile:
         self.path = path
 
     def read(self) -> tuple[Key, ...]:
-        """None of them where there is no file. Raises EtymonError for a file that was damaged."""
+        """None of them where there is no file. Raises EtymonError for a file that was damaged or may not be read."""
         try:
-            text = self.path.read_text("utf-8")
+            return _File.model_validate_json(self.path.read_bytes()).keys
         except FileNotFoundError:
             return ()
-        try:
-            return _File.model_validate_json(text).keys
-        except (ValidationError, UnicodeDecodeError):
+        except OSError as error:
+            raise EtymonError(f"{self.path} cannot be read: {error.strerror}.", "Give it back to its owner.") from None
+        except ValidationError:
             raise EtymonError(f"{self.path} is no file of keys.", "Restore it, or remove it and make new keys.") from None
 
     def new(
@@ -119,23 +119,41 @@ class KeyFile:
 
     def _write(self, keys: tuple[Key, ...]) -> None:
         handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".keys-")  # readable by its owner alone
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(_File(keys=keys).model_dump(mode="json"), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.path)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                self._give_to_owner(handle)
+                json.dump(_File(keys=keys).model_dump(mode="json"), file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self.path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+    def _give_to_owner(self, file: int) -> None:
+        """The service may run as another user than who changes its keys, such as root: it must be able to read them."""
+        owner = (self.path if self.path.exists() else self.path.parent).stat()
+        if owner.st_uid == os.geteuid():
+            return
+        try:
+            os.fchown(file, owner.st_uid, owner.st_gid)
+        except PermissionError:
+            raise EtymonError(
+                f"{self.path} belongs to another user, who could not read what is written now.", "Run this as that user."
+            ) from None
 
 
 class Keyring:
     """The keys as a running service knows them; the file is read again when it has changed."""
 
-    def __init__(self, file: KeyFile) -> None:
-        """Raises EtymonError for a damaged file."""
-        self._file = file
+    def __init__(self, file: KeyFile, unreadable: Callable[[str], None] = lambda reason: None) -> None:
+        """``unreadable`` is told why nobody gets in any more. Raises EtymonError for a damaged file."""
+        self._file, self._unreadable = file, unreadable
         self._seen: tuple[int, int] | None = None
         self._keys: Mapping[str, Key] = {}
         self._looked = 0.0
         self._on = False
+        self._damage: str | None = None
+        """Why the file could not be read, as it was last told."""
         self._look()
 
     @property
@@ -154,8 +172,12 @@ class Keyring:
         if time.monotonic() - self._looked > _LOOK_EVERY:
             try:
                 self._look()
-            except EtymonError:
-                self._keys = {}  # damaged while we run: nobody gets in
+                self._damage = None
+            except (EtymonError, OSError) as error:  # while we run: nobody gets in
+                self._seen, self._keys = None, {}
+                if self._damage != str(error):
+                    self._damage = str(error)
+                    self._unreadable(self._damage)
 
     def _look(self) -> None:
         self._looked = time.monotonic()

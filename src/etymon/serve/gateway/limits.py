@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from etymon.serve.gateway.keys import Key
 from etymon.serve.gateway.problems import too_many
 from etymon.serve.gateway.settings import Limits
+from etymon.serve.gateway.tokens import Tokens
 
 _ANYBODY = ""
 
@@ -26,7 +28,7 @@ class Bucket:
         return max(0.0, (amount - self._level) * 60 / self.per_minute)
 
     def take(self, now: float, amount: float) -> None:
-        """The level may fall below zero: what an answer will take is known only after it."""
+        """The level may fall below zero: what an answer will take is known only after it. Less than nothing is given back."""
         self._refill(now)
         self._level -= amount
 
@@ -55,11 +57,23 @@ class Meter:
                 raise too_many(f"More than {requests.per_minute:,} requests a minute.", seconds)
             requests.take(now, 1)
 
-    def charge(self, key: Key | None, tokens: int) -> None:
-        """After an answer: the tokens it took."""
+    def reserve(self, key: Key | None, tokens: Tokens) -> None:
+        """Before an answer: the tokens that are expected of it. Where fewer are left it may begin, and the next may not.
+
+        Raises Problem 429 where none are left.
+        """
         now = time.monotonic()
         if bucket := self._bucket(self._tokens, key, "tokens_per_minute", now):
-            bucket.take(now, tokens)
+            if seconds := bucket.wait(now, 1):
+                raise too_many(f"More than {bucket.per_minute:,} tokens a minute.", seconds)
+            bucket.take(now, tokens.expected)
+            tokens.reserved = tokens.expected
+
+    def settle(self, key: Key | None, tokens: Tokens) -> None:
+        """After it: those that it took, in place of those that were reserved."""
+        now = time.monotonic()
+        if bucket := self._bucket(self._tokens, key, "tokens_per_minute", now):
+            bucket.take(now, tokens.total - tokens.reserved)
 
     def _bucket(self, buckets: dict[str, Bucket], key: Key | None, limit: str, now: float) -> Bucket | None:
         per_minute: int | None = getattr(key, limit, None) or getattr(self._limits, limit)
@@ -78,18 +92,27 @@ class Queue:
         """``running``: requests given to the engine at once; ``waiting``: how many more may wait."""
         self._places = asyncio.Semaphore(running)
         self._most_waiting = waiting
+        self._waiting_of: Counter[str] = Counter()
         self.running = self.waiting = 0
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Wait for a place and hold it. Raises Problem 429 where too many wait already."""
-        if self._places.locked() and self.waiting >= self._most_waiting:
-            raise too_many(f"{self.waiting} requests are waiting already.", 2, "queue_full")
+    async def place(self, key: Key | None = None) -> AsyncIterator[None]:
+        """Wait for a place and hold it. Raises Problem 429 where too many wait already, or half of so many of this key."""
+        name = key.id if key else _ANYBODY
+        if self._places.locked():
+            if self.waiting >= self._most_waiting:
+                raise too_many(f"{self.waiting} requests are waiting already.", 2, "queue_full")
+            if key and self._waiting_of[name] >= max(1, self._most_waiting // 2):
+                raise too_many(f"{self._waiting_of[name]} requests of this key are waiting already.", 2, "queue_full")
         self.waiting += 1
+        self._waiting_of[name] += 1
         try:
             await self._places.acquire()
         finally:
             self.waiting -= 1
+            self._waiting_of[name] -= 1
+            if not self._waiting_of[name]:
+                del self._waiting_of[name]
         self.running += 1
         try:
             yield

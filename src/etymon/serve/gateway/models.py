@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from etymon.errors import EtymonError
 from etymon.foundation.gguf.header import read_gguf_header
 from etymon.serve.engine.base import Engine
 from etymon.serve.engine.llama import LlamaEngine, LlamaSettings
-from etymon.serve.engine.remote import RemoteEngine
+from etymon.serve.engine.remote import RemoteEngine, Server
 from etymon.serve.gateway.control_tokens import ControlTokens
 from etymon.serve.gateway.keys import Key
 from etymon.serve.gateway.limits import Queue
@@ -33,7 +34,7 @@ class Opened:
     """The model card that was recorded for these weights, as Markdown."""
 
 
-Open = Callable[[ModelEntry], Opened]
+Find = Callable[[ModelEntry], Opened]
 """Finds a model by what its entry says. Raises EtymonError."""
 
 
@@ -60,16 +61,9 @@ class Served:
     def __init__(self, card: Card, entry: ModelEntry, engine: Engine, control: ControlTokens, waiting: int) -> None:
         """``waiting``: how many requests may wait for it."""
         self.card, self.entry, self.engine, self.control = card, entry, engine, control
-        self.embedder: LlamaEngine | None = None
         # A few more than it computes together: the next is there when one has ended.
         self.queue = Queue(entry.parallel + max(2, entry.parallel // 2), waiting)
         self._users = 0
-        self._embedder_lock = asyncio.Lock()
-
-    @property
-    def own(self) -> bool:
-        """Whether the engine is our llama.cpp."""
-        return isinstance(self.engine, LlamaEngine)
 
     @contextmanager
     def used(self) -> Iterator[None]:
@@ -80,39 +74,24 @@ class Served:
         finally:
             self._users -= 1
 
-    async def engine_for(self, *, embeddings: bool) -> Engine:
-        """The engine for a request. llama.cpp computes vectors in a process of its own, which the first request starts.
-
-        Raises Problem 503 while it is being started again.
-        """
-        engine = await self._embedder() if embeddings and isinstance(self.engine, LlamaEngine) else self.engine
+    async def engine_for(self, *, vectors: bool) -> Engine:
+        """The engine for a request. Raises Problem 503 while it is being started again, or does not answer."""
+        try:
+            engine = await self.engine.for_vectors() if vectors else self.engine
+        except EtymonError as error:
+            raise unavailable(error.problem, 60) from None
         if not engine.ready:
-            raise unavailable(f"The engine of {self.card.name} is being started again.")
+            raise unavailable(f"The engine of {self.card.name} cannot be asked now.")
         return engine
-
-    async def _embedder(self) -> Engine:
-        assert isinstance(self.engine, LlamaEngine)
-        async with self._embedder_lock:
-            if self.embedder is None:
-                embedder = self.engine.for_embeddings()
-                try:
-                    await embedder.start()
-                except EtymonError as error:
-                    raise unavailable(error.problem, 60) from None
-                self.embedder = embedder
-        return self.embedder
 
     async def retire(self, seconds: float) -> None:
         """Stop the engine when nobody uses it any more, or after ``seconds``."""
         end = asyncio.get_running_loop().time() + seconds
-        while self._users and asyncio.get_running_loop().time() < end:
-            await asyncio.sleep(0.05)
-        await self.stop()
-
-    async def stop(self) -> None:
-        await self.engine.stop()
-        if self.embedder:
-            await self.embedder.stop()
+        try:
+            while self._users and asyncio.get_running_loop().time() < end:
+                await asyncio.sleep(0.05)
+        finally:
+            await self.engine.stop()
 
     def state(self) -> dict[str, float]:
         """Gauges of this moment."""
@@ -120,16 +99,16 @@ class Served:
             "running": self.queue.running,
             "waiting": self.queue.waiting,
             "up": float(self.engine.ready),
-            "restarts": self.engine.restarts + (self.embedder.restarts if self.embedder else 0),
+            "restarts": self.engine.restarts,
         }
 
 
 class Models:
     """By name."""
 
-    def __init__(self, open: Open, changed: Callable[[str, str], None]) -> None:
+    def __init__(self, find: Find, changed: Callable[[str, str], None]) -> None:
         """``changed`` is told a model's name and what happened to its engine."""
-        self._open, self._changed = open, changed
+        self._find, self._changed = find, changed
         self._served: dict[str, Served] = {}
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -150,10 +129,10 @@ class Models:
     def ready(self) -> bool:
         return all(each.engine.ready for each in self._served.values())
 
-    async def exchange(self, service: Service) -> None:
+    async def replace(self, service: Service) -> None:
         """Serve the models of ``service`` from now on. Engines that stay the same go on; the others end after their answers.
 
-        Raises EtymonError where one of them cannot be served; then nothing has changed.
+        Raises EtymonError where one of them cannot be served; then nothing has changed. Not to be called twice at once.
         """
         before = {(each.entry, each.card): each for each in self._served.values()}
         wanted: dict[str, Served] = {}
@@ -171,7 +150,7 @@ class Models:
                         await made.engine.start()
                     wanted[made.card.name] = known or made
         except BaseException:
-            await _all(each.stop() for each in begun)
+            await _all(each.engine.stop() for each in begun)
             raise
         gone = [each for each in self._served.values() if each not in wanted.values()]
         self._served = wanted
@@ -184,24 +163,24 @@ class Models:
         for task in self._retiring:
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
-        await _all(each.stop() for each in self._served.values())
+        await _all(each.engine.stop() for each in self._served.values())
 
     async def _made(self, entry: ModelEntry, waiting: int) -> Sequence[Served]:
         """What an entry stands for, not yet started: one model, or all of an engine that runs elsewhere."""
         if entry.engine is None:
             return [await self._own(entry, waiting)]
-        engine = RemoteEngine(entry.engine, entry.key_variable)
-        await engine.start()
-        if entry.model is not None and entry.model not in engine.models:
-            raise EtymonError(
-                f"{engine.address} has no model {entry.model}.", f"It has {', '.join(engine.models) or 'none'}."
-            )
-        names = [entry.model] if entry.model is not None else list(engine.models)
-        cards = [Card(entry.name or name, name, engine.address, None, None, entry.context, tools=True) for name in names]
-        return [Served(card, entry, engine, ControlTokens.usual(), waiting) for card in cards]
+        server = Server(entry.engine, entry.key_variable)
+        names = [entry.model] if entry.model is not None else await server.models()
+        return [self._remote(entry, server, name, waiting) for name in names]
+
+    def _remote(self, entry: ModelEntry, server: Server, there: str, waiting: int) -> Served:
+        name = entry.name or there
+        card = Card(name, there, server.address, None, None, entry.context, tools=True)
+        engine = RemoteEngine(server, there, partial(self._changed, name))
+        return Served(card, entry, engine, ControlTokens.usual(), waiting)
 
     async def _own(self, entry: ModelEntry, waiting: int) -> Served:
-        opened = await asyncio.to_thread(self._open, entry)
+        opened = await asyncio.to_thread(self._find, entry)
         header = await asyncio.to_thread(read_gguf_header, opened.gguf)
         name = entry.name or opened.name
         longest = header.get(f"{header.architecture}.context_length", int, CONTEXT)

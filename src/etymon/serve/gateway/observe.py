@@ -87,8 +87,8 @@ class Metrics:
     def count(self, exchange: Exchange) -> None:
         model = exchange.model
         self._requests.labels(exchange.endpoint, model, exchange.status, exchange.outcome).inc()
-        self._tokens.labels(model, "prompt").inc(exchange.prompt_tokens)
-        self._tokens.labels(model, "completion").inc(exchange.completion_tokens)
+        self._tokens.labels(model, "prompt").inc(exchange.tokens.prompt)
+        self._tokens.labels(model, "completion").inc(exchange.tokens.completion)
         if exchange.rule:
             self._found.labels(exchange.rule, exchange.side).inc()
         if exchange.outcome == "answered":

@@ -2,14 +2,11 @@
 
 from typing import Any
 
+from etymon.serve.engine.base import Unsupported
 from etymon.serve.gateway.control_tokens import ControlTokens
 from etymon.serve.gateway.models import Served
 from etymon.serve.gateway.problems import bad_request
-from etymon.serve.gateway.requests import UNUSED, Asked, ChatRequest, CompletionRequest, EmbeddingRequest
-from etymon.serve.gateway.schemas import refuse_large
-
-_RANDOM_SEED = 0xFFFFFFFF
-"""To llama.cpp this seed means: take another each time."""
+from etymon.serve.gateway.requests import UNUSED, Asked, ChatRequest, CompletionRequest
 
 
 def order_of(asked: Asked, served: Served) -> dict[str, Any]:
@@ -22,9 +19,10 @@ def order_of(asked: Asked, served: Served) -> dict[str, Any]:
         _chat(order, served.control)
     if isinstance(asked, ChatRequest | CompletionRequest) and asked.stream:
         order["stream_options"] = {"include_usage": True}  # for the limits and the log, whether the client asked or not
-    if served.own:
-        _for_llama(order, asked)
-    return order
+    try:
+        return served.engine.adapted(order)
+    except Unsupported as error:
+        raise bad_request(error.message, error.field, error.code) from None
 
 
 def _chat(order: dict[str, Any], control: ControlTokens) -> None:
@@ -37,17 +35,3 @@ def _chat(order: dict[str, Any], control: ControlTokens) -> None:
             order[field] = control.defused_all(order[field])
     if "max_completion_tokens" in order:
         order["max_tokens"] = order.pop("max_completion_tokens")
-
-
-def _for_llama(order: dict[str, Any], asked: Asked) -> None:
-    if order.get("n", 1) > 1:
-        raise bad_request("This engine gives one answer to a request.", "n", "unsupported_value")
-    if isinstance(asked, EmbeddingRequest) and asked.dimensions:
-        raise bad_request("This engine gives whole vectors.", "dimensions", "unsupported_value")
-    for field in ("response_format", "tools"):
-        if field in order:
-            refuse_large(order[field], field)
-    if "repetition_penalty" in order:
-        order["repeat_penalty"] = order.pop("repetition_penalty")
-    if "seed" in order:
-        order["seed"] %= _RANDOM_SEED

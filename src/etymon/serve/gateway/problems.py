@@ -66,6 +66,13 @@ def unavailable(message: str, seconds: int = 2) -> Problem:
     return Problem(503, message, code="engine_unavailable", type=SERVER, headers=headers)
 
 
+def crowded() -> Problem:
+    """More connections than the service takes."""
+    return Problem(
+        503, "Too many clients are connected.", code="too_many_connections", type=BUSY, headers={"Retry-After": "2"}
+    )
+
+
 def engine_lost() -> Problem:
     """The engine ended while it was answering."""
     return unavailable("The engine ended before the answer did. It is being started again; ask once more.")

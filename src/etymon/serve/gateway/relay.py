@@ -1,16 +1,16 @@
 """To the engine and back: its answer read event by event, counted, and given on as it came."""
 
 import json
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 
-from etymon.serve.gateway.edit import DONE, Edit, Refused
+from etymon.serve.gateway.edit import DONE
 from etymon.serve.gateway.exchange import Exchange
 from etymon.serve.gateway.models import Served
-from etymon.serve.gateway.pipe import Pipe
 from etymon.serve.gateway.problems import INVALID, SERVER, Problem, engine_lost, unavailable
 
 _ERROR = (b'data: {"error"', b"error:")
@@ -37,38 +37,33 @@ class Relay:
 
     async def whole(self, served: Served, path: str, order: dict[str, Any], exchange: Exchange) -> dict[str, Any]:
         """An answer in one piece. Raises Problem."""
-        async with served.queue.place(), self._asked(served, path, order) as response:
+        async with self._asked(served, path, order) as response:
             body = await response.read()
         answer = _object(body)
         if answer is None:
             raise engine_lost()
-        exchange.counted(answer.get("usage") or {})
+        exchange.tokens.count(_usage(answer))
         exchange.complete = True
         return _ours(answer, served)
 
     async def stream(
-        self, served: Served, path: str, order: dict[str, Any], exchange: Exchange, pipe: Pipe, edit: Edit, *, usage: bool
-    ) -> None:
-        """An answer into a pipe, event by event, as ``edit`` has it. ``usage``: whether the client asked for the count.
+        self, served: Served, path: str, order: dict[str, Any], exchange: Exchange, *, usage: bool
+    ) -> AsyncGenerator[bytes]:
+        """The events of an answer. ``usage``: whether the client asked for the count. Raises Problem.
 
-        What goes wrong goes into the pipe.
+        Close it at once where it is left before its end: that ends the engine's work.
         """
-        try:
-            async with served.queue.place(), self._asked(served, path, order) as response:
-                async for event in _events(response):
-                    if piece := _for_client(event, served, exchange, usage=usage):
-                        async for edited in edit.events(piece):
-                            await pipe.put(edited + b"\n\n")
-            pipe.close(None if exchange.complete else engine_lost())
-        except Refused:
-            pipe.close()
-        except Exception as problem:
-            pipe.close(problem)
+        async with self._asked(served, path, order) as response:
+            async for event in _events(response):
+                if piece := _for_client(event, served, exchange, usage=usage):
+                    yield piece
+        if not exchange.complete:
+            raise engine_lost()
 
     @asynccontextmanager
     async def _asked(self, served: Served, path: str, order: dict[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
         """The engine's response, where it is one. Leaving early ends the engine's work."""
-        engine = await served.engine_for(embeddings=path == "embeddings")
+        engine = await served.engine_for(vectors=path == "embeddings")
         headers = {"Content-Type": "application/json", **engine.headers}
         begun = False
         try:
@@ -76,9 +71,8 @@ class Relay:
                 f"{engine.address}/{path}", data=json.dumps(order).encode(), headers=headers
             ) as response:
                 if response.status != 200:
-                    told = response.headers.get("Retry-After", "")
-                    again = int(told) if told.isascii() and told.isdigit() else None
-                    raise _refusal(response.status, await response.read(), again)
+                    told = re.fullmatch(r"[0-9]{1,6}", response.headers.get("Retry-After", ""))
+                    raise _refusal(response.status, await response.read(), int(told[0]) if told else None)
                 begun = True
                 yield response
         except (aiohttp.ClientError, ConnectionError):
@@ -86,7 +80,7 @@ class Relay:
 
 
 async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """Server-sent events, without the empty line after each."""
+    """Server-sent events, a line each: data, a comment, or an engine's ``error``. Other fields say nothing to our clients."""
     rest = b""
     async for chunk in response.content.iter_any():
         rest += chunk
@@ -96,7 +90,17 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
             raise engine_lost()
         *events, rest = rest.split(b"\n\n")
         for event in events:
-            yield event
+            if line := _line(event):
+                yield line
+
+
+def _line(event: bytes) -> bytes | None:
+    """An event as one line; None where nothing of it goes on."""
+    if event.startswith((b"data: ", b":", b"error:")) and b"\n" not in event and b"\r" not in event:
+        return event
+    lines = event.replace(b"\r", b"\n").split(b"\n")
+    data = b" ".join(line.removeprefix(b"data:").strip() for line in lines if line.startswith(b"data:"))
+    return b"data: " + data if data else next((line for line in lines if line.startswith(b"error:")), None)
 
 
 def _for_client(event: bytes, served: Served, exchange: Exchange, *, usage: bool) -> bytes | None:
@@ -116,7 +120,7 @@ def _for_client(event: bytes, served: Served, exchange: Exchange, *, usage: bool
     if answer is None:
         raise engine_lost()
     if counted:
-        exchange.counted(answer["usage"])
+        exchange.tokens.count(_usage(answer))
         if not answer.get("choices") and not usage:
             return None
     else:
@@ -130,8 +134,13 @@ def _ours(answer: dict[str, Any], served: Served) -> dict[str, Any]:
         answer["model"] = served.card.name
     for field in _INTERNAL:
         answer.pop(field, None)
-        (answer.get("usage") or {}).pop(field, None)
+        _usage(answer).pop(field, None)
     return answer
+
+
+def _usage(answer: dict[str, Any]) -> dict[str, Any]:
+    found = answer.get("usage")
+    return found if isinstance(found, dict) else {}
 
 
 def _refusal(status: int, body: bytes, again: int | None = None) -> Problem:

@@ -180,6 +180,14 @@ class EmbeddingRequest(Asked):
     dimensions: int | None = Field(None, ge=1, le=65_536)
 
 
+def length_of(asked: Asked) -> tuple[int | None, int]:
+    """The most tokens that an answer may have, where the client said so, and how many answers it wants; 0 where vectors."""
+    if not isinstance(asked, ChatRequest | CompletionRequest):
+        return None, 0
+    longest = asked.max_completion_tokens if isinstance(asked, ChatRequest) else None
+    return asked.max_tokens if longest is None else longest, asked.n or 1
+
+
 def parse(kind: type[Asked], body: bytes) -> Asked:
     """A request, checked. Raises Problem 400 that names the field."""
     try:

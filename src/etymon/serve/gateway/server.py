@@ -8,9 +8,11 @@ import socket
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from etymon.errors import EtymonError
 from etymon.serve.audit.records import Records
@@ -18,47 +20,56 @@ from etymon.serve.audit.writer import Writer
 from etymon.serve.gateway.app import Gateway
 from etymon.serve.gateway.connection import Connection
 from etymon.serve.gateway.door import is_loopback
-from etymon.serve.gateway.in_force import InForce
+from etymon.serve.gateway.in_force import InForce, Rules
 from etymon.serve.gateway.keys import KeyFile, Keyring
 from etymon.serve.gateway.limits import Meter
-from etymon.serve.gateway.models import Card, Models, Open
+from etymon.serve.gateway.models import Card, Find, Models
 from etymon.serve.gateway.observe import ErrorLines, Log, Metrics, Observers
 from etymon.serve.gateway.relay import Relay
-from etymon.serve.gateway.settings import Service
+from etymon.serve.gateway.settings import Limits, Service
 from etymon.serve.policy import ServicePolicy, read_policy
 
 _IDLE_SECONDS = 75
 """A connection that is kept open for the next request."""
+_STALLED_SECONDS = 30
+"""A client that has taken nothing for so long of what it was sent is cut off, by the system's kernel."""
 
 
-def serve(
-    read: Callable[[], Service],
-    open: Open,
-    keys: Path,
-    records: Records,
-    host: str,
-    port: int,
-    *,
-    drain_seconds: int,
-    ready: Callable[[str, list[Card], bool], None],
-) -> None:
-    """Serve until SIGTERM or Ctrl-C, then let answers end, for ``drain_seconds`` at most.
+@dataclass(frozen=True)
+class Startup:
+    """What a service is started with."""
 
-    ``read`` gives what is to be served, again at each SIGHUP; ``open`` finds a model. ``ready`` is told the address, the
-    models, and whether keys are asked for. Requests are kept in ``records``, which are closed at the end. Raises EtymonError
-    where the port is taken, a model cannot be served, or other machines could ask without a key.
+    read: Callable[[], Service]
+    """What is to be served, asked again at each SIGHUP."""
+    find: Find
+    keys: Path
+    records: Records
+    """Where requests are kept; closed at the end."""
+    host: str
+    port: int
+    drain_seconds: int
+    """For answers that run when the service is to end."""
+    ready: Callable[[str, list[Card], bool], None]
+    """Told the address, the models, and whether keys are asked for."""
+
+
+def serve(startup: Startup) -> None:
+    """Serve until SIGTERM or Ctrl-C, then let answers end.
+
+    Raises EtymonError where the port is taken, a model cannot be served, or other machines could ask without a key.
     """
-    keyring = Keyring(KeyFile(keys))
-    if not keyring.on and not is_loopback(host):
+    log = Log(sys.stderr)
+    keyring = Keyring(KeyFile(startup.keys), lambda reason: log.write({"event": "keys", "failed": reason}))
+    if not keyring.on and not is_loopback(startup.host):
         raise EtymonError(
-            f"Without keys the service would answer everybody who reaches {host}.",
+            f"Without keys the service would answer everybody who reaches {startup.host}.",
             "Make one first: `etymon serve keys new NAME`. Or leave --host out, for this machine alone.",
         )
-    service = read()
-    with _bound(host, port) as bound:
+    service = startup.read()
+    with _bound(startup.host, startup.port) as bound:
         loop = uvicorn.Config("", loop="auto", log_config=None).get_loop_factory()
         with asyncio.Runner(loop_factory=loop) as runner:
-            runner.run(_serve(service, read, open, keyring, records, bound, host, drain_seconds, ready))
+            runner.run(_serve(startup, service, keyring, bound, log))
 
 
 class _Server(uvicorn.Server):
@@ -72,80 +83,97 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(
-    service: Service,
-    read: Callable[[], Service],
-    open: Open,
-    keyring: Keyring,
-    records: Records,
-    bound: socket.socket,
-    host: str,
-    drain_seconds: int,
-    ready: Callable[[str, list[Card], bool], None],
-) -> None:
-    log = Log(sys.stderr)
+async def _serve(startup: Startup, service: Service, keyring: Keyring, bound: socket.socket, log: Log) -> None:
     logger = logging.getLogger("uvicorn.error")
     logger.addHandler(ErrorLines(log))
     logger.propagate = False
-    models = Models(open, lambda name, what: log.write({"event": "engine", "model": name, "state": what}))
     limits = service.limits
+    models = Models(startup.find, lambda name, what: log.write({"event": "engine", "model": name, "state": what}))
     relay = Relay(limits.seconds)
-    rules = InForce(_policy(service))
+    in_force = InForce(_rules(service), limits.seconds)
     metrics = Metrics()
     audit = Writer(
-        records, lambda: rules.policy.audit.days, lambda **said: log.write({"event": "audit", **said}), metrics.audited
+        startup.records,
+        lambda: in_force.rules.policy.audit.days,
+        lambda **said: log.write({"event": "audit", **said}),
+        metrics.audited,
     )
-    gateway = Gateway(models, keyring, limits, Meter(limits), relay, rules, Observers(log, metrics, audit))
+    gateway = Gateway(models, keyring, limits, Meter(limits), relay, in_force, Observers(log, metrics, audit))
     try:
-        await models.exchange(service)
-        config = uvicorn.Config(
-            gateway.app(),
-            http=Connection,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            headers=[("x-content-type-options", "nosniff"), ("cache-control", "no-store")],
-            limit_concurrency=limits.connections,
-            timeout_keep_alive=_IDLE_SECONDS,
-            timeout_graceful_shutdown=drain_seconds,
-        )
-        reloading: set[asyncio.Task[None]] = set()
-
-        def reload() -> None:
-            task = asyncio.create_task(_reload(read, models, rules, log))
-            reloading.add(task)
-            task.add_done_callback(reloading.discard)
-
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
-        port = bound.getsockname()[1]
-        shown = f"[{host}]" if ":" in host else host
-        ready(f"http://{shown}:{port}", [each.card for each in models.visible(None)], keyring.on)
-        log.write({"event": "start", "models": [each.card.name for each in models.visible(None)], "keys": keyring.on})
-        await _Server(config).serve([bound])
+        await models.replace(service)
+        cards = [each.card for each in models.visible(None)]
+        reloads = _Reloads(startup.read, service, models, in_force, log)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloads.begin)
+        shown = f"[{startup.host}]" if ":" in startup.host else startup.host
+        startup.ready(f"http://{shown}:{bound.getsockname()[1]}", cards, keyring.on)
+        log.write({"event": "start", "models": [card.name for card in cards], "keys": keyring.on})
+        await _Server(_config(gateway.app(), limits, startup.drain_seconds)).serve([bound])
         log.write({"event": "stop"})
     finally:
         await relay.close()
-        await rules.close()
+        await in_force.close()
         await models.stop()
         await asyncio.to_thread(audit.close)
 
 
-def _policy(service: Service) -> ServicePolicy:
-    return read_policy(service.policy) if service.policy else ServicePolicy()
+def _config(app: ASGIApp, limits: Limits, drain_seconds: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        headers=[("x-content-type-options", "nosniff"), ("cache-control", "no-store")],
+        limit_concurrency=limits.connections,
+        timeout_keep_alive=_IDLE_SECONDS,
+        timeout_graceful_shutdown=drain_seconds,
+    )
 
 
-async def _reload(read: Callable[[], Service], models: Models, rules: InForce, log: Log) -> None:
-    try:
-        service = read()
-        policy = _policy(service)
-        await models.exchange(service)
-        rules.exchange(policy)
-        log.write({"event": "reload", "models": [each.card.name for each in models.visible(None)]})
-    except EtymonError as error:
-        log.write({"event": "reload", "failed": str(error)})
+def _rules(service: Service) -> Rules:
+    return Rules.of(read_policy(service.policy) if service.policy else ServicePolicy())
+
+
+class _Reloads:
+    """What SIGHUP does, one after the other however often it comes."""
+
+    def __init__(self, read: Callable[[], Service], service: Service, models: Models, in_force: InForce, log: Log) -> None:
+        """``service``: what was read at the start."""
+        self._read, self._limits, self._models, self._in_force, self._log = read, service.limits, models, in_force, log
+        self._one = asyncio.Lock()
+        self._running: set[asyncio.Task[None]] = set()
+
+    def begin(self) -> None:
+        task = asyncio.create_task(self._reload())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _reload(self) -> None:
+        async with self._one:
+            try:
+                await self._replace()
+                self._log.write({"event": "reload", "models": [each.card.name for each in self._models.visible(None)]})
+            except EtymonError as error:
+                self._log.write({"event": "reload", "failed": str(error)})
+            except Exception as error:
+                self._log.write({"event": "reload", "failed": f"{type(error).__name__}: {error}"})
+                logging.getLogger("uvicorn.error").exception("reload")
+
+    async def _replace(self) -> None:
+        """All of it or nothing: rules are made first, and cannot fail once the models are there."""
+        service = await asyncio.to_thread(self._read)
+        if service.limits != self._limits:
+            raise EtymonError("The limits are not those of the start.", "Start the service again to change them.")
+        rules = await asyncio.to_thread(_rules, service)
+        try:
+            await self._models.replace(service)
+        except BaseException:
+            await rules.guard.close()
+            raise
+        self._in_force.replace(rules)
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -155,6 +183,8 @@ def _bound(host: str, port: int) -> socket.socket:
         bound = socket.socket(family, kind, protocol)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections take it over
+                bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALLED_SECONDS * 1000)
             bound.bind(address)
             bound.listen(2048)
         except OSError:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from etymon.serve.gateway.problems import bad_request
+from etymon.serve.engine.base import Unsupported
 
 MOST_PROPERTIES = 300
 MOST_VALUES = 1_000
@@ -15,8 +15,8 @@ MOST_VALUES = 1_000
 MOST_CHARACTERS = 100_000
 
 
-def refuse_large(schemas: Any, param: str) -> None:
-    """Raises Problem 400 where the schemas within a JSON value are together too large."""
+def refuse_large(schemas: Any, field: str) -> None:
+    """Raises Unsupported where the schemas within a JSON value are together too large."""
     properties = values = 0
     for each in _objects(schemas):
         named, listed = each.get("properties"), each.get("enum")
@@ -24,9 +24,9 @@ def refuse_large(schemas: Any, param: str) -> None:
         values += len(listed) if isinstance(listed, list) else 0
     for count, most, what in ((properties, MOST_PROPERTIES, "properties"), (values, MOST_VALUES, "enumerated values")):
         if count > most:
-            raise bad_request(f"The schema has {count:,} {what}; it may have {most:,}.", param, "schema_too_large")
+            raise Unsupported(f"The schema has {count:,} {what}; it may have {most:,}.", field, "schema_too_large")
     if len(json.dumps(schemas)) > MOST_CHARACTERS:
-        raise bad_request(f"The schema is longer than {MOST_CHARACTERS:,} characters.", param, "schema_too_large")
+        raise Unsupported(f"The schema is longer than {MOST_CHARACTERS:,} characters.", field, "schema_too_large")
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
