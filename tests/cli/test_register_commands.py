@@ -35,7 +35,7 @@ def test_a_model_from_draft_to_withdrawn(place: Path) -> None:
     ada, grace = ("--key", "ada.pem"), ("--key", "grace.pem")
     etymon("register", "submit", "lamp", *ada, "--reason", "Ready")
     shown = etymon("register", "show", "lamp").output
-    assert "✗ evidence-missing: The workspace holds no evidence of it." in shown
+    assert "✗ evidence-missing: The workspace holds no evidence of it" in shown
     waived = etymon("register", "waive", "lamp", "evidence-missing", *grace, "--reason", "Somebody else made it").output
     assert "may be approved in spite of evidence-missing" in waived
     until = ("--until", "2099-12-31")

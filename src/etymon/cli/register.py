@@ -168,7 +168,7 @@ def waive(
     signers: SignersFile = DEFAULT_SIGNERS,
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
-    """Answer for something that stands against a model. Broken evidence cannot be waived."""
+    """Answer for something that stands against a model, as it is now. Neither broken evidence nor a flag can be waived."""
     from etymon.evidence.register import act
 
     desk = _desk(workspace, signers, key)

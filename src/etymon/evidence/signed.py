@@ -53,6 +53,8 @@ class Signed:
     covered: frozenset[str] = frozenset()
     """Names of the artifacts."""
     chain: Chain | None = None
+    signed_on: datetime | None = None
+    """By its signer's clock; None where no time is stated."""
 
 
 def signed_folders(root: Path) -> list[Path]:
@@ -153,7 +155,15 @@ def check_signed(folder: Path, artifacts: Mapping[str, Artifact], keys: Sequence
     chain = follow(statements) if not findings else None
     findings += [_wrong(folder, name, problem) for name, problem in (chain.problems if chain else ())]
     covered = frozenset(each.name.removesuffix(f"/{MANIFEST}") for each in inventory.subject)
-    return Signed(folder, tuple(findings), only, stated.name, opened.key_id, covered, chain)
+    signed_on = _time(stated.signed_on)
+    return Signed(folder, tuple(findings), only, stated.name, opened.key_id, covered, chain, signed_on)
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _open(path: Path, keys: Sequence[PublicKey]) -> tuple[Opened, Statement]:

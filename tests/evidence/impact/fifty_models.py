@@ -163,7 +163,7 @@ def _measure(world: World) -> None:
         pair = {"model": examined[f"m{number}"], "parent": examined[parent]}
         made(store, "lineage", pair, facts, {"lineage.json": content})
     for number, trained in enumerate(world.trained[:10]):
-        papers = {"obligations.json": json.dumps({"materials": [], "waived": []}).encode()}
+        papers = {"obligations.json": json.dumps({"rules_version": 1, "materials": []}).encode()}
         made(store, "evidence", {"derivative": trained}, {"name": f"m{number}"}, papers)
 
 

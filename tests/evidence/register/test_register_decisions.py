@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,20 @@ from register_office import LATER, Office, digest_of
 from etymon.errors import EtymonError
 from etymon.evidence.register import act
 from etymon.evidence.register.chain import append
-from etymon.evidence.register.decision import Added, Approved, Decision, Details, Flagged, Pins, Published, Submitted, Waived
+from etymon.evidence.register.decision import (
+    Added,
+    Approved,
+    Decision,
+    Details,
+    Flagged,
+    Pins,
+    Published,
+    Submitted,
+    Waived,
+    decision_in,
+    payload_of,
+)
+from etymon.evidence.register.gate import unanswered
 from etymon.register import add_model, withdraw_anything
 from etymon.store import Store
 from etymon.workspace import leftovers
@@ -171,9 +185,90 @@ def test_decisions_past_all_checks_are_kept_shown_and_have_no_effect(office: Off
     assert register.find("lamp").status == "submitted"
     assert [problem.split(":")[0].split(",")[0] for _, problem in register.without_effect] == [
         "Ada may not approve", "Grace may not submit", "lamp 1 is draft", "Ada may not waive",
-        "torch 1 is not in the register", "It is dated 2020-01-01 00", "Grace signed the evidence of lamp 1",
+        "torch 1 is not in the register", "It is dated 2020-01-01 00", "Grace signed the run of lamp 1",
         "It approves other weights.",
     ]  # fmt: skip
+
+
+def test_a_decision_of_the_future_that_has_no_effect_stops_nobody(office: Office) -> None:
+    office.add("lamp")
+    future = datetime.datetime(2090, 1, 1, tzinfo=datetime.UTC)
+    pins = Pins(digests={"model": digest_of("lamp")}, licences={}, verdicts={})
+    signed_without_asking(office, "Ada", "lamp", Approved(until=LATER, pins=pins), future)
+    act.submit(office.desk("Ada"), "lamp", None)
+    office.approve("lamp")
+    assert office.status("lamp") == "approved"
+
+
+def test_a_wrong_clock_is_named_and_undone_by_the_last_decision_that_counts(office: Office) -> None:
+    before = office.add("lamp")
+    signed_without_asking(office, "Ada", "lamp", Submitted(), datetime.datetime(2090, 1, 1, tzinfo=datetime.UTC))
+    with pytest.raises(EtymonError, match=r"before the decision that it follows, [0-9a-f]{12} of Ada on 2090-01-01"):
+        act.withdraw(office.desk("Grace"), "lamp", None, "Why not")
+    ended = office.signers[office.keys["Ada"].public.id]
+    office.signers[ended.key.id] = replace(ended, last=before.digest[:12])
+    office.hire("Ada", "submit")
+    assert office.status("lamp") == "draft"
+    act.submit(office.desk("Ada"), "lamp", None)
+    assert office.status("lamp") == "submitted"
+
+
+def test_a_stolen_key_does_nothing_after_the_last_decision_that_counts(office: Office) -> None:
+    """An earlier date does not help it, as it does past ``until``; and where that decision is gone, that is told."""
+    last = office.add("lamp")
+    ended = office.signers[office.keys["Ada"].public.id]
+    office.signers[ended.key.id] = replace(ended, last=last.digest)
+    signed_without_asking(office, "Ada", "lamp", Submitted(), last.decision.when)
+    register = office.books().register
+    assert register.find("lamp").status == "draft"
+    assert [problem for _, problem in register.without_effect] == [
+        f"Of what this key of Ada signed nothing counts after the decision {last.digest[:12]}."
+    ]
+    office.signers[ended.key.id] = replace(ended, last="0" * 12)
+    with pytest.raises(EtymonError, match="has no decision 000000000000, after which nothing counts"):
+        office.books()
+
+
+def test_what_is_published_or_approved_by_hand_in_spite_of_its_end_or_a_flag(office: Office) -> None:
+    office.add("lamp")
+    act.submit(office.desk("Ada"), "lamp", None)
+    now = datetime.datetime.now(datetime.UTC)
+    office.approve("lamp", until=now.date())
+    raised = act.flag(office.desk("Alan"), "lamp", None, "It lies")
+    pins = Pins(digests={"model": digest_of("lamp")}, licences={}, verdicts={})
+    code = f"flag:{raised.digest[:12]}"
+    with pytest.raises(EtymonError, match=f"stands no {code} that can be waived"):
+        act.waive(office.desk("Grace"), "lamp", None, code, "Never mind")
+    signed_without_asking(office, "Grace", "lamp", Waived(objection=code))
+    signed_without_asking(office, "Ada", "lamp", Published())
+    signed_without_asking(office, "Grace", "lamp", Approved(until=LATER, pins=pins))
+    act.reply(office.desk("Grace"), "lamp", None, "dismissed", "Tried it")
+    signed_without_asking(office, "Ada", "lamp", Published(), now + datetime.timedelta(400))
+    assert office.status("lamp") == "approved"
+    assert [problem for _, problem in office.books().register.without_effect] == [
+        f"{code} cannot be waived.", *["lamp 1 is flagged (open): It lies"] * 2,
+        f"The approval of lamp 1 ended on {now.date()}.",
+    ]  # fmt: skip
+
+
+def test_a_waiver_is_of_what_was_said_then(office: Office) -> None:
+    office.add("lamp", license="Homemade-1.0")
+    act.submit(office.desk("Ada"), "lamp", None)
+    office.approve("lamp")
+    books = office.books()
+    entry = books.register.find("lamp")
+    (said,) = [each for each in books.objections(entry) if each.code == "licence-unknown:model"]
+    assert unanswered([said], entry) == []
+    assert unanswered([replace(said, says="Its licence is unknown: Homemade-2.0.")], entry) != []
+
+
+def test_a_decision_as_it_was_written_before_waivers_said_what_they_waive(office: Office) -> None:
+    office.add("lamp")
+    payload = payload_of(Decision(about=act.about("model", "lamp", "1", digest_of("lamp")), details=Waived(objection="x"),
+        when=datetime.datetime.now(datetime.UTC), previous=None))  # fmt: skip
+    older = payload.replace(b',"says":[],"run_signed_by":[]', b"")
+    assert older != payload
+    assert decision_in(older, "it") == decision_in(payload, "it")
 
 
 def test_withdrawals_of_what_is_not_in_the_register(office: Office, tiny_llama: Path) -> None:

@@ -173,6 +173,7 @@ def with_changes(payload: bytes, **changed: object) -> bytes:
         {"details": {"kind": "crown"}},
         {"details": {"kind": "add", "source": "x", "license": None, "parents": None}},
         {"when": "yesterday"},
+        {"when": "2026-11-29T10:00:00"},
     ],
 )
 def test_statements_that_were_written_by_hand(office: Office, changed: dict[str, object]) -> None:

@@ -121,7 +121,9 @@ def approve(
         _refuse(entry, unanswered(books.objections(entry), entry), "approved")
         grounds = books.grounds(entry)
         try:
-            approved = Approved(conditions=tuple(conditions), until=until, pins=grounds.pins)
+            approved = Approved(
+                conditions=tuple(conditions), until=until, pins=grounds.pins, run_signed_by=grounds.run_signed_by
+            )
         except ValidationError as error:
             raise _not_to_be_signed(error) from None
         return Plan(entry.about, approved, grounds.cited)
@@ -163,12 +165,14 @@ def waive(desk: Desk, name: str, version: str | None, objection: str, text: str)
 
     def plan(books: Books) -> Plan:
         entry = _fit(desk, books, name, version, "waive")
-        can = list(dict.fromkeys(each.code for each in books.objections(entry) if each.can_be_waived))
-        if objection not in can:
-            raise EtymonError(
-                f"Against {entry.about} stands no {objection} that can be waived.", f"There is {', '.join(can) or 'nothing'}."
-            )
-        return Plan(entry.about, Waived(objection=objection), books.grounds(entry).cited)
+        can = [each for each in books.objections(entry) if each.can_be_waived]
+        said = tuple(each.quoted for each in can if each.code == objection)
+        if not said:
+            codes = ", ".join(dict.fromkeys(each.code for each in can)) or "nothing"
+            raise EtymonError(f"Against {entry.about} stands no {objection} that can be waived.", f"There is {codes}.")
+        grounds = books.grounds(entry)
+        waived = Waived(objection=objection, says=said, run_signed_by=grounds.run_signed_by)
+        return Plan(entry.about, waived, grounds.cited)
 
     return decide(desk, plan, _needed(text, "A waiver"))
 
@@ -190,7 +194,8 @@ def reply(
 
     def plan(books: Books) -> Plan:
         entry = books.register.find(name, version)
-        return Plan(entry.about, Replied(flag=_chosen(entry, flag).raised.digest, outcome=outcome))
+        raised, signers = _chosen(entry, flag).raised, books.grounds(entry).run_signed_by
+        return Plan(entry.about, Replied(flag=raised.digest, outcome=outcome, run_signed_by=signers))
 
     return decide(desk, plan, _needed(text, "A reply"))
 
@@ -232,8 +237,12 @@ def _refuse(entry: Entry, found: Sequence[Objection], done: str) -> None:
     if not found:
         return
     told = "\n".join(f"  {each.code}: {each.says}" for each in found)
-    remedy = f"Put it right, or an approver waives it: `etymon register waive {entry.about.name} CODE --reason '…'`."
-    if not any(each.can_be_waived for each in found):
+    name = entry.about.name
+    if any(each.can_be_waived for each in found):
+        remedy = f"Put it right, or an approver waives it: `etymon register waive {name} CODE --reason '…'`."
+    elif any(flag.stands for flag in entry.flags):
+        remedy = f"An approver dismisses a flag that is unfounded: `etymon register reply {name} dismissed --reason '…'`."
+    else:
         remedy = "Put it right: this cannot be waived."
     raise EtymonError(f"{entry.about} is not {done}:\n{told}", remedy)
 

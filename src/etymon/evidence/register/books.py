@@ -11,7 +11,7 @@ from etymon.evidence.register.pins import Holdings, take_pins
 from etymon.evidence.register.signers import Signers
 from etymon.evidence.register.withdrawn import Gone, resting_on_withdrawn
 from etymon.evidence.signed import Signed, check_signed, signed_folders
-from etymon.store import Config, Store
+from etymon.store import Artifact, Config, Store
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,26 @@ class Books:
         digest = entry.about.digest
         evidence = self.holdings.evidence_of(digest)
         signed = tuple(each for each in self._signed if evidence and evidence.name in each.covered)
-        keys = sorted({each.key_id for each in signed if not each.findings})
+        keys = sorted({each.key_id for each in signed if not each.findings and self._counts(each, entry, evidence)})
         pins = take_pins(digest, entry.declared.license, self.holdings).model_copy(update={"signed_by": tuple(keys)})
-        lineages = tuple(self.holdings.lineages_of(digest).values())
-        return Grounds(evidence, lineages, pins, signed, tuple(self._gone.get(digest, ())))
+        written = {each.name for each in self.holdings.all_evidence_of(digest)}
+        ever = sorted({each.key_id for each in self._signed if each.covered & written})
+        lineages, gone = self.holdings.lineages_of(digest), self._gone.get(digest, ())
+        return Grounds(evidence, tuple(lineages), pins, signed, tuple(ever), tuple(gone))
+
+    def _counts(self, signed: Signed, entry: Entry, evidence: Artifact | None) -> bool:
+        """Whether a signature of a run is from a day on which its key was good.
+
+        Of a key that is lost or stolen only those count for which the same evidence was approved before.
+        """
+        signer, terms = self.register.signers[signed.key_id], entry.terms
+        if signed.signed_on is None or signer.expired(signed.signed_on):
+            return False
+        if signer.last is None:
+            return True
+        if terms is None or entry.approval is None or evidence is None or signed.key_id not in terms.pins.signed_by:
+            return False
+        return terms.pins.digests.get("evidence") == evidence.digest and self.register.until(signer.last, entry.approval)
 
     def objections(self, entry: Entry) -> list[Objection]:
         """All that stands against it, waived or not. Reads every byte of its evidence."""

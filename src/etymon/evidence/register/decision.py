@@ -8,7 +8,7 @@ import datetime
 import hashlib
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
 
 from etymon.errors import EtymonError
 from etymon.store import Config
@@ -18,6 +18,8 @@ _ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u{2028}-\u{202e}\u{2066}-\u{2069}]*$"
 """What a terminal or a page would take for a command, or show in another order, is in no name."""
 _Line = Annotated[str, StringConstraints(max_length=10_000, pattern=_ONE_LINE)]
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=_ONE_LINE)]
+_Said = Annotated[str, StringConstraints(max_length=20_000, pattern=_ONE_LINE)]
+"""What the register itself says, with what people said in it."""
 _LARGEST = 1 << 20
 """Bytes of a statement: a decision is a page of text."""
 
@@ -94,6 +96,8 @@ class Approved(Config):
     until: datetime.date
     """The last day on which it holds."""
     pins: Pins
+    run_signed_by: tuple[Digest, ...] = ()
+    """Keys with which the run was ever signed, expired signatures too: nobody who has one of them decides so."""
 
 
 class Published(Config):
@@ -113,6 +117,10 @@ class Waived(Config):
 
     kind: Literal["waive"] = "waive"
     objection: _Name
+    """Its code."""
+    says: tuple[_Said, ...] = ()
+    """What it said then. An objection of the same code that says otherwise, such as of another licence, is not waived."""
+    run_signed_by: tuple[Digest, ...] = ()
 
 
 class Flagged(Config):
@@ -128,6 +136,7 @@ class Replied(Config):
     flag: Digest
     """The envelope of the flag."""
     outcome: Literal["contested", "upheld", "dismissed"]
+    run_signed_by: tuple[Digest, ...] = ()
 
 
 Details = Annotated[
@@ -142,7 +151,7 @@ class Decision(Config):
     details: Details
     text: _Line = ""
     """The reason, in the signer's words."""
-    when: datetime.datetime
+    when: AwareDatetime
     evidence: tuple[Cited, ...] = ()
     previous: Digest | None
     """The envelope of the decision before it; None for the first."""
@@ -158,24 +167,28 @@ class _Subject(Config):
 
 
 class _Statement(Config):
-    type: Literal["https://in-toto.io/Statement/v1"] = Field("https://in-toto.io/Statement/v1", alias="_type")
+    type: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
     subject: tuple[_Subject, ...] = Field(min_length=1, max_length=1)
-    predicate_type: Literal["https://etymon.dev/decision/v1"] = Field("https://etymon.dev/decision/v1", alias="predicateType")
+    predicate_type: Literal["https://etymon.dev/decision/v1"] = Field(alias="predicateType")
     predicate: Decision
 
 
 def payload_of(decision: Decision) -> bytes:
     """What is signed."""
-    subject = _Subject(name=str(decision.about), digest=_digests(decision.about))
-    statement = _Statement.model_validate({"subject": (subject,), "predicate": decision})
-    return statement.model_dump_json(by_alias=True).encode()
+    statement = {"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://etymon.dev/decision/v1"}
+    return _written(_Statement.model_validate(statement | {"subject": (_subject(decision.about),), "predicate": decision}))
 
 
-def _digests(about: About) -> dict[str, str]:
-    """What in-toto identifies the subject by; it wants at least one digest."""
+def _written(statement: _Statement, *, exclude_unset: bool = False) -> bytes:
+    return statement.model_dump_json(by_alias=True, exclude_unset=exclude_unset).encode()
+
+
+def _subject(about: About) -> _Subject:
+    """What in-toto identifies it by; it wants at least one digest."""
+    digest = {"etymonName": hashlib.sha256(about.name.encode()).hexdigest()}
     if about.digest:
-        return {"etymonDocument" if about.what == "document" else "sha256": about.digest}
-    return {"etymonName": hashlib.sha256(about.name.encode()).hexdigest()}
+        digest = {"etymonDocument" if about.what == "document" else "sha256": about.digest}
+    return _Subject(name=str(about), digest=digest)
 
 
 def decision_in(payload: bytes, name: str) -> Decision:
@@ -189,6 +202,8 @@ def decision_in(payload: bytes, name: str) -> Decision:
         raise EtymonError(
             f"{name} holds no decision of a register ({where or 'JSON'}: {error.errors()[0]['msg']}).", "Ask its signer."
         ) from None
-    if payload_of(statement.predicate) != payload:
+    decision = statement.predicate
+    # Fields that came later are not in an older decision, so it is written again with those that it has.
+    if statement.subject != (_subject(decision.about),) or _written(statement, exclude_unset=True) != payload:
         raise EtymonError(f"{name} holds a decision about something else than it is signed for.", "Ask its signer.")
-    return statement.predicate
+    return decision

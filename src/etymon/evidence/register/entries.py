@@ -6,11 +6,12 @@ A decision that its signer may not take, or that does not fit what came before, 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import dropwhile
 from typing import Literal
 
 from etymon.errors import EtymonError
 from etymon.evidence.register.chain import Signed
-from etymon.evidence.register.decision import About, Added, Approved, Flagged, Replied, Submitted, Waived
+from etymon.evidence.register.decision import About, Added, Approved, Flagged, Published, Replied, Submitted, Waived
 from etymon.evidence.register.signers import Signer, Signers
 
 Status = Literal["draft", "submitted", "approved", "published", "withdrawn"]
@@ -35,6 +36,8 @@ _MAY: dict[str, tuple[str, ...]] = {
     "reply": ("submit", "approve"),
 }
 """What a signer must be allowed, one of these."""
+NEVER_WAIVED = ("evidence-broken", "flag")
+"""Codes of objections, up to the colon: what is broken is mended, and a flag is dismissed."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ class Flag:
         details = self.replies[-1].decision.details if self.replies else None
         return details.outcome if isinstance(details, Replied) else "open"
 
+    @property
+    def stands(self) -> bool:
+        """Whether it forbids to approve and to publish."""
+        return self.outcome != "dismissed"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -61,7 +69,7 @@ class Entry:
     approval: Signed | None = None
     """The last one."""
     waivers: dict[str, Signed] = field(default_factory=dict)
-    """By what they set aside."""
+    """By the code of what they set aside."""
     flags: tuple[Flag, ...] = ()
 
     @property
@@ -82,12 +90,23 @@ class Register:
 
     signers: Signers
     chain: tuple[Signed, ...] = ()
+    newest: Signed | None = None
+    """The last decision that has an effect."""
     entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
     """By name and version, in the order in which they were added."""
     withdrawn: tuple[Signed, ...] = ()
     """Withdrawals: of entries, and of bases, sources and documents that have none."""
     without_effect: tuple[tuple[Signed, str], ...] = ()
     """Decisions that have none, and why."""
+
+    def past(self, last: str) -> bool:
+        """Whether a decision whose digest begins so was taken."""
+        return any(each.digest.startswith(last) for each in self.chain)
+
+    def until(self, last: str, signed: Signed) -> bool:
+        """Whether a decision was taken no later than the one whose digest begins so."""
+        after = dropwhile(lambda each: not each.digest.startswith(last), self.chain)
+        return signed not in list(after)[1:]
 
     def find(self, name: str, version: str | None = None) -> Entry:
         """Raises EtymonError where there is no such entry, or several versions and none is named."""
@@ -107,7 +126,7 @@ class Register:
 
 
 def fold(chain: Iterable[Signed], signers: Signers) -> Register:
-    """The register after these decisions."""
+    """The register after these decisions. Raises EtymonError where the last one that counts of a key is not among them."""
     register = Register(signers)
     for signed in chain:
         problem = refusal(register, signed)
@@ -115,7 +134,13 @@ def fold(chain: Iterable[Signed], signers: Signers) -> Register:
         if problem:
             register = replace(register, without_effect=(*register.without_effect, (signed, problem)))
         else:
-            register = _with(register, signed)
+            register = replace(_with(register, signed), newest=signed)
+    for signer in signers.values():
+        if signer.last and not register.past(signer.last):
+            raise EtymonError(
+                f"The register has no decision {signer.last}, after which nothing counts that {signer.name} signed.",
+                "Correct `last` in the file of signers; if it was there, decisions were taken out since: bring them back.",
+            )
     return register
 
 
@@ -124,10 +149,15 @@ def refusal(register: Register, signed: Signed) -> str | None:
     decision = signed.decision
     if problem := unfit(register, signed.signer, decision.kind, decision.about, decision.when):
         return problem
-    if isinstance(decision.details, Approved):
-        return _may_not_approve(register, signed, decision.details)
-    if isinstance(decision.details, Replied):
-        return _may_not_reply(register, signed, decision.details)
+    match decision.details:
+        case Approved() as approved:
+            return _may_not_approve(register, signed, approved)
+        case Published():
+            return _may_not_publish(register, signed)
+        case Waived() as waived:
+            return _may_not_waive(register, signed, waived)
+        case Replied() as reply:
+            return _may_not_reply(register, signed, reply)
     return None
 
 
@@ -138,8 +168,14 @@ def unfit(register: Register, signer: Signer, kind: str, about: About, when: dat
         return f"{signer.name} may not {kind}: that takes the right to {' or '.join(_MAY[kind])}."
     if signer.expired(when):
         return f"The key of {signer.name} was good until {signer.until}."
-    if register.chain and when < register.chain[-1].decision.when:
-        return f"It is dated {when:%Y-%m-%d %H:%M:%S}, before the decision that it follows."
+    if signer.last and register.past(signer.last):
+        return f"Of what this key of {signer.name} signed nothing counts after the decision {signer.last[:12]}."
+    if (newest := register.newest) and when < newest.decision.when:
+        return (
+            f"It is dated {when:%Y-%m-%d %H:%M:%S}, before the decision that it follows, {newest.digest[:12]} of "
+            f"{newest.signer.name} on {newest.decision.when:%Y-%m-%d %H:%M:%S}. If that clock was wrong, whoever keeps the "
+            f"file of signers gives that key a `last` before it."
+        )
     if kind == "withdraw" and not about.version:
         return f"{about} was withdrawn already." if _is_withdrawn(register, about) else None
     if kind == "add":
@@ -172,19 +208,48 @@ def _own(entry: Entry, signer: Signer) -> bool:
     return any(signer.key.id == each.key.id or signer.name == each.name for each in brought)
 
 
+def _signed_run(register: Register, signed: Signed, keys: Iterable[str]) -> str | None:
+    """A sentence where the signer, with this key or another, signed the run."""
+    if signed.signer.key.id in keys or signed.signer.name in {
+        register.signers[k].name for k in keys if k in register.signers
+    }:
+        return f"{signed.signer.name} signed the run of {signed.decision.about}, and nobody answers for what they made."
+    return None
+
+
+def _flagged(entry: Entry) -> str | None:
+    return next(
+        (f"{entry.about} is flagged ({flag.outcome}): {flag.raised.decision.text}" for flag in entry.flags if flag.stands),
+        None,
+    )
+
+
 def _may_not_approve(register: Register, signed: Signed, approved: Approved) -> str | None:
     about = signed.decision.about
-    if signed.signer.name in {register.signers[key].name for key in approved.pins.signed_by if key in register.signers}:
-        return f"{signed.signer.name} signed the evidence of {about}, and nobody approves what they made themselves."
+    if problem := _signed_run(register, signed, {*approved.run_signed_by, *approved.pins.signed_by}):
+        return problem
     if approved.pins.digests.get("model") != about.digest:
         return "It approves other weights."
     if approved.until < signed.decision.when.date():
         return f"It ends on {approved.until}, before it begins."
-    return None
+    return _flagged(_entry(register, about))
+
+
+def _may_not_publish(register: Register, signed: Signed) -> str | None:
+    entry = _entry(register, signed.decision.about)
+    if entry.terms and entry.terms.until < signed.decision.when.date():
+        return f"The approval of {entry.about} ended on {entry.terms.until}."
+    return _flagged(entry)
+
+
+def _may_not_waive(register: Register, signed: Signed, waived: Waived) -> str | None:
+    if waived.objection.partition(":")[0] in NEVER_WAIVED:
+        return f"{waived.objection} cannot be waived."
+    return _signed_run(register, signed, waived.run_signed_by)
 
 
 def _may_not_reply(register: Register, signed: Signed, reply: Replied) -> str | None:
-    entry = register.entries[(signed.decision.about.name, signed.decision.about.version)]
+    entry = _entry(register, signed.decision.about)
     flag = next((flag for flag in entry.flags if flag.raised.digest == reply.flag), None)
     if flag is None:
         return f"{entry.about} has no such flag."
@@ -192,7 +257,11 @@ def _may_not_reply(register: Register, signed: Signed, reply: Replied) -> str | 
         return f"{signed.signer.name} may contest a flag, not settle it."
     if reply.outcome == "dismissed" and _own(entry, signed.signer):
         return f"{signed.signer.name} brought {entry.about} in, and nobody dismisses a flag of their own model."
-    return None
+    return _signed_run(register, signed, reply.run_signed_by) if reply.outcome == "dismissed" else None
+
+
+def _entry(register: Register, about: About) -> Entry:
+    return register.entries[(about.name, about.version)]
 
 
 def _with(register: Register, signed: Signed) -> Register:

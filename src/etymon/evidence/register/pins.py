@@ -4,18 +4,22 @@ An approval holds for what it was given for; what is otherwise now is named, and
 """
 
 import hashlib
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from etymon.errors import EtymonError
+from etymon.evidence.obligations import OBLIGATIONS, Obligations
 from etymon.evidence.provenance import model_digest, model_files, origins_among
 from etymon.evidence.register.decision import Pins
+from etymon.foundation.bounded_json import bounded_json
 from etymon.store import Artifact
 from etymon.store.artifact import InputRecord
 
-_OBLIGATIONS, _LINEAGE = "obligations.json", "lineage.json"
+T = TypeVar("T")
+_LINEAGE = "lineage.json"
+CONTRARY = "related and independent"
+"""What several lineages come to that contradict each other."""
 
 
 class Holdings:
@@ -37,13 +41,17 @@ class Holdings:
 
     def evidence_of(self, model: str) -> Artifact | None:
         """The newest evidence of a model, by the digest of its files."""
-        found = [each for each in self._of("evidence") if _input(each, "derivative") in self._made[model]]
+        found = self.all_evidence_of(model)
         return found[-1] if found else None
 
-    def lineages_of(self, model: str) -> dict[str, Artifact]:
-        """The newest lineage of a model against each other, by the other's digest."""
+    def all_evidence_of(self, model: str) -> list[Artifact]:
+        """What was ever written of it, the newest last."""
+        return [each for each in self._of("evidence") if _input(each, "derivative") in self._made[model]]
+
+    def lineages_of(self, model: str) -> list[Artifact]:
+        """Every lineage of a model against another, the newest last."""
         own = {model, *self._made[model]}
-        return {_input(each, "parent"): each for each in self._of("lineage") if _input(each, "model") in own}
+        return [each for each in self._of("lineage") if _input(each, "model") in own]
 
     def upstream(self, artifacts: Iterable[Artifact]) -> list[Artifact]:
         """These artifacts and all of the store that they were made of and measured by, each once."""
@@ -72,21 +80,48 @@ def take_pins(model: str, license: str | None, holdings: Holdings) -> Pins:
         inputs = evidence.manifest.inputs
         digests |= {role: inputs[role].digest for role in ("foundation", "corpus") if role in inputs}
         digests["evidence"] = evidence.digest
-        obligations = read_json(evidence, _OBLIGATIONS)
-        licences = {f"{each['role']} {each['material']}": each["license"] for each in obligations["materials"]}
-        waived += [f"{each['rule']}:{each['source']}" for each in obligations["waived"]]
+        obligations = obligations_of(evidence)
+        licences = {f"{each.role} {each.material}": each.license for each in obligations.materials}
+        waived += [f"{each.rule}:{each.source}" for each in obligations.waived]
         corpus = holdings.find(digests.get("corpus", ""))
         waived += [f"{each['rule']}:{each['source']}" for each in (corpus.facts.get("waived", []) if corpus else [])]
-    verdicts = {parent: str(read_json(each, _LINEAGE)["verdict"]) for parent, each in holdings.lineages_of(model).items()}
+    verdicts = _verdicts(evidence, holdings.lineages_of(model))
     return Pins(digests=digests, licences=licences, verdicts=verdicts, waived=tuple(sorted(waived)))
+
+
+def _verdicts(evidence: Artifact | None, lineages: Iterable[Artifact]) -> dict[str, str]:
+    """What the weights say of each other model, by its digest.
+
+    Anybody who may write the store could lay a lineage into it. So of the foundation the one counts that the evidence names,
+    which the run's signature covers; any other only where it speaks against the model: that it is independent of its
+    foundation, or related to a model that is not its foundation.
+    """
+    inputs = evidence.manifest.inputs if evidence else {}
+    foundation, named = (inputs[role].digest if role in inputs else "" for role in ("foundation", "lineage"))
+    found: dict[str, set[str]] = defaultdict(set)
+    for each in lineages:
+        parent, verdict = _input(each, "parent"), _verdict(each)
+        if each.digest == named or parent != foundation or verdict == "independent":
+            found[parent].add(verdict)
+    return {parent: _together(verdicts, parent == foundation) for parent, verdicts in found.items()}
+
+
+def _together(verdicts: set[str], of_foundation: bool) -> str:
+    """The one that speaks most against the model."""
+    if of_foundation and verdicts >= {"related", "independent"}:
+        return CONTRARY
+    against = "independent" if of_foundation else "related"
+    return against if against in verdicts else min(verdicts)
 
 
 def changes(approved: Pins, now: Pins) -> list[str]:
     """What is otherwise than an approval says, a sentence each.
 
-    A verdict that came since changes nothing, unless it is that the model is related to one that nobody knew of.
+    A verdict that came since changes nothing, unless it is that the model is related to one that nobody knew of, or is other
+    than its foundation's should be.
     """
     found = []
+    foundation = approved.digests.get("foundation")
     for what, before, after in (
         ("The digest of the", approved.digests, now.digests),
         ("The licence of the", approved.licences, now.licences),
@@ -96,7 +131,8 @@ def changes(approved: Pins, now: Pins) -> list[str]:
                 found.append(f"{what} {key} was {_short(before.get(key))} and is {_short(after.get(key))}.")
     for parent in sorted({*approved.verdicts, *now.verdicts}):
         verdict, verdict_now = approved.verdicts.get(parent), now.verdicts.get(parent)
-        if verdict != verdict_now and not (verdict is None and verdict_now != "related"):
+        expected = verdict_now == "related" if parent == foundation else verdict_now != "related"
+        if verdict != verdict_now and not (verdict is None and expected):
             found.append(
                 f"The lineage verdict against {_short(parent)} was {verdict or 'none'} and is {verdict_now or 'none'}."
             )
@@ -105,8 +141,17 @@ def changes(approved: Pins, now: Pins) -> list[str]:
     return found
 
 
-def read_json(artifact: Artifact, name: str) -> Mapping[str, Any]:
-    """A JSON object of an artifact. Raises EtymonError where it is not as the manifest records it."""
+def obligations_of(evidence: Artifact) -> Obligations:
+    """What its licences ask. Raises EtymonError where the file is not as the manifest records it, or says something else."""
+    return _checked(evidence, OBLIGATIONS, Obligations.model_validate)
+
+
+def _verdict(lineage: Artifact) -> str:
+    return _checked(lineage, _LINEAGE, lambda content: str(content["verdict"]))
+
+
+def _checked(artifact: Artifact, name: str, read: Callable[[Any], T]) -> T:
+    """What a JSON file of an artifact holds."""
     remedy = "`etymon verify` tells all that is damaged."
     try:
         content = (artifact.folder / name).read_bytes()
@@ -115,8 +160,10 @@ def read_json(artifact: Artifact, name: str) -> Mapping[str, Any]:
     record = artifact.manifest.files.get(name)
     if record is None or hashlib.sha256(content).hexdigest() != record.sha256:
         raise EtymonError(f"{artifact.name}/{name} has other content than was recorded.", remedy)
-    found: Mapping[str, Any] = json.loads(content)
-    return found
+    try:
+        return read(bounded_json(content))
+    except (ValueError, TypeError, KeyError) as error:
+        raise EtymonError(f"{artifact.name}/{name} is not such a file: {str(error).splitlines()[0]}.", remedy) from None
 
 
 def _input(artifact: Artifact, role: str) -> str:

@@ -3,6 +3,7 @@
 signers:
   - {name: Ada, key: ada.pem.pub, may: [submit]}
   - {name: Grace, key: grace.pem.pub, may: [approve], until: 2027-12-31}
+  - {name: Grace, key: stolen.pem.pub, may: [approve], last: 9f06f0a1c2d3}
 """
 
 import datetime
@@ -24,7 +25,8 @@ _REMEDY = "`etymon register init` writes one from the public keys of those who s
 
 _HEADER = """\
 # Whose signatures count in the register, and for what. Keep this file where those who are named in it cannot change it.
-# `until: 2027-12-31` is the last day on which a key signs; a line stays here as long as decisions are signed with its key."""
+# `until: 2027-12-31` is the last day on which a key signs; a line stays here as long as decisions are signed with its key.
+# `last: DIGEST` is for a key that is lost or stolen: of what it signed nothing counts after that decision of the register."""
 
 
 Right = Literal["submit", "approve"]
@@ -37,6 +39,8 @@ class _Signer(Config):
     may: tuple[Right, ...] = Field(min_length=1)
     until: datetime.date | None = None
     """The last day on which the key signs."""
+    last: str | None = Field(None, pattern="^[0-9a-f]{12,64}$")
+    """How the digest of a decision begins: of what the key signed nothing counts that comes after it."""
 
 
 class _SignersFile(Config):
@@ -51,6 +55,7 @@ class Signer:
     key: PublicKey
     may: tuple[str, ...]
     until: datetime.date | None
+    last: str | None = None
 
     def expired(self, when: datetime.datetime) -> bool:
         return self.until is not None and when.astimezone(datetime.UTC).date() > self.until
@@ -100,5 +105,5 @@ def _known(path: Path, content: _SignersFile) -> Signers:
                 f"{path}: {signers[key.id].name} and {each.name} have the same key.",
                 "Nobody can tell who signed then: each makes a key of their own with `etymon keys new`.",
             )
-        signers[key.id] = Signer(each.name, key, each.may, each.until)
+        signers[key.id] = Signer(each.name, key, each.may, each.until, each.last)
     return signers
