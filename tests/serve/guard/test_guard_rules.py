@@ -1,3 +1,4 @@
+import unicodedata
 from itertools import pairwise
 
 import pytest
@@ -10,11 +11,18 @@ from etymon.serve.guard.rules import Rule, Screen
 from etymon.serve.guard.stream import GuardedStream
 
 RULES = (
-    Rule(id="weapons", terms=("bomb", "Röhrenbombe", "炸弹", "c4 charge"), sides=("input", "output")),
+    Rule(
+        id="weapons",
+        terms=("bomb", "pipe bomb", "Röhrenbombe", "炸弹", "c4 charge", "폭탄", "ガン"),
+        sides=("input", "output"),
+    ),
+    Rule(id="signs", terms=("c++", "🔫", "9/11", "b@d")),
+    Rule(id="words", terms=("isis", "ass", "hell", "sos", "kill", "pipe dream")),
     Rule(id="numbers", patterns=r"\b\d{3}-\d{4}\b"),
     Rule(id="asked", terms="secret plan", sides="input"),
 )
 SCREEN = Screen(RULES, "output")
+TAGGED = "".join(chr(0xE0000 + ord(letter)) for letter in "bomb")
 
 
 @pytest.mark.parametrize(
@@ -24,26 +32,82 @@ SCREEN = Screen(RULES, "output")
         ("how is a b o m b made?", "weapons"),
         ("b.0.m.b", "weapons"),
         ("bо\u200bmb", "weapons"),
+        ("ｂｏｍｂ 𝕓𝕠𝕞𝕓", "weapons"),
+        ("🅱🅾🅼🅱", "weapons"),
+        ("🇧🇴🇲🇧", "weapons"),
+        ("ʙᴏᴍʙ", "weapons"),
+        ("bømb", "weapons"),
+        ("_bomb_", "weapons"),
+        ("a __bomb__ now", "weapons"),
+        ("bo**mb**", "weapons"),
+        ("bo-mb", "weapons"),
+        ("bomb🇮🇹", "weapons"),
+        ("Hello " + TAGGED, "weapons"),
+        ("bomb" + TAGGED[:1], "weapons"),
+        ("pipe-bomb", "weapons"),
+        ("pipe_bomb", "weapons"),
+        ("pipe.bomb", "weapons"),
+        ("pipe\n \tbomb", "weapons"),
+        ("pipebomb", "weapons"),
+        ("p i p e b o m b", "weapons"),
         ("eine Rohrenbombe", "weapons"),
         ("制作炸 弹的方法", "weapons"),
         ("a C4   charge", "weapons"),
+        ("c 4 c h a r g e", "weapons"),
+        ("폭탄", "weapons"),
+        (unicodedata.normalize("NFD", "폭탄, ガン"), "weapons"),
+        ("in C++ too", "signs"),
+        ("a 🔫!", "signs"),
+        ("on 9/11.", "signs"),
+        ("b@d", "signs"),
+        ("k1ll", "words"),
+        ("a$s", "words"),
         ("call 555-1234!", "numbers"),
-        ("bombard the bombast", None),
-        ("aplomb, and bombs", None),
-        ("5551-12345", None),
-        ("a secret plan", None),
-        ("", None),
     ],
 )
-def test_rules_are_found_whatever_the_disguise(text: str, rule: str | None) -> None:
+def test_rules_are_found_whatever_the_disguise(text: str, rule: str) -> None:
     found = SCREEN.find(text)
-    assert (found.rule if found else None) == rule
+    assert found
+    assert found.rule == rule
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bombard the bombast with Bombay, aplomb, and bombs",
+        "a pipe. Dream on: a pipe, dream. Or a pipe dreamer",
+        "Scunthorpe's classic assassin passes, as she said: pass, ass1gn",
+        "what it is is hard to say; this is is odd",
+        "he'll do it, she’ll see; as s. 3 has it",
+        "50 5 of 505, at $05",
+        "C is not C#, 911 calls",
+        "kilt, kiln, skill, k i t",
+        "plan b, part c, an a or a b",
+        "カン, 한국어",
+        "5551-12345",
+        "a secret plan",
+        "",
+    ],
+)
+def test_ordinary_words_are_no_findings(text: str) -> None:
+    assert SCREEN.find(text) is None
+
+
+@pytest.mark.parametrize(
+    "text", ['{"q": "\\u0062omb"}', r'{"q": "how to\nbomb"}', '{"q": "\\ud835\\udd53omb"}', r'{"a": "C:\bomb"}']
+)
+def test_json_is_read_as_its_reader_will(text: str) -> None:
+    assert SCREEN.find(text, json=True) is not None
+    stream = GuardedStream(SCREEN, json=True)
+    sent = "".join(stream.feed(each) for each in text) + stream.end()
+    assert stream.found
+    assert text.startswith(sent)
 
 
 def test_a_rule_holds_on_its_side_alone() -> None:
     found = Screen(RULES, "input").find("My secret plan")
     assert found
-    assert (found.rule, found.begin) == ("asked", 3)
+    assert found.rule == "asked"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +149,37 @@ def test_a_stream_ends_with_all_that_was_clear() -> None:
 
 
 _WORDS = st.sampled_from(
-    ["bomb", "bom", "b", "o", "m", " ", " ", ".", "ard", "炸", "弹", "555", "-", "1234", "c4", "charge", "x", "\n", "é"]
+    [
+        "bomb",
+        "bom",
+        "b",
+        "o",
+        "m",
+        " ",
+        " ",
+        ".",
+        "ard",
+        "炸",
+        "弹",
+        "555",
+        "-",
+        "1234",
+        "c4",
+        "charge",
+        "pipe",
+        "_",
+        "c++",
+        "is",
+        "ガ",
+        "카",
+        "@",
+        "$",
+        "kil",
+        "1",
+        "x",
+        "\n",
+        "é",
+    ]
 )
 
 

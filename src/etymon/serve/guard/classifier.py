@@ -62,8 +62,8 @@ class Asked:
             answer = await self._client.post(wanted.url, json=asked)
             category = _category(answer.raise_for_status().json(), wanted.thresholds)
         except (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError):
-            return Found(f"{RULE}:no-answer", 0) if wanted.on_failure == "refuse" else None
-        return Found(f"{RULE}:{category}", 0) if category else None
+            return Found(f"{RULE}:no-answer") if wanted.on_failure == "refuse" else None
+        return Found(f"{RULE}:{category}") if category else None
 
     async def close(self) -> None:
         await self._client.aclose()

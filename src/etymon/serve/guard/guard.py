@@ -55,17 +55,20 @@ class Guard:
         """Whether anything is looked for on this side."""
         return not self._screens[side].empty or side in self._classified
 
-    async def find(self, text: str, side: Side) -> Found | None:
-        """The rule that a whole text breaks, if any."""
+    async def find(self, text: str, side: Side, *, json: bool = False) -> Found | None:
+        """The rule that a whole text breaks, if any; one that may be ``json`` is read as such too."""
         screen = self._screens[side]
-        found = screen.find(text) if len(text) < _LONG else await asyncio.to_thread(screen.find, text)
+        if len(text) < _LONG and not screen.has_patterns:
+            found = screen.find(text, json=json)
+        else:
+            found = await asyncio.to_thread(screen.find, text, json=json)
         if found is None and self._classifier and side in self._classified and text.strip():
             return await self._classifier.find(text)
         return found
 
-    def stream(self) -> GuardedStream:
+    def stream(self, *, json: bool = False) -> GuardedStream:
         """A new answer, by terms and patterns; a classifier is asked for whole texts alone."""
-        return GuardedStream(self._screens["output"])
+        return GuardedStream(self._screens["output"], json=json)
 
     @property
     def needs_whole_answers(self) -> bool:

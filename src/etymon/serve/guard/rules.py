@@ -1,14 +1,14 @@
 """Rules of a guard: terms and patterns that may not be asked for, or said."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import regex
-from ahocorasick_rs import AhoCorasick
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from etymon.serve.guard.seen import Seen, joined, words_of
+from etymon.serve.guard.seen import Seen, tags_of, words_of, words_of_json
+from etymon.serve.guard.terms import Terms
 from etymon.store import Config
 
 Side = Literal["input", "output"]
@@ -41,7 +41,7 @@ class Rule(Config):
     says: str = ""
     """Why, for those who read the policy; clients are not told."""
     terms: Texts = ()
-    """Words or phrases, found whatever their case, width, accents, look-alike letters or spacing."""
+    """Words or phrases, found whatever their case, width, accents, look-alike letters, hyphens or spacing."""
     files: Texts = ()
     """Text files with one term a line, relative to the policy; a line that begins with ``#`` is a comment."""
     patterns: Annotated[tuple[Pattern, ...], BeforeValidator(_listed)] = ()
@@ -60,83 +60,63 @@ class Found:
     """A rule that text breaks."""
 
     rule: str
-    begin: int
-    """Where in the text as it was written."""
 
 
 class Screen:
-    """The rules of one side, made ready: all terms are searched for in one pass (Aho and Corasick 1975)."""
+    """The rules of one side, made ready."""
 
     def __init__(self, rules: Sequence[Rule], side: Side) -> None:
         here = [rule for rule in rules if side in rule.sides]
-        named = [(_as_seen(term), rule.id) for rule in here for term in rule.terms]
-        self._terms = {term: rule for term, rule in reversed(named) if term.strip()}
-        self._order = list(self._terms)
-        self._search = AhoCorasick(self._order) if self._order else None
+        self.terms = Terms((term, rule.id) for rule in here for term in rule.terms)
         self._patterns = [(regex.compile(pattern), rule.id) for rule in here for pattern in rule.patterns]
-        self._beginnings = {term[:length] for term in self._order for length in range(1, len(term) + 1)}
-        self.longest = max(map(len, self._order), default=0)
 
     @property
     def empty(self) -> bool:
         """Whether nothing could be found."""
-        return not self._order and not self._patterns
+        return not self.terms and not self._patterns
 
-    def find(self, text: str, *, whole: bool = True) -> Found | None:
-        """The first rule that a text breaks. Where the text goes on (not ``whole``), what is found at its very end, and might
-        yet be the beginning of something else, does not count."""
-        if self.empty:
-            return None
-        words = words_of(text)
-        places = [place for seen in (words, joined(words)) for place in self._terms_in(seen, whole)]
-        if not places:
-            places = list(self._patterns_in(words, whole))
-        return min(places, key=lambda found: found.begin, default=None)
+    @property
+    def has_patterns(self) -> bool:
+        return bool(self._patterns)
 
-    def open_from(self, text: str) -> int:
-        """Where something may have begun that is a finding only if the text goes on as it might; its length if nowhere."""
-        if self.empty:
-            return len(text)
-        words = words_of(text)
-        begins = [self._open_term(seen, len(text)) for seen in (words, joined(words))]
-        for pattern, _ in self._patterns:
-            try:
-                open_match = pattern.search(words.text, partial=True, timeout=_SECONDS)
-            except TimeoutError:
-                return 0
-            if open_match and open_match.end() == len(words.text) > open_match.start():
-                begins.append(words.origin[open_match.start()])
-        return min(begins)
+    def find(self, text: str, *, json: bool = False) -> Found | None:
+        """The first rule that a text breaks; one that may be ``json`` is read as such too."""
+        views = [words_of(text), words_of(tags_of(text))]
+        if json and "\\" in text:
+            views.append(words_of_json(text))
+        return next((found for words in views if words and (found := self.look(Seen(words), NOTHING))), None)
 
-    def _terms_in(self, seen: Seen, whole: bool) -> Iterator[Found]:
-        if self._search is None:
-            return
-        for which, begin, end in self._search.find_matches_as_indexes(seen.text, overlapping=True):
-            if seen.begins(begin) and seen.ends(end) and (whole or end < len(seen.text) or not _may_go_on(seen.text[-1])):
-                yield Found(self._terms[self._order[which]], seen.origin[begin])
-
-    def _patterns_in(self, words: Seen, whole: bool) -> Iterator[Found]:
+    def look(self, seen: Seen, before: Seen, *, whole: bool = True) -> Found | None:
+        """The first rule that is broken after ``before``, which is the beginning of ``seen``. Where the text goes on (not
+        ``whole``), what is found at its very end, and might yet be the beginning of something else, does not count."""
+        if rule := self.terms.find(seen, before, whole=whole):
+            return Found(rule)
         for pattern, rule in self._patterns:
             try:
-                match = pattern.search(words.text, timeout=_SECONDS)
+                match = pattern.search(seen.words, len(before.words), timeout=_SECONDS, concurrent=True)
             except TimeoutError:
-                yield Found(rule, 0)
-                continue
-            if match and (whole or match.end() < len(words.text)):
-                yield Found(rule, words.origin[match.start()] if match.start() < len(words.text) else 0)
+                return Found(rule)
+            if match and (whole or match.end() < len(seen.words)):
+                return Found(rule)
+        return None
 
-    def _open_term(self, seen: Seen, otherwise: int) -> int:
-        for length in range(min(self.longest, len(seen.text)), 0, -1):
-            begin = len(seen.text) - length
-            if seen.text[begin:] in self._beginnings and seen.begins(begin):
-                return seen.origin[begin]
-        return otherwise
+    def open_word(self, seen: Seen, before: Seen) -> int | None:
+        """Where in the words something may have begun that is a finding only if the text goes on as it might."""
+        begins = [_opens(pattern, seen.words, len(before.words)) for pattern, _ in self._patterns]
+        return min((at for at in (self.terms.open_word(seen, before), *begins) if at is not None), default=None)
 
 
-def _may_go_on(last: str) -> bool:
-    """Whether the next character may belong to the same word."""
-    return last.isalnum() or last == "_"
+NOTHING = Seen("")
 
 
-def _as_seen(term: str) -> str:
-    return words_of(term.strip()).text
+def _opens(pattern: Any, words: str, begin: int) -> int | None:
+    """The first place from which a pattern matches to the end, in part at least. ``regex`` prefers a whole match that begins
+    later, so what is before one is tried again."""
+    try:
+        match = pattern.search(words, begin, partial=True, timeout=_SECONDS)
+        if match is None or match.end() < len(words) or match.start() == len(words):
+            return None
+        before = range(begin, match.start() if not match.partial else begin)
+        return next((at for at in before if pattern.match(words, at, partial=True, timeout=_SECONDS)), int(match.start()))
+    except TimeoutError:
+        return begin

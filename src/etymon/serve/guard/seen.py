@@ -1,119 +1,174 @@
-"""Text as a guard sees it: what invisible, accented and look-alike characters, and spaced-out letters hide, is undone.
+"""Text as a guard sees it: what invisible, accented and look-alike characters hide is undone.
 
-Two views, for no one of them sees everything: ``words_of`` keeps the words apart, ``joined`` puts letters together that stand
-alone (``b o m b``, ``b.o.m.b``) and characters of unspaced scripts whatever stands between them, and reads digits within a
-word as the letters that they look like (``b0mb``). Look-alikes are Unicode's (UTS 39, by ``confusable_homoglyphs``).
+Two views, for no one of them sees everything: ``words``, for patterns and for terms with signs in them, and ``letters``, for
+all other terms, in which nothing stands between letters; ``places`` tells what stood there. Look-alikes are Unicode's (UTS
+39, by ``confusable_homoglyphs``), and letters of fancy alphabets are known by their names in Unicode.
+
+Both views of the beginning of a text are the beginning of its views, so that a text can be looked at as it comes.
 """
 
+import re
 import unicodedata
-from collections.abc import Sequence
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from itertools import pairwise
+from functools import cached_property
+from itertools import compress
 
 from confusable_homoglyphs.confusables import confusables_data
 
 from etymon.text.words import UNSPACED_RANGES
 
-_ALONE = 3
-"""Letters that stand alone one after the other, from which on they are read as a word."""
-_APART = 3
-"""Characters that may stand between two of them."""
+SIGNS = "@$"
+"""Taken for letters within words, and for nothing at their edges."""
+READ_AS = {"0": "o", "1": "il", "3": "e", "4": "a", "5": "s", "7": "t", "@": "a", "$": "s"}
+"""The letters that digits and signs can stand for."""
+_FOLDED = {character: letters[0] for character, letters in READ_AS.items()} | {"l": "i"}
 _VOICING = "\u3099\u309a"
 """Marks of Japanese kana, which make other letters of them."""
-_LETTERS = str.maketrans("013457@$", "oieastas")
-_IN_WORDS = "@$"
+_INVISIBLE = ("Mn", "Me", "Cf", "Cc", "Cs")
+_NAMED = re.compile(
+    r"(?:(?:(?:CROSSED )?NEGATIVE (?:CIRCLED|SQUARED) )?LATIN (?:SMALL|CAPITAL) LETTER|LATIN LETTER SMALL CAPITAL)"
+    r" ([A-Z])(?: WITH .*)?"
+)
+_FLAG = "REGIONAL INDICATOR SYMBOL LETTER "
+_TAGS = re.compile("[\U000e0020-\U000e007e]")
+"""Invisible doubles of ASCII."""
+_ESCAPED = re.compile(r"((?:\\u[0-9a-fA-F]{4})+)|\\(?:u[0-9a-fA-F]{0,3})?\Z|\\(.)", re.DOTALL)
+_SLICE = 1 << 16
+"""Characters read at once: Python's other threads wait as long."""
 
-Span = tuple[int, int]
+View = Callable[[str], str]
+
+
+class _Table(dict[int, str]):
+    """What every character becomes, by its code; found out once."""
+
+    def __init__(self, become: Callable[[str], str]) -> None:
+        super().__init__()
+        self._become = become
+        self._ascii = {code: become(chr(code)) or None for code in range(128)}
+        """A plain dictionary, and None for what is left out: both make ``translate`` ten times as fast."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = self._become(chr(code))
+        return self[code]
+
+    def over(self, text: str) -> str:
+        """A text, every character become another."""
+        return text.translate(self._ascii if text.isascii() else self)
+
+
+class _Letters(dict[str, bool]):
+    """Whether a character is a letter, digit or a sign taken for one."""
+
+    def __missing__(self, character: str) -> bool:
+        self[character] = (
+            character.isalnum() or character in SIGNS or unicodedata.category(character) == "Mc" or character in _VOICING
+        )
+        return self[character]
+
+
+is_letter = _Letters().__getitem__
 
 
 @dataclass(frozen=True)
 class Seen:
     """A text as it is read."""
 
-    text: str
-    origin: Sequence[int]
-    """Where in the text as it was written each character stood: what a stream may send follows from it."""
-    after_gap: frozenset[int] = frozenset()
-    """Characters before which something was left out: a word may begin there, or end."""
+    words: str
 
-    def begins(self, at: int) -> bool:
-        """Whether a word may begin at a character."""
-        return not at or at in self.after_gap or not (_is_letter(self.text[at]) and _is_letter(self.text[at - 1]))
+    @cached_property
+    def spread(self) -> str:
+        """The words with every letter in parts: of a Korean syllable its sounds, whichever way it was written."""
+        return unicodedata.normalize("NFD", self.words)
 
-    def ends(self, at: int) -> bool:
-        """Whether a word may end before a place; at the end of the text it may."""
-        return at == len(self.text) or self.begins(at)
+    @cached_property
+    def letters(self) -> str:
+        """Folded, with nothing between them."""
+        return _FOLD.over(self.spread)
+
+    @cached_property
+    def places(self) -> "array[int]":
+        """Where in ``spread`` each letter stands."""
+        found = array("I")
+        for at in range(0, len(self.spread), _SLICE):
+            piece = self.spread[at : at + _SLICE]
+            found.extend(compress(range(at, at + len(piece)), map(is_letter, piece)))
+        return found
+
+    def between(self, letter: int) -> str:
+        """What stands before a letter, after the one before it."""
+        return self.spread[self.places[letter - 1] + 1 : self.places[letter]] if letter else ""
+
+    def parted(self, letter: int) -> bool:
+        """Whether something stands before a letter, or nothing at all."""
+        return letter in (0, len(self.places)) or self.places[letter] - self.places[letter - 1] > 1
+
+    def single(self, letter: int) -> bool:
+        """Whether a letter stands alone."""
+        return self.parted(letter) and self.parted(letter + 1)
 
 
-def words_of(text: str) -> Seen:
+def words_of(text: str) -> str:
     """Compatible, small, unaccented characters, of one script where they only look like it; white space as one space."""
-    kept: list[str] = []
-    origin: list[int] = []
-    for at, character in enumerate(text):
-        for read in _read(character):
-            if read != " " or not kept or kept[-1] != " ":
-                kept.append(read)
-                origin.append(at)
-    return Seen("".join(kept), origin)
+    pieces: list[str] = []
+    for at in range(0, len(text), _SLICE):
+        piece = _READ.over(text[at : at + _SLICE])
+        if "  " in piece:
+            piece = re.sub(" +", " ", piece)
+        if pieces and pieces[-1][-1] == " ":
+            piece = piece.removeprefix(" ")
+        if piece:
+            pieces.append(piece)
+    return "".join(pieces)
 
 
-def joined(seen: Seen) -> Seen:
-    """Letters that stand alone put together, and digits within words read as letters."""
-    left_out = _left_out(seen.text, _words(seen.text))
-    keep = [at for at in range(len(seen.text)) if at not in left_out]
-    after_gap = {now for now, (before, at) in enumerate(pairwise(keep), 1) if at != before + 1}
-    text = _letters_for_digits("".join(seen.text[at] for at in keep))
-    return Seen(text, [seen.origin[at] for at in keep], frozenset(after_gap))
+def words_of_json(text: str) -> str:
+    """The same of JSON, as its strings are read: ``\\u0062`` is a ``b``."""
+    return words_of(_ESCAPED.sub(_unescaped, text))
 
 
-def _left_out(text: str, spans: Sequence[Span]) -> set[int]:
-    """What stands between letters that belong together."""
-    gaps = list(pairwise(spans))
-    alone = [one[1] - one[0] == other[1] - other[0] == 1 and other[0] - one[1] <= _APART for one, other in gaps]
-    close = [_unspaced(text[one[1] - 1]) and _unspaced(text[other[0]]) and other[0] - one[1] <= _APART for one, other in gaps]
-    begin = 0
-    while begin < len(gaps):
-        end = begin
-        while end < len(gaps) and alone[end]:
-            end += 1
-        if end - begin + 1 >= _ALONE:
-            close[begin:end] = [True] * (end - begin)
-        begin = max(end, begin + 1)
-    return {at for (one, other), belongs in zip(gaps, close, strict=True) if belongs for at in range(one[1], other[0])}
+def tags_of(text: str) -> str:
+    """What Unicode's invisible tag characters in a text spell."""
+    return "" if text.isascii() else "".join(chr(ord(tag) - 0xE0000) for tag in _TAGS.findall(text))
 
 
-def _words(text: str) -> list[Span]:
-    """Begin and end of every run of letters and digits, and of signs that are taken for letters."""
-    found: list[Span] = []
-    for at, character in enumerate(text):
-        if character.isalnum() or character in _IN_WORDS:
-            if found and found[-1][1] == at:
-                found[-1] = found[-1][0], at + 1
-            else:
-                found.append((at, at + 1))
-    return found
+def origin(text: str, measure: Callable[[str], int], at: int, begin: int = 0) -> int:
+    """Where in a text, from ``begin`` on, a character of a view stands; ``measure`` gives the view's length."""
+    return begin + bisect_right(range(begin, len(text) + 1), at, key=lambda end: measure(text[:end])) - 1
 
 
-def _letters_for_digits(text: str) -> str:
-    """Digits read as letters in words that have a letter too."""
-    read = list(text)
-    for begin, end in _words(text):
-        if any(map(str.isalpha, text[begin:end])):
-            read[begin:end] = text[begin:end].translate(_LETTERS)
-    return "".join(read)
+def is_unspaced(character: str) -> bool:
+    """Whether a character's script writes no spaces between words."""
+    return not character.isascii() and any(first <= ord(character) <= last for first, last in UNSPACED_RANGES)
 
 
-@cache
+def is_mark(character: str) -> bool:
+    """Whether a character belongs to the letter before it."""
+    return unicodedata.category(character)[0] == "M"
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    codes, sign = found.groups()
+    if codes:
+        return bytes.fromhex(codes.replace("\\u", "")).decode("utf-16-be", "ignore")
+    return " " if sign and sign in "bfnrt" else sign or ""
+
+
 def _read(character: str) -> str:
     if character.isspace():
         return " "
     if character.isascii():
-        return character.lower()
+        return character.lower() if character.isprintable() else ""
+    name = unicodedata.name(character, "")
+    if name.startswith(_FLAG):
+        return f" {name[-1].lower()}"  # parted, for two of them are also the flag of a country
     kept = "".join(
         each
         for each in unicodedata.normalize("NFKD", character)
-        if each in _VOICING or unicodedata.category(each) not in ("Mn", "Me", "Cf", "Cc")
+        if each in _VOICING or unicodedata.category(each) not in _INVISIBLE
     )
     read = "".join(" " if each.isspace() else _looks_like(each) for each in kept)
     return unicodedata.normalize("NFC", read.casefold())
@@ -121,18 +176,21 @@ def _read(character: str) -> str:
 
 def _looks_like(character: str) -> str:
     """The small ASCII letter that a character cannot be told from, or itself."""
+    if character.isascii():
+        return character
+    if named := _NAMED.fullmatch(unicodedata.name(character, "")):
+        return named[1].lower()
     for spelling in (character.lower(), character):
-        for each in confusables_data.get(spelling, ()) if not character.isascii() else ():
+        for each in confusables_data.get(spelling, ()):
             letter = each["c"].lower()
             if len(letter) == 1 and letter.isascii() and letter.isalpha():
                 return str(letter)
     return character
 
 
-def _is_letter(character: str) -> bool:
-    """Whether a character is part of a word, in a script that writes spaces between words."""
-    return (character.isalnum() or character == "_") and not _unspaced(character)
+def _fold(character: str) -> str:
+    """Letters alone, those that a digit or sign can stand for as one."""
+    return _FOLDED.get(character, character) if is_letter(character) else ""
 
 
-def _unspaced(character: str) -> bool:
-    return any(first <= ord(character) <= last for first, last in UNSPACED_RANGES)
+_READ, _FOLD = _Table(_read), _Table(_fold)
