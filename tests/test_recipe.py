@@ -119,7 +119,16 @@ def test_what_makes_no_sense_is_refused(recipe_file: Path, old: str, new: str, w
 
 
 @pytest.mark.parametrize(
-    "setting", ["betas=[0.9, 1.5]", "betas=[-1, 0.9]", "seed=-1", "learning_rate=.inf", "lora.alpha=.nan", "clip_norm=0"]
+    "setting",
+    [
+        "betas=[0.9, 1.5]",
+        "betas=[-1, 0.9]",
+        "seed=-1",
+        "seed=9223372036854775808",
+        "learning_rate=.inf",
+        "lora.alpha=.nan",
+        "clip_norm=0",
+    ],
 )
 def test_figures_out_of_range_are_refused(recipe_file: Path, setting: str) -> None:
     assert f"`train.{setting.partition('=')[0]}" in problem(recipe_file, f"train.{setting}")

@@ -193,7 +193,7 @@ class Corpus(_Part):
     mix: Mix | None = None
     """Without it every document is there once."""
     heldout: Heldout = Heldout()
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
 
     @model_validator(mode="after")
     def _names_differ(self) -> "Corpus":
@@ -306,7 +306,7 @@ class Train(_Part):
     weight_decay: float = Field(0.01, ge=0)
     betas: tuple[Beta, Beta] = (0.9, 0.95)
     clip_norm: float = Field(1.0, gt=0)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     chat_template: str | None = None
     """A Jinja file, relative to the recipe, in place of the foundation's own template."""
     vocabulary: Vocabulary | None = None

@@ -1,15 +1,19 @@
 """The tables of a corpus, written a part at a time so that memory holds a part and not the corpus."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
+import pyarrow.ipc as ipc
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from etymon.corpus.batches import batches_of
 from etymon.corpus.read.formats import EXCERPT
 from etymon.corpus.stages.reading import DROPS
 
@@ -26,29 +30,43 @@ DOCUMENT = pa.schema(
     ]
 )
 _PART_BYTES = 512_000_000  # of text in memory at a time
+_MOST_PARTS = 500  # files that are open at once
 _ORDER = [("id", "ascending"), ("source", "ascending"), ("unit", "ascending")]
 
 
 def write_documents(
     documents: Path, path: Path, chosen_N: NDArray[np.bool_], extra_N: Mapping[str, NDArray[np.int64]]
 ) -> None:
-    """Write the chosen documents sorted by id. Ids are digests, so a part is what begins with one range of digits."""
+    """Write the chosen documents sorted by id.
+
+    Ids are digests, so a part is what begins with one range of digits. The documents are read once and laid beside ``path``
+    by parts; then one part after the other is sorted.
+    """
     metadata = parquet.read_metadata(documents)
     total = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
-    parts = max(1, round(total / _PART_BYTES))
+    parts = min(_MOST_PARTS, max(1, round(total / _PART_BYTES)))
     columns = [name for name in DOCUMENT.names if name not in extra_N]
-    with parquet.ParquetWriter(path, DOCUMENT, compression="zstd") as writer:
-        for part in range(parts):
-            tables = []
+    with TemporaryDirectory(dir=path.parent, prefix="sorting-") as folder:
+        files = [Path(folder, str(part)) for part in range(parts)]
+        with ExitStack() as opened:
+            packed = ipc.IpcWriteOptions(compression="lz4")
+            streams = [opened.enter_context(ipc.new_stream(file, DOCUMENT, options=packed)) for file in files]
             for batch, positions in _chosen(documents, columns, chosen_N):
-                first = np.array([int(each[:8], 16) for each in batch["id"].to_pylist()], np.int64)
-                mine = np.flatnonzero(first * parts >> 32 == part)
-                table = pa.Table.from_batches([batch]).take(pa.array(mine))
+                table = pa.Table.from_batches([batch])
                 for name, values in extra_N.items():
-                    table = table.append_column(name, pa.array(values[positions[mine]]))
-                tables.append(table.select(DOCUMENT.names).cast(DOCUMENT))
-            if tables:
-                writer.write_table(pa.concat_tables(tables).sort_by(_ORDER).combine_chunks(), row_group_size=16_384)
+                    table = table.append_column(name, pa.array(values[positions]))
+                table = table.select(DOCUMENT.names).cast(DOCUMENT)
+                first = np.array([int(each[:8], 16) for each in batch["id"].to_pylist()], np.int64)
+                part_B = first * parts >> 32
+                for part in np.unique(part_B):
+                    streams[part].write_table(table.take(pa.array(np.flatnonzero(part_B == part))))
+        with parquet.ParquetWriter(path, DOCUMENT, compression="zstd") as writer:
+            for file in files:
+                with ipc.open_stream(file) as stream:
+                    part_table = stream.read_all()
+                if len(part_table):
+                    writer.write_table(part_table.sort_by(_ORDER).combine_chunks(), row_group_size=16_384)
+                file.unlink()
 
 
 def write_drops(documents: Path, path: Path, reasons: pa.Array, unread: Path) -> None:
@@ -83,7 +101,7 @@ def _chosen(
 ) -> Iterator[tuple[pa.RecordBatch, NDArray[np.int64]]]:
     """The chosen rows of the columns and their positions, a batch at a time."""
     begin = 0
-    for batch in parquet.ParquetFile(documents).iter_batches(batch_size=4096, columns=columns):
+    for batch in batches_of(documents, columns, 4096):
         mine = np.flatnonzero(chosen_N[begin : begin + batch.num_rows])
         if len(mine):
             yield batch.take(pa.array(mine)), begin + mine

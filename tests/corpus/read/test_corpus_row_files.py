@@ -11,6 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from corpus_building import Build, Built, prose
+from etymon.corpus.read import row_files
 from etymon.corpus.read.formats import Document, Unread
 from etymon.corpus.read.row_files import read_rows
 from etymon.corpus.read.rows import RowKind
@@ -43,6 +44,14 @@ def write_table(path: Path, rows: list[dict[str, Any]]) -> Path:
 def read(path: Path, kind: RowKind = "chat", **columns: str) -> tuple[list[Document], list[Unread]]:
     found = list(read_rows(path, path.name, kind, columns))
     return [each for each in found if isinstance(each, Document)], [each for each in found if isinstance(each, Unread)]
+
+
+def test_a_row_beyond_reason_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_files, "LONGEST_DOCUMENT", 40)
+    rows = [*ASKED, {"instruction": "What is long?", "output": "This. " * 9}]
+    documents, unread = read(write_table(tmp_path / "a.jsonl", rows))
+    assert len(documents) == 3
+    assert [(each.unit, each.reason) for each in unread] == [("a.jsonl#4", "too-long")]
 
 
 TYPES = ["jsonl", "json", "csv", "parquet"]

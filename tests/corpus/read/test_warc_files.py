@@ -64,6 +64,7 @@ def archive() -> Archive:
     made.add("response", "https://a.example/a.png", b"\x89PNG", "image/png")
     made.add("response", "https://a.example/empty", b"", "text/html")
     made.add("conversion", "https://a.example/6", "größer".encode(), "text/plain")
+    made.add("response", "https://a.example/7", "größer".encode("latin-1"), "text/plain; charset=ISO-8859-1")
     made.add("metadata", "https://a.example/6", b"languages: de", "application/warc-fields")
     return made
 
@@ -74,14 +75,15 @@ def test_pages_have_their_url_and_date_and_others_their_reason(tmp_path: Path, a
     path.write_bytes(gzip.compress(archive.content) if packing else archive.content)
     documents, unread = read(path)
     assert [(each.unit, each.url) for each in documents] == [
-        (f"{path.name}#{place}", f"https://a.example/{number}") for place, number in ((3, 1), (4, 2), (5, 3), (6, 4), (10, 6))
+        (f"{path.name}#{place}", f"https://a.example/{number}")
+        for place, number in ((3, 1), (4, 2), (5, 3), (6, 4), (10, 6), (11, 7))
     ]
     assert {each.date for each in documents} == {DATE}
     for seed, document in enumerate(documents[:4], 1):
         assert prose(seed).split("\n")[0][:40] in document.text
         assert "Menu" not in document.text
     assert "Насос открыт." in documents[3].text
-    assert documents[4].text == "größer"
+    assert documents[4].text == documents[5].text == "größer"
     assert [(each.unit, each.reason) for each in unread] == [
         (f"{path.name}#7", "not-a-page"), (f"{path.name}#8", "not-a-page"), (f"{path.name}#9", "empty")
     ]  # fmt: skip

@@ -1,10 +1,14 @@
 """Which files of a folder or pattern are a source's: links, odd names, and what is passed over is told."""
 
+import errno
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
+import pyarrow
 import pytest
 
+from etymon.corpus.read.found import raise_if_not_of_the_file
 from etymon.corpus.sources.find import corpus_inputs, printable
 from etymon.corpus.sources.local import find_local
 from etymon.errors import EtymonError
@@ -112,6 +116,32 @@ def test_names_that_cannot_be_shown_are_escaped_and_stay_apart(tmp_path: Path) -
     assert sorted(units) == sorted([r"a\nb.txt", r"a\\nb.txt", r"\x1b[31mred.txt", r"\udcff.txt", "größe 學.txt"])
     assert len([document for file in source.read("text", {}) for document in file]) == len(names)
     assert printable("plain name.txt") == "plain name.txt"
+
+
+def test_a_file_that_changes_before_it_is_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"text": "one"}\n')
+    (source,) = corpus_inputs(given(tmp_path / "rows.jsonl"), tmp_path, DigestCache(tmp_path / ".digests")).values()
+    assert sum(1 for file in source.read("text", {}) for _ in file) == 1
+    with (tmp_path / "rows.jsonl").open("a") as growing:
+        growing.write('{"text": "two"}\n')
+    with pytest.raises(EtymonError, match="rows.jsonl changed while it was read"):
+        list(next(source.read("text", {})))
+    (tmp_path / "rows.jsonl").unlink()
+    with pytest.raises(EtymonError, match="rows.jsonl cannot be read: No such file"):
+        list(next(source.read("text", {})))
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (MemoryError(), True), (OSError(errno.EIO, "Input/output error"), True), (pyarrow.ArrowMemoryError(), True),
+        (OSError("Couldn't deserialize thrift"), False), (OSError(errno.EINVAL, "Invalid argument"), False),
+        (ValueError(), False),
+    ],
+)  # fmt: skip
+def test_faults_of_the_machine_are_no_reasons_of_a_file(error: Exception, raised: bool) -> None:
+    with pytest.raises(type(error)) if raised else nullcontext():
+        raise_if_not_of_the_file(error)
 
 
 def test_the_digest_follows_content_and_what_is_passed_over(folder: Path) -> None:

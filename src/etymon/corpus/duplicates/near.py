@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
+from etymon.corpus.batches import batches_of
 from etymon.corpus.duplicates.candidates import Numbers, candidate_groups
 from etymon.corpus.duplicates.links import link_staying
 from etymon.corpus.duplicates.similarity import ShingleSets
@@ -103,6 +104,6 @@ def near_duplicates(
 
 def _are_rows(documents: Path) -> NDArray[np.bool_]:
     """[N] which documents are conversations or preferences."""
-    batches = parquet.ParquetFile(documents).iter_batches(columns=["row"])
+    batches = batches_of(documents, ["row"], 4096)
     parts = [batch["row"].is_valid().to_numpy(zero_copy_only=False) for batch in batches]
     return np.concatenate([np.zeros(0, np.bool_), *parts])

@@ -1,5 +1,6 @@
 """What reading a file gives: documents, and what gave none with its reason."""
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -36,6 +37,13 @@ class Unread:
 
 
 Read = Iterator[Document | Unread]
+
+
+def raise_if_not_of_the_file(error: BaseException) -> None:
+    """Raise what the machine is to blame for, memory or a disk that fails, which another attempt may not meet: told as a
+    reason of the file it would be kept for good. A parser led astray seeks where nothing can be (EINVAL)."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)):
+        raise error
 
 
 def described(error: BaseException) -> str:

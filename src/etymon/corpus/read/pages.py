@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from etymon.corpus.read.found import Document, Read, Unread, described
+from etymon.corpus.read.found import Document, Read, Unread, described, raise_if_not_of_the_file
 from etymon.corpus.read.packed import Stopped, content_of, opened
 from etymon.errors import EtymonError
 
@@ -35,6 +35,7 @@ def page_text(content: bytes, unit: str) -> str | Unread:
             content = b"<html><body>" + content + b"</body></html>"
         text = trafilatura.extract(content, include_comments=False, favor_recall=True) or trafilatura.html2txt(content)
     except Exception as error:  # a parser may fail on a broken page in any way: it is counted, not fatal
+        raise_if_not_of_the_file(error)
         return Unread(unit, "unreadable-html", described(error))
     return str(text) if text and text.strip() else Unread(unit, "no-text-in-html", "no text was found")
 
@@ -45,6 +46,7 @@ def read_pdf(path: Path, unit: str, column: str) -> Read:
     try:
         text = "\n\n".join(page.extract_text() for page in pypdf.PdfReader(path).pages)
     except Exception as error:  # a parser may fail on a broken or hostile file in any way: it is counted, not fatal
+        raise_if_not_of_the_file(error)
         yield Unread(unit, "unreadable-pdf", described(error))
         return
     if text.strip():

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from etymon.corpus.read.found import EXCERPT, Document, Read, Unread
-from etymon.corpus.read.packed import type_of
+from etymon.corpus.read.packed import LONGEST_DOCUMENT, type_of
 from etymon.corpus.read.rows import EXPECTED, RowKind, fits, known_columns, parse_row
 from etymon.corpus.read.tables import NOT_DECODED, Decoded, rows_in
 from etymon.corpus.read.whence import WHENCE, date_of, url_of
@@ -51,7 +51,10 @@ def _parsed(row: Decoded, kind: RowKind, columns: Mapping[str, str], *, cells_ar
         parsed = parse_row(content, kind, columns)
     except UnusableRow as unusable:
         return Unread(row.unit, unusable.reason, unusable.detail)
-    return Document(row.unit, parsed.row.text, parsed.row, parsed.cut, url_of(content), date_of(content))
+    text = parsed.row.text
+    if len(text) > LONGEST_DOCUMENT:  # unlike a document it cannot be cut into several
+        return Unread(row.unit, "too-long", f"{len(text):,} characters are said in it: {text[:EXCERPT]}")
+    return Document(row.unit, text, parsed.row, parsed.cut, url_of(content), date_of(content))
 
 
 def _turns_or_text(cell: str) -> Any:

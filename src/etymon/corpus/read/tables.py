@@ -16,7 +16,7 @@ import pyarrow
 import pyarrow.parquet
 
 from etymon.corpus.read.csv_records import csv_records
-from etymon.corpus.read.found import EXCERPT, Bad, Unread, described
+from etymon.corpus.read.found import EXCERPT, Bad, Unread, described, raise_if_not_of_the_file
 from etymon.corpus.read.packed import LARGEST_WHOLE, LONGEST_ROW, Stopped, content_of, lines_of, opened, type_of
 from etymon.corpus.read.text import decoded_text
 from etymon.errors import EtymonError
@@ -138,6 +138,7 @@ def _parquet(path: Path, wanted: Collection[str] | None) -> _Rows:
                     number += 1
                     yield number, row if isinstance(row, Bad) else dict.fromkeys(names) | row
     except (pyarrow.ArrowException, OSError, OverflowError) as error:
+        raise_if_not_of_the_file(error)
         left = f" ({total - number:,} of its {total:,} rows are not read)" if total else ""
         raise Stopped("unreadable-parquet", described(error) + left) from None
 

@@ -9,7 +9,7 @@ from contextlib import redirect_stderr, suppress
 from pathlib import Path
 from typing import Any
 
-from etymon.corpus.read.found import Document, Read, Unread, described
+from etymon.corpus.read.found import Document, Read, Unread, described, raise_if_not_of_the_file
 from etymon.corpus.read.packed import Stopped, opened
 from etymon.corpus.read.pages import LARGEST_PAGE, documents_extra, page_text
 from etymon.corpus.read.text import decoded_text
@@ -59,6 +59,7 @@ def _records(stream: io.BufferedReader) -> Iterator[Any]:
         except Stopped:
             raise
         except Exception as error:  # a parser may fail on a broken or hostile archive in any way: it is counted, not fatal
+            raise_if_not_of_the_file(error)
             raise Stopped("unreadable-warc", described(error)) from None
         if archive.err_count > faults:
             raise Stopped("unreadable-warc", "the record before this is longer than it says")
@@ -76,8 +77,10 @@ def _document(record: Any, place: str) -> Document | Unread:
     except Stopped as stopped:
         return Unread(place, stopped.reason, f"{stopped.detail}: {url}")
     except Exception as error:  # as above
+        raise_if_not_of_the_file(error)
         return Unread(place, "unreadable-warc", f"{described(error)}: {url}")
-    text = page_text(_in_utf_8(content, charset), place) if kind in _HTML else decoded_text(content, place)
+    content = _in_utf_8(content, charset)
+    text = page_text(content, place) if kind in _HTML else decoded_text(content, place)
     if isinstance(text, Unread):
         return Unread(place, text.reason, f"{text.detail}: {url}")
     return Document(place, text, url=url, date=iso_date(record.rec_headers.get_header("WARC-Date")))

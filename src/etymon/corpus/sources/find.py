@@ -17,6 +17,9 @@ from etymon.progress import Listener, silent
 from etymon.recipe import Corpus, Source
 from etymon.store import DigestCache, value_digest
 
+Stamp = tuple[int, int]
+"""Size and time of the last change, by which a file is known to be as it was."""
+
 
 @dataclass(frozen=True)
 class SourceFiles:
@@ -27,6 +30,8 @@ class SourceFiles:
     folder: Path
     files: tuple[tuple[str, Path], ...]
     """(unit, path) in the order of units: the path below ``folder``, printable, or the module's dotted name."""
+    stamps: tuple[Stamp, ...]
+    """Of each file, from before its digest was taken."""
     skipped: tuple[Unread, ...]
     """What no reader takes, broken links, links that are not followed; counted, not read."""
     hidden: int
@@ -38,14 +43,19 @@ class SourceFiles:
     """The commit of a data set on the hub."""
 
     def read(self, column: str, columns: Mapping[str, str]) -> Iterator[Read]:
-        """The documents or rows of each file in turn, then what was skipped. See ``recipe.Source`` for the columns."""
-        for unit, path in self.files:
+        """The documents or rows of each file in turn, then what was skipped. See ``recipe.Source`` for the columns.
+
+        Raises EtymonError where a file cannot be read for a fault of the machine, and where it is no longer the file that
+        ``digest`` is of.
+        """
+        for (unit, path), stamp in zip(self.files, self.stamps, strict=True):
             if self.kind == "python-docs":
-                yield read_module(path, unit)
+                found = read_module(path, unit)
             elif self.kind == "files":
-                yield read_file(path, unit, column)
+                found = read_file(path, unit, column)
             else:
-                yield read_rows(path, unit, self.kind, columns)
+                found = read_rows(path, unit, self.kind, columns)
+            yield _unchanged(found, path, stamp)
         yield iter(self.skipped)
 
 
@@ -93,6 +103,7 @@ def _source_files(source: Source, base: Path, digests: DigestCache, listener: Li
     if not files:
         raise _nothing_to_read(source, found, skipped, sorted(types))
     try:
+        stamps = tuple(_stamp(path) for _, path in files)
         content = {unit: digests.file(path) for unit, path in files} | {each.unit: each.reason for each in skipped}
     except OSError as error:
         raise EtymonError(f"Source {source.name!r}: {error.filename} cannot be read: {error.strerror}.") from None
@@ -103,11 +114,36 @@ def _source_files(source: Source, base: Path, digests: DigestCache, listener: Li
         source.kind,
         found.root,
         tuple(files),
+        stamps,
         tuple(skipped),
         found.hidden,
         value_digest(content),
         found.revision,
     )
+
+
+def _stamp(path: Path) -> Stamp:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _unchanged(found: Read, path: Path, stamp: Stamp) -> Read:
+    """What is read of a file, up to its end. Raises EtymonError where it could not be read, or changed since it was found."""
+    try:
+        yield from found
+        changed = _stamp(path) != stamp
+    except OSError as error:
+        raise EtymonError(
+            f"{path} cannot be read: {error.strerror or error}.", "See whether its disk or network works, and try again."
+        ) from error
+    except MemoryError as error:
+        raise EtymonError(
+            f"The memory does not suffice to read {path}.", "Close other programs, cut the file, or use a larger machine."
+        ) from error
+    if changed:
+        raise EtymonError(
+            f"{path} changed while it was read.", "Start again when nothing writes to it any more, or read a copy of it."
+        )
 
 
 def _find(path: str, base: Path, listener: Listener) -> Found:

@@ -9,6 +9,7 @@ from itertools import compress
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from etymon.corpus.batches import batches_of
 from etymon.corpus.duplicates.items import read_items
 from etymon.corpus.policy.policy import Kind
 from etymon.corpus.signals.personal import mask
@@ -55,10 +56,10 @@ def _look(draft: Draft[OverlapsMeaning, SignalsExecution]) -> None:
             continue
         layouts += [[mask(repair(text), draft.meaning.mask)[0] for text in each] for each in items.values()]
     grams = ItemGrams(layouts)
-    file = parquet.ParquetFile(signals.file(DOCUMENTS))
-    tick = draft.clock("looking for evaluation items", total=file.metadata.num_rows, unit="documents")
+    documents = signals.file(DOCUMENTS)
+    tick = draft.clock("looking for evaluation items", total=parquet.read_metadata(documents).num_rows, unit="documents")
     rows, done = [], 0
-    for batch in file.iter_batches(batch_size=_BATCH, columns=["position", "text"]):
+    for batch in batches_of(documents, ["position", "text"], _BATCH):
         positions = batch["position"].to_pylist()
         for at, item, shared, excerpt in grams.found_in(batch["text"].to_pylist()):
             rows.append({"position": positions[at], "item": names[item], "shared": shared, "excerpt": excerpt})

@@ -8,6 +8,7 @@ import ftfy.fixes
 import pyarrow
 import pyarrow.parquet
 
+from etymon.corpus.batches import batches_of
 from etymon.corpus.policy.policy import KINDS
 from etymon.corpus.read.formats import EXCERPT, Unread
 from etymon.corpus.reasons import AFTER_LAST_ANSWER
@@ -103,7 +104,7 @@ def read_sources(
 def count_units(raw: Path, enough: int) -> int:
     """How many units hold text worth the name; counting stops at ``enough``."""
     found: set[tuple[str, str]] = set()
-    for batch in pyarrow.parquet.ParquetFile(raw).iter_batches(batch_size=64, columns=["source", "unit", "raw"]):
+    for batch in batches_of(raw, ["source", "unit", "raw"], 64):
         for source, unit, text in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             if len(text.strip()) >= _WORTH_THE_NAME:
                 found.add((source, unit))
@@ -118,14 +119,13 @@ def cut_into_sections(raw: Path, cut: Path) -> bool:
     Rows stay whole. Returns whether any document was long enough to be cut. The size aims at a hundred sections, within
     bounds: enough to hold some out, none longer than a model reads at once.
     """
-    table = pyarrow.parquet.ParquetFile(raw)
-    total = sum(
-        len(row["raw"]) for batch in table.iter_batches(batch_size=64) for row in batch.to_pylist() if row["row"] is None
+    characters = (
+        len(row["raw"]) for batch in batches_of(raw, ["raw", "row"], 64) for row in batch.to_pylist() if row["row"] is None
     )
-    size = section_size(total)
+    size = section_size(sum(characters))
 
     def rows() -> Iterator[dict[str, Any]]:
-        for batch in table.iter_batches(batch_size=64):
+        for batch in batches_of(raw, RAW.names, 64):
             for row in batch.to_pylist():
                 if row["row"] is not None:
                     yield row
@@ -134,7 +134,7 @@ def cut_into_sections(raw: Path, cut: Path) -> bool:
                 for number, piece in enumerate(pieces, 1):
                     yield row | {"unit": f"{row['unit']}#{number}" if len(pieces) > 1 else row["unit"], "raw": piece}
 
-    return write_raw(rows(), cut) > int(table.metadata.num_rows)
+    return write_raw(rows(), cut) > int(pyarrow.parquet.read_metadata(raw).num_rows)
 
 
 def section_size(characters: int) -> int:
