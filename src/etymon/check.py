@@ -12,6 +12,7 @@ from etymon.foundation.probe import Probe, probe_contamination
 from etymon.foundation.ranks import Ranks
 from etymon.job.items import items_of_tasks
 from etymon.job.licences import licence_findings
+from etymon.job.summaries import corpus_line
 from etymon.progress import clocks
 from etymon.recipe import Evaluate
 from etymon.run import Job, Training, build_corpora, open_foundation, plan_tasks, train_config
@@ -58,7 +59,7 @@ def check(job: Job, *, probe: bool = False) -> Checked:
     of_tasks = _tasks(job, corpus)
     with TemporaryDirectory() as work:
         prepared, trainee, findings = _examined(job, foundation, corpus, Training(), Path(work))
-        findings += [of_sources, of_licences, of_tasks]
+        findings += [of_sources, of_licences, of_tasks, Finding("corpus", corpus_line(corpus))]
         rows = tuple(render_example(prepared, example) for example in prepared.plan.steps[0][:_SHOWN])
         probed = None
         if probe:

@@ -15,7 +15,7 @@ from etymon.corpus.sources.find import corpus_inputs
 from etymon.errors import EtymonError
 from etymon.propose.proposal import recipe_for, recipe_name
 from etymon.propose.survey import Survey, estimated_tokens, survey
-from etymon.recipe import Recipe, load_recipe
+from etymon.recipe import Corpus, Recipe, load_recipe
 from etymon.store import Artifact, Store
 
 
@@ -124,6 +124,27 @@ def test_rows_with_other_columns_get_sources_of_their_own(tmp_path: Path) -> Non
     assert [source.column for source in recipe.corpus.sources] == ["text", "answer: long", "body"]
     facts = build(recipe, tmp_path).facts
     assert facts["documents_train"] + facts["documents_heldout"] == 22
+
+
+def test_what_a_build_would_read_otherwise_is_left_out_and_told(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for number in range(24):
+        (folder / f"{number}.txt").write_text(prose(number), "utf-8")
+    (folder / "settings.json").write_text('{"theme": "dark", "about": "some words"}', "utf-8")
+    (folder / "one.json").write_text(json.dumps({"text": prose(90)}), "utf-8")
+    (folder / "faq.csv").write_text("id;body\n" + "".join(f"{n};{prose(50 + n, 2)}\n" for n in range(5)), "utf-8")
+    (folder / "gone.txt").symlink_to(folder / "nowhere")
+    found = survey(folder)
+    assert found.without_text["settings.json"] == "a single row, as settings have"
+    assert "'id;body': its cells seem to be separated by ';'" in found.without_text["faq.csv"]
+    assert [(each.unit, each.reason) for each in found.unread] == [("gone.txt", "broken-link")]
+    facts = build(recipe_of(found, "docs", tmp_path), tmp_path).facts
+    assert facts["documents_train"] + facts["documents_heldout"] == found.documents == 25
+    store = Store(tmp_path / "other")
+    asked = Corpus.model_validate({"sources": [{"name": "a", "kind": "files", "license": "own", "path": "docs/faq.csv"}]})
+    with pytest.raises(EtymonError, match="separated by ';', not by commas"):
+        build_corpus(asked, corpus_inputs(asked, tmp_path, store.digests), obtain_in(store), tmp_path)
 
 
 def chats(first: int, count: int) -> list[dict[str, Any]]:

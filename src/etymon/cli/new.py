@@ -71,12 +71,15 @@ def survey_lines(found: "Survey") -> list[str]:
         f"  {of.files:>6,} {of.suffix:<9} {counted(of.documents, each):>{width}}, about {of.characters:,} characters"
         for of in found.types
     ]
+    lines.append("  as they are read: what the data policy drops of them, and the held-out part, are still among them")
     if found.languages:
         lines.append("  languages: " + ", ".join(f"{name} {share:.0%}" for name, share in list(found.languages.items())[:5]))
     lines += [f"  not read: {each.unit}: {each.reason} ({plain(each.detail[:_EXCERPT])})" for each in found.unread[:10]]
     if len(found.unread) > 10:
         lines.append(f"  and {len(found.unread) - 10} more not read")
-    lines += [f"  no text column in {name}: {holds}" for name, holds in found.without_text.items()]
+    lines += [f"  no text column in {name}: {plain(holds)}" for name, holds in list(found.without_text.items())[:10]]
+    if len(found.without_text) > 10:
+        lines.append(f"  and {len(found.without_text) - 10} more without")
     if found.other_kinds:
         lines.append(
             f"  left out of the recipe, which learns from {each}s: {counted(len(found.other_kinds), 'file')} of other kinds"

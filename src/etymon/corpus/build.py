@@ -52,13 +52,15 @@ def build_corpus(
     waived = check_sources(asked, policy, asked.waivers, folder)
     execution = SignalsExecution(data_runner=data_runner)
     documents = obtain("documents", documents_stage, sources, documents_meaning(asked), DocumentsExecution())
+    looked_at: dict[str, Input] = {"documents": documents}
     if policy.illegal_content:
         asked_for = SampledMeaning(illegal_content=policy.illegal_content, seed=asked.seed)
         sampled = obtain("sampled", sampled_stage, {"documents": documents}, asked_for, SampledExecution())
         waived += refuse_illegal(sampled, policy, asked.waivers)
+        looked_at["sampled"] = sampled
     signals = obtain("signals", signals_stage, {"documents": documents}, signals_meaning(policy), execution)
     waived += refuse_sources_with_terms(signals.file(DOCUMENTS), policy, asked.waivers)
-    inputs: dict[str, Input] = {"documents": documents, "signals": signals}
+    inputs = looked_at | {"signals": signals}
     wanted_items = {f"items/{name}": each for name, each in (items or {}).items()}
     wanted_items |= {f"file/{number:03}": file for number, file in enumerate(item_files(asked, folder))}
     if wanted_items and policy.evaluation_items == "drop":

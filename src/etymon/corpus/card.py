@@ -16,6 +16,7 @@ from etymon.corpus.composition import Composition
 from etymon.corpus.policy.check import Declaration
 from etymon.corpus.policy.policy import COUNTS, Policy
 from etymon.corpus.reasons import NEAR, meaning_of
+from etymon.corpus.stages.sampled import SourceSample
 from etymon.store import file_digest
 from etymon.text.counted import counted
 from etymon.waivers import Waived
@@ -59,11 +60,12 @@ def write_croissant(
     composition: Composition,
     drops: Mapping[str, int],
     personal: Mapping[str, int],
+    looked_into: Sequence[SourceSample] = (),
 ) -> Path:
     """Write ``croissant.json`` beside ``train.parquet`` and ``heldout.parquet``, which must be there.
 
     ``drops`` counts documents and files by the reason for which they were left out. ``personal`` counts what was found in the
-    documents that are kept, by the signals of ``COUNTS``.
+    documents that are kept, by the signals of ``COUNTS``. ``looked_into``: the sources that were sampled for illegal content.
     """
     kept = composition.kept
     licenses = sorted({part.license for part in composition.parts if part.train.documents or part.heldout.documents})
@@ -81,7 +83,7 @@ def write_croissant(
         "recordSet": [_record_set(folder / f"{side}.parquet", side) for side in _SIDES],
         "rai:dataCollection": "\n".join(map(_collection, sources)),
         "rai:dataCollectionTimeFrame": _time_frame(sources),
-        "rai:dataPreprocessingProtocol": _preprocessing(policy, drops),
+        "rai:dataPreprocessingProtocol": _preprocessing(policy, drops, looked_into),
         "rai:personalSensitiveInformation": _personal(sources, policy, personal),
         "rai:dataLimitations": _limitations(composition, waived),
         "composition": composition.model_dump(mode="json"),
@@ -137,7 +139,7 @@ def _time_frame(sources: Iterable[Declaration]) -> list[str]:
     return [min(each["from"] for each in collected), max(each["to"] for each in collected)] if collected else []
 
 
-def _preprocessing(policy: Policy, drops: Mapping[str, int]) -> list[str]:
+def _preprocessing(policy: Policy, drops: Mapping[str, int], looked_into: Iterable[SourceSample]) -> list[str]:
     """What was done to the documents, and how many each step left out."""
     near = policy.near_duplicates
     bounds = {NEAR: f"{near.ngram}-grams of words with a Jaccard similarity of {near.similarity:g} and more"}
@@ -147,6 +149,7 @@ def _preprocessing(policy: Policy, drops: Mapping[str, int]) -> list[str]:
     steps.append("Broken encodings were mended and texts brought to NFC; line ends and trailing white space were unified.")
     if policy.personal_data.masked:
         steps.append(f"Replaced by placeholders: {', '.join(policy.personal_data.masked)}.")
+    steps += [f"Looked for illegal content, by a sample. {each}." for each in looked_into]
     for reason, count in drops.items():
         said = bounds.get(reason) or meaning_of(reason)
         steps.append(f"Left out as {reason}{f' ({said})' if said else ''}: {count:,}.")

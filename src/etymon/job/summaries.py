@@ -1,12 +1,15 @@
 """What a finished stage says of itself in one line."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from etymon.evaluate.suites import SUITES
 from etymon.foundation.model import Model
 from etymon.statistics.macro import macro_average
 from etymon.store import Artifact
 from etymon.text.counted import counted
+
+_SHARES_TOLD = 6
 
 
 def foundation_line(model: Model) -> str:
@@ -24,7 +27,18 @@ def corpus_line(corpus: Artifact) -> str:
     items = facts["evaluation_items"]
     if short := sum(items["too_short"].values()):
         line += f"; {short:,} of {counted(items['items'], 'evaluation item')} too short to be looked for"
+    if facts["mixture"]:
+        line += f"; {mixture_words(facts['mixture'])}"
     return f"{line}; waived: {', '.join(sorted({each['rule'] for each in waived}))}" if waived else line
+
+
+def mixture_words(shares: Sequence[Mapping[str, Any]]) -> str:
+    """``mixture of 12,000 tokens: manuals 75% (1.5 times), tickets 25% (0.3 times)``, the largest first, all of few."""
+    largest = sorted(shares, key=lambda each: -each["mixed"])
+    told = [f"{each['source']} {each['share']:.0%} ({each['epochs']:.2g} times)" for each in largest[:_SHARES_TOLD]]
+    if len(largest) > _SHARES_TOLD:
+        told.append(f"and {counted(len(largest) - _SHARES_TOLD, 'more source')}")
+    return f"mixture of {sum(each['mixed'] for each in shares):,} tokens: {', '.join(told)}"
 
 
 def training_line(trained: Artifact) -> str:

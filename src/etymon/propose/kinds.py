@@ -25,8 +25,6 @@ def kind_of(path: Path) -> Kind | None:
         for kind in kinds:
             if any(fits(kind, row) for row in first) and _holds(path, kind):
                 return kind
-        if type_ == ".json" and len(first) < 2:  # settings and the like
-            return None
     return "documents" if type_ in READERS else None
 
 
@@ -56,6 +54,6 @@ def first_rows(path: Path) -> list[dict[str, Any]]:
     """A few rows of a file as mappings; unreadable ones are left out."""
     try:
         rows = list(islice(rows_in(path, path.name, None), ROWS_LOOKED_AT))
-    except OSError:
+    except (EtymonError, OSError):
         return []
     return [row.content for row in rows if isinstance(row, Decoded) and isinstance(row.content, dict)]

@@ -150,18 +150,17 @@ def _sources(survey: Survey, beside: Path) -> list[str]:
         lines += _source(f"{suffix.strip('.')}-files", f"{inside}/**/*{suffix}", "text")
     for number, (file, column) in enumerate(sorted(survey.columns.items()), 1):
         lines += _source(f"rows-{number}", _relative(survey.folder / file, beside), column)
-    lines += [
-        f"    # left out, no text column: {_one_line(file)} ({_one_line(why)})" for file, why in survey.without_text.items()
-    ]
     return lines + left_out
 
 
 def _left_out(survey: Survey) -> list[str]:
-    """A comment for every file that holds something else, as far as they are few."""
-    others = list(survey.other_kinds.items())
-    lines = [f"    # left out: {_one_line(file)} ({_LEFT_OUT[kind]})" for file, kind in others[:_LEFT_OUT_NAMED]]
+    """A comment for every file of which no column is text, and that holds something else, as far as they are few."""
+    others = [f"left out, no text column: {_one_line(file)} ({_one_line(why)})" for file, why in survey.without_text.items()]
+    others = others if survey.kind == "documents" else []
+    others += [f"left out: {_one_line(file)} ({_LEFT_OUT[kind]})" for file, kind in survey.other_kinds.items()]
     more = len(others) - _LEFT_OUT_NAMED
-    return [*lines, f"    # left out: {counted(more, 'more file')}"] if more > 0 else lines
+    named = others[:_LEFT_OUT_NAMED] + ([f"left out: {counted(more, 'more file')}"] if more > 0 else [])
+    return [f"    # {each}" for each in named]
 
 
 def _source(name: str, path: str, column: str = "text", kind: str = "files") -> list[str]:

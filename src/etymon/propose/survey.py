@@ -10,8 +10,10 @@ from typing import Literal
 
 from etymon.corpus.read.formats import READERS, ROW_TYPES, Document, Unread, read_file, suffix_of, text_in, type_of
 from etymon.corpus.read.row_files import read_rows
+from etymon.corpus.read.tables import rows_in
 from etymon.corpus.signals.measure import detect_language
-from etymon.corpus.sources.find import find_files
+from etymon.corpus.sources.find import printable
+from etymon.corpus.sources.local import find_local
 from etymon.errors import EtymonError
 from etymon.progress import Clock, Listener, silent
 from etymon.propose.kinds import ROWS_LOOKED_AT, Kind, first_rows, kind_of, most_of
@@ -88,7 +90,9 @@ def survey(folder: Path, listener: Listener = silent, seconds: float = _SECONDS)
     Files are read in a shuffled order, each type at least once, until ``seconds`` have passed; the rest is estimated.
     Raises EtymonError where the folder is missing, empty, or holds nothing that can be read.
     """
-    root, names = find_files(folder)
+    found = find_local(folder)
+    root, names = found.root, [name for name, _ in found.files]
+    skipped = [Unread(printable(each.unit), each.reason, each.detail) for each in found.skipped]
     kinds = {name: kind for name in names if (kind := kind_of(root / name))}
     unsupported = Counter(suffix_of(name).lower() or "(no suffix)" for name in names if name not in kinds)
     columns, without_text = _text_columns(root, [name for name, kind in kinds.items() if kind == "documents"])
@@ -97,7 +101,7 @@ def survey(folder: Path, listener: Listener = silent, seconds: float = _SECONDS)
     look = _look(root, readable, columns if chosen == "documents" else None, listener, seconds)
     if not look.characters.total():
         raise EtymonError(
-            f"No text was found in {folder} ({_explained(look.unread, without_text, unsupported)}).",
+            f"No text was found in {folder} ({_explained([*skipped, *look.unread], without_text, unsupported)}).",
             f"Readable types: {' '.join(READERS)}.",
         )
     return Survey(
@@ -108,7 +112,7 @@ def survey(folder: Path, listener: Listener = silent, seconds: float = _SECONDS)
         types=tuple(_type_survey(suffix, root, readable, look) for suffix in sorted({suffix_of(name) for name in readable})),
         columns=columns if chosen == "documents" else {},
         without_text=without_text,
-        unread=tuple(look.unread),
+        unread=(*skipped, *look.unread),
         unsupported=dict(unsupported.most_common()),
         languages=_shares(look.languages),
         tokens=round(look.tokens * _scale_of_all(root, readable, look)),
@@ -207,6 +211,9 @@ def _text_columns(root: Path, names: list[str]) -> tuple[dict[str, str], dict[st
     for name in names:
         if type_of(name) in ROW_TYPES:
             rows = first_rows(root / name)
+            if type_of(name) == ".json" and len(rows) == 1 and not text_in(rows[0].get("text")):
+                without[name] = "a single row, as settings have"
+                continue
             lengths: Counter[str] = Counter()
             for row in rows:
                 lengths.update({key: len(text_in(value) or "") for key, value in row.items()})
@@ -214,9 +221,20 @@ def _text_columns(root: Path, names: list[str]) -> tuple[dict[str, str], dict[st
                 columns[name] = "text" if lengths["text"] else lengths.most_common(1)[0][0]
             else:
                 without[name] = (
-                    f"columns {', '.join(sorted({key for row in rows for key in row}))}" if rows else "no readable rows"
+                    f"columns {', '.join(sorted({key for row in rows for key in row}))}" if rows else _fault(root / name)
                 )
     return columns, without
+
+
+def _fault(path: Path) -> str:
+    """Why no row of a file can be read."""
+    try:
+        first = next(rows_in(path, path.name, None), None)
+    except EtymonError as error:
+        return error.problem.removeprefix(f"{path} ")
+    except OSError as error:
+        return str(error.strerror)
+    return f"no readable rows ({first.reason})" if isinstance(first, Unread) else "no readable rows"
 
 
 def _shares(counts: Counter[str]) -> dict[str, float]:

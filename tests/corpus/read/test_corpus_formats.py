@@ -10,7 +10,7 @@ from fpdf import FPDF
 
 from corpus_building import prose
 from etymon.corpus.read.formats import Document, Unread, read_file
-from etymon.corpus.sources.find import find_files
+from etymon.corpus.sources.local import find_local
 from etymon.errors import EtymonError
 
 
@@ -117,9 +117,9 @@ def test_files_of_a_folder_a_glob_and_a_name_with_brackets(tmp_path: Path) -> No
     for name in ("b.txt", "sub/a.TXT", "sub/.hidden/c.txt", ".d.txt", "e[1].txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
-    assert find_files(tmp_path) == (tmp_path, ["b.txt", "e[1].txt", "sub/a.TXT"])
-    assert find_files(tmp_path / "**" / "*.TXT") == (tmp_path, ["sub/a.TXT"])
-    assert find_files(tmp_path / "e[1].txt") == (tmp_path, ["e[1].txt"])
+    assert [name for name, _ in find_local(tmp_path).files] == ["b.txt", "e[1].txt", "sub/a.TXT"]
+    assert [name for name, _ in find_local(tmp_path / "**" / "*.TXT").files] == ["sub/a.TXT"]
+    assert [name for name, _ in find_local(tmp_path / "e[1].txt").files] == ["e[1].txt"]
     (tmp_path / "void").mkdir()
     with pytest.raises(EtymonError, match="holds no files"):
-        find_files(tmp_path / "void")
+        find_local(tmp_path / "void")

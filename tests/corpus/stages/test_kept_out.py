@@ -86,6 +86,8 @@ def test_a_mixture_gives_sources_their_shares(build: Build, folder: Path, tmp_pa
     shares = {each["source"]: each for each in built.facts["mixture"]}
     assert abs(shares["docs"]["share"] - 0.75) < 0.05
     assert abs(sum(each["mixed"] for each in shares.values()) - 9_000) < 500
+    told = corpus_line(built.artifact)
+    assert f"mixture of {sum(each['mixed'] for each in shares.values()):,} tokens: docs 7" in told
     assert built.dropped("not-in-mixture") or shares["more"]["epochs"] >= 1
     train = parquet.read_table(built.artifact.file("train.parquet")).to_pylist()
     assert all(row["copies"] >= 1 for row in train)

@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 from corpus_building import Build, prose
+from etymon.corpus.inspect.funnel import funnel
+from etymon.corpus.inspect.opened import open_corpus
+from etymon.corpus.inspect.show.figures import path_notes
 from etymon.errors import EtymonError
+from etymon.store import Store
 
 
 def policy(folder: Path, text: str) -> str:
@@ -67,3 +71,10 @@ def test_a_source_with_too_much_illegal_content_stops_the_build(build: Build, fo
     asked = policy(tmp_path, "illegal_content: {sample: 20, limit: 0.05, terms: [pump]}")
     with pytest.raises(EtymonError, match="illegal-content"):
         build({"path": "docs"}, data_policy=asked)
+    waivers = [{"rule": "illegal-content", "reason": "a study of pumps"}]
+    built = build({"path": "docs"}, data_policy=asked, waivers=waivers)
+    opened = open_corpus(built.artifact.name, Store(tmp_path / "store"))
+    [note] = [note for note in path_notes(funnel(opened)) if "Illegal" in note]
+    assert "docs: 16 of 20 documents looked at" in note
+    steps = json.loads(built.artifact.file("croissant.json").read_text("utf-8"))["rai:dataPreprocessingProtocol"]
+    assert any("illegal content, by a sample. docs: 16 of 20 documents" in step for step in steps)

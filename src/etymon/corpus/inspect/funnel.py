@@ -31,6 +31,7 @@ from etymon.corpus.reasons import (
 )
 from etymon.corpus.stages.corpus import MIXTURE
 from etymon.corpus.stages.documents import DOCUMENTS
+from etymon.corpus.stages.sampled import SourceSample
 from etymon.store import Config
 
 _SAMPLES = 3
@@ -101,6 +102,8 @@ class Funnel(Config):
     """Evaluation items that the documents were compared with."""
     items_too_short: dict[str, int]
     """Of these, how many could not be looked for, by task or file."""
+    sampled: tuple[SourceSample, ...]
+    """What the look for illegal content found, source by source; none where the policy looks for none."""
     against_unread: dict[str, int]
     """Rows of existing corpora that could not be read, by reason."""
 
@@ -133,6 +136,7 @@ def funnel(opened: OpenCorpus) -> Funnel:
         sectioned=opened.documents.facts["sectioned"],
         items=opened.corpus.facts["evaluation_items"]["items"],
         items_too_short=opened.corpus.facts["evaluation_items"]["too_short"],
+        sampled=tuple(SourceSample.model_validate(each) for each in opened.corpus.facts["sampled"]),
         against_unread=opened.corpus.facts["against_unread"],
     )
 

@@ -106,6 +106,7 @@ def _csv(path: Path, wanted: Collection[str] | None) -> _Rows:
         if isinstance(header, Bad):
             raise Stopped(header.reason, f"the header: {header.detail}")
         _refuse_twice(path, header, wanted)
+        _refuse_other_separators(path, header, wanted)
         places = {name: header.index(name) for name in header}
         for number, cells in enumerate(records, 1):
             if isinstance(cells, Bad):
@@ -122,6 +123,17 @@ def _refuse_twice(path: Path, columns: Sequence[str], wanted: Collection[str] | 
                 f"{path} has {count} columns named {name!r}; only one of them could be read.",
                 "Give them different names in the file, or remove all but one.",
             )
+
+
+def _refuse_other_separators(path: Path, header: Sequence[str], wanted: Collection[str] | None) -> None:
+    """Raises EtymonError for one column whose name looks like several: rows would be read with all of their cells in it."""
+    alone = header[0] if len(header) == 1 and header[0] not in (wanted or ()) else ""
+    if separator := next((each for each in ";\t" if each in alone), None):
+        named = "tabs" if separator == "\t" else f"{separator!r}"
+        raise EtymonError(
+            f"{path} has a single column, {alone!r}: its cells seem to be separated by {named}, not by commas.",
+            "Save it with commas between its cells; a column that is really called so can be named in the recipe.",
+        )
 
 
 def _parquet(path: Path, wanted: Collection[str] | None) -> _Rows:

@@ -69,15 +69,6 @@ def corpus_inputs(corpus: Corpus, base: Path, digests: DigestCache, listener: Li
     return {source.name: _source_files(source, base, digests, listener) for source in corpus.sources}
 
 
-def find_files(path: Path) -> tuple[Path, list[str]]:
-    """The folder that names are relative to, and the names of all files that ``find_local`` finds, in order.
-
-    Raises EtymonError where there is nothing.
-    """
-    found = find_local(path)
-    return found.root, [name for name, _ in found.files]
-
-
 def printable(name: str) -> str:
     """A file's name in characters that can be stored and shown: others are escaped as in Python, and so is the backslash."""
     return "".join(each if each.isprintable() and each != "\\" else _escaped(each) for each in name)

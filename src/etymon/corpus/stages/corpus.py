@@ -37,6 +37,7 @@ from etymon.corpus.stages.apart import apart_if_large
 from etymon.corpus.stages.counts import counted_by, empty_corpus
 from etymon.corpus.stages.documents import CUT, DOCUMENTS, UNREAD
 from etymon.corpus.stages.overlaps import OVERLAPS
+from etymon.corpus.stages.sampled import source_samples
 from etymon.corpus.stages.signals import BANDS, SignalsExecution
 from etymon.corpus.tables import count_tokens, write_documents, write_drops
 from etymon.recipe import Mix
@@ -105,6 +106,7 @@ def _decide(draft: Draft[CorpusMeaning, SignalsExecution]) -> None:
     kept = table.filter(pa.array(train_N | heldout_N))
     drop_counts = dict((Counter(read.facts["unread"]) + drops).most_common())
     composition = compose(draft.folder / DECISIONS)
+    samples = source_samples(draft.inputs["sampled"]) if "sampled" in draft.inputs else []
     write_croissant(
         draft.folder,
         sources=meaning.sources,
@@ -113,6 +115,7 @@ def _decide(draft: Draft[CorpusMeaning, SignalsExecution]) -> None:
         composition=composition,
         drops=drop_counts,
         personal=count_personal(documents, train_N | heldout_N),
+        looked_into=samples,
     )
     draft.facts |= {
         "documents_in": len(table) + sum(read.facts["unread"].values()),
@@ -132,6 +135,7 @@ def _decide(draft: Draft[CorpusMeaning, SignalsExecution]) -> None:
         "duplicate_clusters": int((cluster_N[kept_N] > 1).sum()),
         "sectioned": read.facts["sectioned"],
         "evaluation_items": _items(draft.inputs.get("overlaps")),
+        "sampled": [each.model_dump() for each in samples],
         "cut": read.facts["cut"],
         "hidden": read.facts["hidden"],
         "sources_declared": [each.model_dump(mode="json") for each in meaning.sources],
@@ -304,7 +308,7 @@ def _sum(column: pa.ChunkedArray, chosen_N: NDArray[np.bool_]) -> int:
     return int(compute.sum(column.filter(pa.array(chosen_N))).as_py() or 0)
 
 
-corpus_stage: Stage[CorpusMeaning, SignalsExecution] = Stage("corpus", 10, _build, CorpusMeaning, SignalsExecution)
+corpus_stage: Stage[CorpusMeaning, SignalsExecution] = Stage("corpus", 11, _build, CorpusMeaning, SignalsExecution)
 """Inputs: ``documents`` and ``signals``, artifacts of these stages; ``overlaps``, one of the overlaps stage, where there are
-items to keep out; ``against/N``, files of documents that are not to be had again; ``tokenizer``, a folder with
-``tokenizer.json``, where there is a mixture."""
+items to keep out; ``sampled``, one of that stage, where the policy looks for illegal content; ``against/N``, files of
+documents that are not to be had again; ``tokenizer``, a folder with ``tokenizer.json``, where there is a mixture."""

@@ -20,6 +20,7 @@ from etymon.corpus.stages.documents import DOCUMENTS
 from etymon.recipe import Waiver
 from etymon.statistics.intervals import wilson_interval
 from etymon.store import Artifact, Config, Draft, Stage
+from etymon.text.counted import counted
 from etymon.text.normalise import folded, repair
 from etymon.waivers import Breach, Waived, settle
 
@@ -49,6 +50,10 @@ class SourceSample(Config):
     low: float
     high: float
     """95% interval (Wilson) of the source's illegal share."""
+
+    def __str__(self) -> str:
+        found = f"{self.illegal:,} of {counted(self.sampled, 'document')} looked at"
+        return f"{self.source}: {found}, {self.low:.1%} to {self.high:.1%} of its {self.documents:,}"
 
 
 def _build(draft: Draft[SampledMeaning, SampledExecution]) -> None:

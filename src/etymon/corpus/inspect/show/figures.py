@@ -60,6 +60,7 @@ def path_notes(funnel: Funnel) -> list[str]:
             f"{short:,} of {counted(funnel.items, 'evaluation item')} have fewer than {GRAM} words and could not be looked "
             f"for: {told}."
         )
+    notes += [f"Illegal by the terms and patterns of the policy: {each}." for each in funnel.sampled]
     for reason, rows in funnel.against_unread.items():
         notes.append(f"{counted(rows, 'row')} of existing corpora could not be read: {reason}.")
     return notes
