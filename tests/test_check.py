@@ -84,7 +84,7 @@ def test_a_sound_recipe_shows_its_rows_and_what_was_looked_at(command: Command) 
     looked_at = [line[2:21].strip() for line in done.stdout.splitlines() if line.startswith("✓")][2:]
     assert looked_at == [
         "rows", "supervised tokens", "vocabulary", "start mark", "chat template", "end of turn", "held-out rows", "serving",
-        "stopping", "weights", "trial step", "memory", "sources", "licences", "tasks",
+        "stopping", "weights", "trial step", "memory", "sources", "licences", "tasks", "corpus",
     ]  # fmt: skip
 
 
