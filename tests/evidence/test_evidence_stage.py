@@ -18,8 +18,17 @@ from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
 
 from etymon.errors import EtymonError
 from etymon.evidence.card_metadata import metadata
-from etymon.evidence.statement import read_statement
-from etymon.evidence.statements import CORPUS, DERIVATION, FOLDER, LINEAGE, TRAINING, evaluation_file
+from etymon.evidence.provenance import foundation_resource
+from etymon.evidence.statement import DerivationStatement, read_statement
+from etymon.evidence.statements import (
+    CORPUS,
+    DERIVATION,
+    FOLDER,
+    LINEAGE,
+    TRAINING,
+    derivation_statement,
+    evaluation_file,
+)
 from etymon.foundation.facts import describe_model
 from etymon.store import Artifact, file_digest, root_digest
 
@@ -155,3 +164,12 @@ def test_front_matter_is_yaml_whatever_the_licence_is_called(run: Run) -> None:
     fields = yaml.safe_load(yaml.safe_dump(metadata("x", replace(run.foundation, facts=facts), run.corpus, {})))
     assert fields["license"] == "other"
     assert fields["license_name"] == "My: own [licence]"
+
+
+def test_a_model_that_was_given_new_tokens_is_called_extended(run: Run) -> None:
+    manifest = run.derivative.manifest
+    settings = manifest.meaning["settings"] | {"vocabulary": {"tokens": 64}}
+    extended = replace(run.derivative, manifest=manifest.model_copy(update={"meaning": {"settings": settings}}))
+    statement = derivation_statement("x", extended, foundation_resource(run.foundation), None)
+    assert isinstance(statement, DerivationStatement)
+    assert statement.predicate.relation == "vocab-extend"

@@ -261,3 +261,19 @@ def test_texts_are_those_of_their_licences() -> None:
 def test_compliant_is_never_said(run: Run) -> None:
     for license in (None, "Apache-2.0", "llama-2", "whatever"):
         assert "complian" not in first(run, license).model_dump_json().lower()
+
+
+@pytest.mark.parametrize("name", ["BSD-3-Clause-NonCommercial", "BSD-Evil-Only", "GPL-nonsense", "CC-BY-SA-99"])
+def test_a_name_that_only_begins_like_a_known_licence_is_unknown(name: str) -> None:
+    assert find_licences(name) is None
+
+
+def test_names_on_the_list_of_spdx_are_known_by_their_pattern() -> None:
+    for name in ("BSD-2-Clause-Patent", "mpl-2.0+", "GPL-3.0-or-later", "CC-BY-NC-2.5", "OGL-UK-3.0"):
+        assert find_licences(name), name
+
+
+def test_expressions_that_nobody_means_are_unknown_at_once() -> None:
+    assert find_licences(" AND ".join(["(MIT OR Apache-2.0)"] * 30)) is None
+    assert find_licences("(" * 5000 + "MIT" + ")" * 5000) is None
+    assert [known.name for known in find_licences("(MIT OR GPL-2.0-only) AND ISC") or ()] == ["MIT", "permissive"]

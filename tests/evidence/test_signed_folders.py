@@ -372,3 +372,15 @@ def test_the_commands_sign_and_verify(
     assert "config.json: has other content" in etymon("verify", release, "--key", f"{key}.pub", code=1)
     with pytest.raises(EtymonError, match="a folder alone is checked by its signature"):
         CliRunner().invoke(app, ["verify", str(release)], catch_exceptions=False)
+
+
+def test_names_of_files_steer_no_terminal(release: Path, key: Path) -> None:
+    (release / ".git").mkdir()
+    (release / ".git" / "x\x1b[2Jy").touch()
+    (release / "z\x1b[2J").touch()
+    done = CliRunner().invoke(app, ["verify", str(release), "--key", f"{key}.pub"])
+    assert (done.exit_code, "\x1b" in done.output, "was added" in done.output) == (1, False, True)
+    (release / "z\x1b[2J").unlink()
+    done = CliRunner().invoke(app, ["verify", str(release), "--key", f"{key}.pub"])
+    assert (done.exit_code, "\x1b" in done.output, "not covered by the signature" in done.output) == (0, False, True)
+    assert "stated: the records behind it are not here" in done.output

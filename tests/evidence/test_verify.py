@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -274,6 +275,22 @@ def test_evidence_of_another_derivative_is_none_of_a_run(copied: Store, run: Run
     forged = replace(planted, parts={**planted.parts, "train": other.derivative})
     with pytest.raises(EtymonError, match=f"is evidence of {run.derivative.name}"):
         forged.derivative_and_evidence()
+
+
+def test_whatever_a_manifest_holds_is_a_finding(copied: Store, tmp_path: Path) -> None:
+    """Numbers that JSON has not, names that no file can have, and a record that is nested or of another shape."""
+    folder = folder_of(copied, "train")
+    content = (folder / MANIFEST).read_bytes()
+    (folder / MANIFEST).write_bytes(re.sub(rb'"meaning":\s*{', b'"meaning": {"x": NaN,', content))
+    assert any(each.artifact == folder.name and "cannot be checked" in each.problem for each in findings(copied))
+    (folder / MANIFEST).write_bytes(content)
+    edit(folder, lambda manifest: manifest["files"].update({"x" * 300: manifest["files"]["loss.svg"]}))
+    assert any(each.artifact == folder.name and "cannot be checked" in each.problem for each in findings(copied))
+    (folder / MANIFEST).write_bytes(content)
+    scores = folder_of(copied, "evaluate")
+    for damage in (b"[" * 100_000, b'{"task": "heldout", "metrics": []}'):
+        (scores / "task.json").write_bytes(damage)
+        assert any((each.artifact, each.file) == (scores.name, "task.json") for each in findings(copied))
 
 
 def test_a_statement_that_is_no_json_is_a_finding(copied: Store) -> None:

@@ -44,5 +44,7 @@ def _run() -> None:
 
 
 def _fail(message: str) -> None:
-    print(f"etymon: {message}", file=sys.stderr)
+    from etymon.text.plain import plain
+
+    print("\n".join(map(plain, f"etymon: {message}".splitlines())), file=sys.stderr)  # a name of a file steers no terminal
     sys.exit(2)

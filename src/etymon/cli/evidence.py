@@ -12,6 +12,7 @@ from etymon.cli.make import shown_path
 from etymon.errors import EtymonError
 from etymon.store import Store
 from etymon.text.counted import counted
+from etymon.text.plain import plain
 
 if TYPE_CHECKING:
     from etymon.evidence.links import Chain
@@ -69,9 +70,9 @@ def sign(
                     raise
                 raise EtymonError(error.problem, f"If you mean the folder, write ./{what}. {error.remedy}") from None
             told = "signed before" if known else "signed"
-    console.print(f"[green]✓[/] {told}: {shown_path(place)}", soft_wrap=True)
+    _say(f"✓ {told}: {shown_path(place)}", "green")
     checked = f"{what} " if "/" in what else ""
-    console.print(f"[dim]To check it: etymon verify {checked}--key {key}.pub[/]", soft_wrap=True)
+    _say(f"To check it: etymon verify {checked}--key {key}.pub", "dim")
 
 
 def verify(
@@ -106,7 +107,7 @@ def verify(
         _reproduce(reproduce, sample, open_store(root))
     else:
         told = "`etymon verify --reproduce RUN` makes again what was made, and compares."
-        console.print(f"  {told}", style="dim", markup=False, soft_wrap=True)
+        _say(f"  {told}", "dim")
 
 
 def _verify_folder(folder: Path, keys: list[Path]) -> None:
@@ -122,9 +123,9 @@ def _verify_folder(folder: Path, keys: list[Path]) -> None:
     _tell(found.findings)
     if found.findings:
         raise typer.Exit(1)
-    console.print(f"[green]✓[/] {counted(found.files, 'file is', 'files are')} as {found.key_id[:16]}… signed them.")
+    _say(f"✓ {counted(found.files, 'file is', 'files are')} as {found.key_id[:16]}… signed them.", "green")
     for name in found.left_out:
-        console.print(f"  not covered by the signature: {name}", style="yellow", markup=False, soft_wrap=True)
+        _say(f"  not covered by the signature: {name}", "yellow")
     _tell_chain(found.chain)
 
 
@@ -139,37 +140,42 @@ def _verify_workspace(root: Path, keys: list[Path]) -> None:
     if found.findings:
         raise typer.Exit(1)
     sound = counted(found.artifacts, "artifact is as its manifest says", "artifacts are as their manifests say")
-    console.print(f"[green]✓[/] {sound}, byte for byte.")
+    _say(f"✓ {sound}, byte for byte.", "green")
     for each in found.signed:
         told = f"{each.name} with {counted(len(each.covered), 'artifact')} is as {each.key_id[:16]}… signed it"
-        console.print(f"[green]✓[/] {told} ({each.folder.name}).", soft_wrap=True)
+        _say(f"✓ {told} ({each.folder.name}).", "green")
         if each.chain:
             _tell_chain(each.chain)
     for each in found.superseded:
         told = f"{each.folder} is out of date, and another covers the run {each.name}: remove it. {each.findings[0]}"
-        console.print(f"  {told}", style="yellow", markup=False, soft_wrap=True)
+        _say(f"  {told}", "yellow")
     if found.decisions:
         told = f"{counted(found.decisions, 'decision')} of the register not checked here: `etymon register log` does that."
-        console.print(f"  {told}", style="dim", markup=False, soft_wrap=True)
+        _say(f"  {told}", "dim")
     if found.unsigned:
         told = counted(len(found.unsigned), "artifact belongs", "artifacts belong")
-        console.print(f"  {told} to no signed run: {', '.join(found.unsigned)}", style="dim", markup=False, soft_wrap=True)
+        _say(f"  {told} to no signed run: {', '.join(found.unsigned)}", "dim")
     if found.signatures and not keys:
         told = f"{counted(found.signatures, 'signature')} not checked: give the signer's public key with --key."
-        console.print(f"  {told}", style="yellow", markup=False, soft_wrap=True)
+        _say(f"  {told}", "yellow")
     for label in found.outside:
-        console.print(f"  built on, and not checked here: {label}", style="dim", markup=False, soft_wrap=True)
+        _say(f"  built on, and not checked here: {label}", "dim")
+
+
+def _say(text: str, style: str) -> None:
+    """One line; what steers a terminal in a name of a file or of a run is shown and not obeyed."""
+    console.print(plain(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _tell(findings: Iterable["Finding"]) -> None:
     for finding in findings:
-        console.print(f"✗ {finding}", style="red", markup=False, soft_wrap=True)
+        _say(f"✗ {finding}", "red")
 
 
 def _tell_chain(chain: "Chain") -> None:
     for link in chain.links:
         mark, style = ("✓", "dim") if link.complete else ("! gap:", "yellow")
-        console.print(f"  {mark} {link}", style=style, markup=False, soft_wrap=True)
+        _say(f"  {mark} {link}", style)
 
 
 def _reproduce(name: str, sample: int | None, store: Store) -> None:
@@ -196,9 +202,9 @@ def _reproduce(name: str, sample: int | None, store: Store) -> None:
 
 def _tell_again(part: "Again") -> None:
     if not part.done:
-        console.print(f"– {part.artifact} was not made again: {part.why_not}", style="yellow", markup=False, soft_wrap=True)
+        _say(f"– {part.artifact} was not made again: {part.why_not}", "yellow")
     elif part.differing:
         other = ", ".join(part.differing)
-        console.print(f"✗ {part.artifact}, made again, has another {other}.", style="red", markup=False, soft_wrap=True)
+        _say(f"✗ {part.artifact}, made again, has another {other}.", "red")
     else:
-        console.print(f"[green]✓[/] {part.artifact}, made again, is the same {part.done}.", soft_wrap=True)
+        _say(f"✓ {part.artifact}, made again, is the same {part.done}.", "green")

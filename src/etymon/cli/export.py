@@ -15,6 +15,7 @@ from etymon.foundation.gguf.quantisation import Quantisation
 from etymon.recipe import Waiver
 from etymon.store import Store
 from etymon.text.counted import counted
+from etymon.text.plain import plain
 
 if TYPE_CHECKING:
     from etymon.export.papers import Exported
@@ -81,7 +82,7 @@ def _as_gguf(name: str, target: Path | None, quantisation: Quantisation, store: 
     console.print(f"        {made.file.stat().st_size / 1e6:,.1f} MB: {types}")
     console.print(f"[dim]Papers: {escape(shown_path(done.folder))}[/]", soft_wrap=True)
     for note in made.written.notes:
-        console.print(f"! {note}", style="yellow", markup=False, soft_wrap=True)
+        console.print(plain(f"! {note}"), style="yellow", markup=False, soft_wrap=True)
     _say_what_is_asked(done)
     if made.file.parent == done.folder:
         _say_how_to_sign(done)
@@ -89,11 +90,12 @@ def _as_gguf(name: str, target: Path | None, quantisation: Quantisation, store: 
 
 def _say_what_is_asked(done: "Exported") -> None:
     for each in done.waived:
-        console.print(f"! waived: {each.rule} of {each.source} ({each.reason})", style="yellow", markup=False, soft_wrap=True)
+        told = plain(f"! waived: {each.rule} of {each.source} ({each.reason})")
+        console.print(told, style="yellow", markup=False, soft_wrap=True)
     if done.to_do:
         console.print("Before you pass it on, see to these, which no file can show:")
     for line in done.to_do:
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+        console.print(f"  {plain(line)}", markup=False, soft_wrap=True)
 
 
 def _say_how_to_sign(done: "Exported") -> None:

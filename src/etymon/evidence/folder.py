@@ -109,7 +109,7 @@ def verify_folder(folder: Path, keys: Sequence[PublicKey]) -> Checked:
     if bundle:
         findings += _against(folder, bundle, covered, digests)
     statements, wrong = _statements(folder, covered or names, keys)
-    chain = follow(statements)
+    chain = follow(statements, alone=True)
     findings += [*wrong, *_of_chain(folder, chain, digests)]
     left_out = tuple(name for name in names if bundle and name not in covered and name != SIGNATURE)
     return Checked(tuple(findings), len(covered), left_out, chain, bundle.key_id if bundle else "")

@@ -4,14 +4,14 @@ A licence that the rules do not know is *unknown*: it has to be read, and is nev
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
-from itertools import product
+from itertools import islice, product
 
 import yaml
+from cyclonedx.spdx import fixup_id
 from license_expression import ExpressionError, Licensing
 from pydantic import BaseModel, ConfigDict
 
@@ -19,6 +19,8 @@ from etymon.foundation.hub_name import hub_name
 
 STOPPING = ("non-commercial", "no-derivatives", "other-models")
 """What a run stops for."""
+_MOST, _LONGEST = 100, 2000
+"""Alternatives of an expression and its characters; one with more is unknown."""
 
 
 class _Part(BaseModel):
@@ -31,6 +33,7 @@ class Ask(_Part):
     ask: str
     says: str
     value: str = ""
+    also: tuple[str, ...] = ()
     outputs: bool = False
 
 
@@ -92,6 +95,8 @@ def find_licence(license: str | None) -> Known | None:
     plain = wanted.lower().removesuffix("+")  # "or any later version" leaves the choice
     if not re.fullmatch(r"[a-z0-9.-]+", plain):  # the name may become that of a file
         return None
+    if fixup_id(wanted) is None and fixup_id(plain) is None:  # on no list of SPDX: whoever made up the name meant something
+        return None
     for licence in rules().licences.values():
         if any(fnmatchcase(plain, pattern.lower()) for pattern in licence.names if "*" in pattern):
             return Known(wanted, licence)
@@ -123,22 +128,26 @@ def licence_text(name: str) -> str | None:
 def _alternatives(license: str) -> list[list[str]]:
     """The expression as alternatives, each the identifiers that hold at once; what is no expression is one identifier."""
     try:
-        parsed = Licensing().parse(license)
+        parsed = Licensing().parse(license) if len(license) <= _LONGEST else None
+        return [[license]] if parsed is None else _chosen(parsed)
     except (ExpressionError, RecursionError):
-        parsed = None
-    return [[license]] if parsed is None else list(_chosen(parsed))
+        return [[license]]
 
 
-def _chosen(expression: object) -> Iterator[list[str]]:
+def _chosen(expression: object) -> list[list[str]]:
+    """Raises ExpressionError for more alternatives than anybody means."""
     operator, parts = type(expression).__name__, getattr(expression, "args", ())
     if operator == "OR":
-        for part in parts:
-            yield from _chosen(part)
+        found = [choice for part in parts for choice in _chosen(part)]
     elif operator == "AND":
-        for choice in product(*(list(_chosen(part)) for part in parts)):
-            yield [name for names in choice for name in names]
+        found = [[]]
+        for part in parts:
+            found = [[*names, *choice] for names, choice in islice(product(found, _chosen(part)), _MOST + 1)]
     else:
-        yield [str(getattr(expression, "license_symbol", expression))]
+        found = [[str(getattr(expression, "license_symbol", expression))]]
+    if len(found) > _MOST:
+        raise ExpressionError("too many alternatives")
+    return found
 
 
 def _all_known(names: list[str]) -> list[Known] | None:

@@ -45,8 +45,11 @@ class Chain:
     """That of the derivative itself."""
 
 
-def follow(statements: Mapping[str, Statement]) -> Chain:
-    """Put statements, by their names, together. Their signatures are checked elsewhere."""
+def follow(statements: Mapping[str, Statement], *, alone: bool = False) -> Chain:
+    """Put statements, by their names, together. Their signatures are checked elsewhere.
+
+    ``alone``: without the records from which scores and verdicts follow, so that these are stated and no more.
+    """
     trainings = {name: each for name, each in statements.items() if isinstance(each, TrainingStatement)}
     if not trainings:
         return Chain((Link("training", "no statement says how the model was made", False),), (), None)
@@ -57,7 +60,7 @@ def follow(statements: Mapping[str, Statement]) -> Chain:
         return Chain((), several, None)
     main = next(iter(ends.values()))
     problems = [(name, problem) for name, each in sorted(statements.items()) for problem in _foreign(each, trainings)]
-    return Chain(tuple(_links(main, statements, trainings)), tuple(problems), main)
+    return Chain(tuple(_links(main, statements, trainings, alone)), tuple(problems), main)
 
 
 def subject(statement: Statement) -> str:
@@ -103,7 +106,10 @@ def _foreign(statement: Statement, trainings: Mapping[str, TrainingStatement]) -
 
 
 def _links(
-    main: TrainingStatement, statements: Mapping[str, Statement], trainings: Mapping[str, TrainingStatement]
+    main: TrainingStatement,
+    statements: Mapping[str, Statement],
+    trainings: Mapping[str, TrainingStatement],
+    alone: bool,
 ) -> Iterable[Link]:
     model = subject(main)
     about = [each for each in statements.values() if subject(each) == model]
@@ -129,7 +135,9 @@ def _links(
         yield Link("corpus", "the training names none", False)
     tests = [each.predicate.etymon_claims for each in about if isinstance(each, TestStatement)]
     tasks = sorted(each.task for each in tests if isinstance(each, Evaluated))
-    yield Link("scores", ", ".join(tasks) or "no statement says what the model scores", bool(tasks))
+    stated = " (stated: the records behind it are not here)" if alone else ""
+    yield Link("scores", f"{', '.join(tasks)}{stated}" if tasks else "no statement says what the model scores", bool(tasks))
     compared = [each for each in tests if isinstance(each, Compared)]
     verdict = ", ".join(f"{each.verdict} to {each.parent.name}" for each in compared)
-    yield Link("lineage", verdict or "no statement compares the weights with the foundation's", bool(compared))
+    lacking = "no statement compares the weights with the foundation's"
+    yield Link("lineage", f"{verdict}{stated}" if compared else lacking, bool(compared))

@@ -94,8 +94,8 @@ class TrainingStatement(_Statement):
     predicate: Provenance
 
 
-Relation = Literal["finetune", "cpt", "lora-merge"]
-"""Trained on, on plain text or not; or trained as an adapter that was merged."""
+Relation = Literal["finetune", "cpt", "lora-merge", "vocab-extend"]
+"""Trained on, on plain text or not; trained as an adapter that was merged; or given new tokens, and then trained."""
 
 
 class Parent(Resource):

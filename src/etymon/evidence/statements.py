@@ -80,6 +80,8 @@ def derivation_statement(name: str, derivative: Artifact, foundation: Resource, 
 
 def _relation(meaning: Mapping[str, Any]) -> Relation:
     settings = meaning.get("settings", {})
+    if settings.get("vocabulary"):
+        return "vocab-extend"
     if settings.get("method") in ("lora", "qlora"):
         return "lora-merge"
     return "cpt" if settings.get("objective") == "pretrain" else "finetune"

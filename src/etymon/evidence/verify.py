@@ -9,7 +9,9 @@ or times, which no digest covers.
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from etymon.errors import EtymonError
@@ -65,12 +67,23 @@ def verify(artifacts: Iterable[Artifact], taken: Mapping[Path, str] | None = Non
     origin = origins_among(given)
     known, by_name = _inside(given), {each.name: each for each in given}
     digests = read_again([path for artifact in given for path in _recorded(artifact)], taken or {})
-    findings = [finding for artifact in given for finding in [*_files(artifact, digests), *_manifest(artifact)]]
+    findings: list[Finding] = []
     for artifact in given:
-        findings += _inputs(artifact, known, by_name)
+        findings += _told(artifact, chain(_files(artifact, digests), _manifest(artifact)))
+    for artifact in given:
+        findings += _told(artifact, _inputs(artifact, known, by_name))
         if artifact.manifest.stage == EVIDENCE:
-            findings += _statements(artifact, origin)
+            findings += _told(artifact, _statements(artifact, origin))
     return findings
+
+
+def _told(artifact: Artifact, findings: Iterable[Finding]) -> Iterable[Finding]:
+    """These findings; where an artifact is such that looking at it fails, that is the last one."""
+    try:
+        yield from findings
+    except (EtymonError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        problem = f"cannot be checked: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}."
+        yield Finding(artifact.name, "", problem, f"Remove {artifact.folder} and run again.")
 
 
 def read_again(paths: Collection[Path], taken: Mapping[Path, str]) -> dict[Path, str]:
@@ -92,8 +105,9 @@ def _recorded(artifact: Artifact) -> Iterable[Path]:
     """The files that are where the manifest says, and of that size."""
     for name, record in artifact.manifest.files.items():
         path = artifact.folder / name
-        if _inside_folder(name) and not path.is_symlink() and path.is_file() and path.stat().st_size == record.bytes:
-            yield path
+        with suppress(OSError, ValueError):  # a name that no file can have is told later
+            if _inside_folder(name) and not path.is_symlink() and path.is_file() and path.stat().st_size == record.bytes:
+                yield path
 
 
 def _inside_folder(name: str) -> bool:
@@ -251,7 +265,7 @@ def _follow(
     name = str(artifact.manifest.meaning.get("name"))
     try:
         follow = statements(name, given[_DERIVATIVE], foundation, given[_CORPUS], evaluations, given.get(_LINEAGE))
-    except (EtymonError, OSError, ValueError, KeyError, TypeError) as error:
+    except (EtymonError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         problem = f"cannot be written again from the artifacts that they speak of: {str(error).splitlines()[0]}"
         yield Finding(artifact.name, FOLDER, problem, again)
         return

@@ -49,7 +49,7 @@ def front_matter(folder: Path) -> dict[str, Any]:
     end = _end_of_front_matter(lines)
     try:
         fields = yaml.safe_load("\n".join(lines[1:end])) if end else None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date with a 99th month
         raise EtymonError(
             f"{path} begins with front matter that is not YAML ({str(error).splitlines()[0]}).",
             "Mend the lines between the two '---', or remove them.",

@@ -64,7 +64,7 @@ def review_model(name: str, wish: Wish, store: Store, on: date, listener: Listen
     materials = origin_materials(subject.model, origins, ancestry.models)
     theirs = {each.name: each.facts.files for each in ancestry.models}
     base = _beside(origins, ancestry, wish)
-    signature = _signature(subject.folder, files, wish.keys)
+    signature = _signature(subject, files, wish.keys)
     findings = [
         *origin_findings(claims, ancestry.kin, ancestry.suspects, ancestry.searched),
         *licence_findings(claims, origins, materials),
@@ -90,10 +90,10 @@ def review_model(name: str, wish: Wish, store: Store, on: date, listener: Listen
     )
 
 
-def _signature(folder: Path, files: dict[str, str], keys: Sequence[PublicKey]) -> Signature:
+def _signature(subject: Subject, files: dict[str, str], keys: Sequence[PublicKey]) -> Signature:
     if SIGNATURE not in files or not keys:
-        return Signature(SIGNATURE in files, None)
-    checked = verify_folder(folder, keys)
+        return Signature(SIGNATURE in files, None, looked_for=not subject.source.startswith("hf:"))
+    checked = verify_folder(subject.folder, keys)
     return Signature(True, tuple(str(each) for each in checked.findings), checked.key_id)
 
 

@@ -11,6 +11,7 @@ from etymon.evidence.licences import licence_text, rules
 from etymon.evidence.review.claims import Claims, read_claims
 from etymon.evidence.review.licence import recognise
 from etymon.evidence.review.survey import survey_folder
+from etymon.evidence.review.technical import Signature, signature_finding
 
 
 def claims_of(folder: Path, text: str, name: str = "nova", source: str = "/models/nova") -> Claims:
@@ -123,3 +124,16 @@ def test_texts_of_licences_are_told_apart() -> None:
         recognise("Permission is hereby granted, free of charge, to any person obtaining a copy\nof this software") == "MIT"
     )
     assert recognise("All rights reserved.") is None
+
+
+def test_fields_that_break_their_readers_are_passed_over(tmp_path: Path) -> None:
+    claims = claims_of(tmp_path, "---\nlicense: 2020-99-99\n---\n")
+    assert "not YAML" in claims.broken
+    metrics = f"[{{type: acc, value: {10**400}}}, {{type: acc, value: .nan}}, {{type: acc, value: 0.5}}]"
+    card = f"---\nmodel-index: [{{name: x, results: [{{dataset: {{name: mmlu}}, metrics: {metrics}}}]}}]\n---\n"
+    assert [each.value for each in claims_of(tmp_path, card).scores] == [0.5]
+
+
+def test_of_a_hub_s_repository_signatures_are_not_looked_for() -> None:
+    found = signature_finding(Signature(False, None, looked_for=False), "ab" * 32)
+    assert (found.status, found.measured.startswith("Not looked for")) == ("unknown", True)

@@ -15,6 +15,8 @@ from etymon.foundation.model import DeclaredParent
 _LONGEST = 200
 _MOST = 50
 """Entries of a list, and their characters, that are taken from a file."""
+_LARGEST = 1e15
+"""A score of this size is none, and integers of a card may be larger than any float."""
 _UNITS = {"k": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "billion": 1e9, "t": 1e12}
 _IN_NAME = re.compile(r"(?<![\w.])(\d{1,4}(?:\.\d{1,3})?)\s?([MBT])(?![\w])", re.IGNORECASE)
 """``Llama-3.1-8B``; not ``8x7B`` or ``A3B``, of which the number is another."""
@@ -155,7 +157,8 @@ def _scores(index: Any) -> Iterator[ClaimedScore]:
             dataset = result.get("dataset") if isinstance(result, dict) else None
             metrics = result.get("metrics") if isinstance(result, dict) else None
             for metric in metrics[:_MOST] if isinstance(metrics, list) else []:
-                if isinstance(metric, dict) and isinstance(metric.get("value"), int | float):
+                value = metric.get("value") if isinstance(metric, dict) else None
+                if isinstance(value, int | float) and abs(value) < _LARGEST:
                     named = [_word(dataset.get(key)) for key in ("name", "type")] if isinstance(dataset, dict) else []
                     task = next(filter(None, named), "a task that is not named")
-                    yield ClaimedScore(task, _word(metric.get("type")) or "a metric", float(metric["value"]))
+                    yield ClaimedScore(task, _word(metric.get("type")) or "a metric", float(value))

@@ -73,7 +73,7 @@ def _judge(ask: Ask, known: Known, folder: Folder, theirs: Mapping[str, str]) ->
             fits = any(prefix_fits(each, ask.value) for each in (folder.name, claims.title) if each)
             return ("met" if fits else "unmet"), f"The name is {claims.title or folder.name}."
         case "display":
-            shown = ask.value.lower() in claims.body.lower()
+            shown = any(line.lower() in claims.body.lower() for line in (ask.value, *ask.also))
             return ("met", "The card shows it.") if shown else ("unmet", "The card does not show it.")
         case "changes-stated" if claims.parents:
             return "met", f"The card says that it was made from {claims.parents[0].uri}."

@@ -33,6 +33,8 @@ class Signature:
     problems: tuple[str, ...] | None
     """What is wrong with it; None where no key was given to check it."""
     signer: str = ""
+    looked_for: bool = True
+    """False where only some of the publisher's files were fetched."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,10 @@ def precision_finding(claims: Claims, facts: ModelFacts, origins: Sequence[Kin])
 def signature_finding(signature: Signature, digest: str) -> Finding:
     """Who vouches for these very files."""
     measured = f"Root digest of all files {digest[:16]}…."
+    if not signature.signed and not signature.looked_for:
+        told = f"Not looked for: of a repository only weights, config, tokenizer and card are fetched. {measured}"
+        ask = "If the model is signed, download all of its repository and review the folder."
+        return Finding(topic="Signature", claim="", status="unknown", measured=told, ask=ask)
     if not signature.signed:
         ask = f"Please confirm the root digest {digest[:16]}… by another way than the download, or sign the model."
         return Finding(topic="Signature", claim="", status="unknown", measured=f"No signature. {measured}", ask=ask)
