@@ -33,35 +33,34 @@ def write_rows(folder: Path, count: int) -> None:
     (folder / "rows.jsonl").write_text(rows, "utf-8")
 
 
-@pytest.fixture
-def always_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "LARGE_BYTES", 0)
-
-
 @pytest.mark.slow
-def test_a_child_process_makes_the_same_corpus_and_tells_its_progress(
+def test_a_child_tells_its_progress_and_makes_the_same_corpus_though_one_was_killed(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = corpus(tmp_path, "here")
     monkeypatch.setattr(apart, "LARGE_BYTES", 0)
     reports: list[Report] = []
-    there = corpus(tmp_path, "apart", reports.append)
+
+    def kill(report: Report) -> None:
+        reports.append(report)
+        if report.doing == "comparing":
+            for child in psutil.Process().children():
+                if "etymon.corpus.stages.apart" in " ".join(child.cmdline()):
+                    os.kill(child.pid, signal.SIGKILL)
+
+    with pytest.raises(EtymonError, match="ended before its work was done"):
+        corpus(tmp_path, "apart", kill)
+    again: list[Report] = []
+    there = corpus(tmp_path, "apart", again.append)
+    assert "measuring" not in {report.doing for report in again}, "signals were finished and are found"
+    assert {"measuring", "deciding", "comparing", "writing"} <= {report.doing for report in reports + again}
     assert there.digest == here.digest
     assert there.facts == here.facts
-    assert {"measuring", "deciding", "comparing", "writing"} <= {report.doing for report in reports}
 
 
 @pytest.mark.slow
-def test_several_processes_measure_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_rows(tmp_path / "docs", 700)
-    alone = corpus(tmp_path, "alone")
-    monkeypatch.setattr(signals, "_ALONE", 100)
-    assert corpus(tmp_path, "several").digest == alone.digest
-
-
-@pytest.mark.slow
-def test_a_process_that_measures_is_killed_and_the_next_attempt_goes_on(tmp_path: Path) -> None:
-    write_rows(tmp_path / "docs", 9000)
+def test_several_processes_measure_the_same_though_one_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_rows(tmp_path / "docs", 9_000)
 
     def kill(report: Report) -> None:
         if report.doing == "measuring":
@@ -70,8 +69,11 @@ def test_a_process_that_measures_is_killed_and_the_next_attempt_goes_on(tmp_path
                     child.kill()
 
     with pytest.raises(EtymonError, match="A process that measured documents ended"):
-        corpus(tmp_path, "store", kill)
-    assert corpus(tmp_path, "store").facts["documents_in"] == 9000
+        corpus(tmp_path, "several", kill)
+    several = corpus(tmp_path, "several")
+    assert several.facts["documents_in"] == 9_000
+    monkeypatch.setattr(signals, "_ALONE", 9_000)
+    assert corpus(tmp_path, "alone").digest == several.digest
 
 
 @pytest.mark.slow
@@ -90,29 +92,12 @@ def test_a_full_disk_is_told_and_the_next_attempt_goes_on(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_what_the_user_can_mend_is_told_by_the_child_too(tmp_path: Path, always_apart: None) -> None:
+def test_what_the_user_can_mend_is_told_by_the_child_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "LARGE_BYTES", 0)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "short.txt").write_text("Too short.", "utf-8")
     with pytest.raises(EtymonError, match="no document was kept"):
         corpus(tmp_path, "store")
-
-
-@pytest.mark.slow
-def test_a_child_that_is_killed_is_told_and_the_next_attempt_goes_on(
-    folder: Path, tmp_path: Path, always_apart: None
-) -> None:
-    def kill(report: Report) -> None:
-        if report.doing == "comparing":
-            for child in psutil.Process().children():
-                if "etymon.corpus.stages.apart" in " ".join(child.cmdline()):
-                    os.kill(child.pid, signal.SIGKILL)
-
-    with pytest.raises(EtymonError, match="ended before its work was done"):
-        corpus(tmp_path, "store", kill)
-    reports: list[Report] = []
-    finished = corpus(tmp_path, "store", reports.append)
-    assert "measuring" not in {report.doing for report in reports}, "signals were finished and are found"
-    assert finished.digest == corpus(tmp_path, "undisturbed").digest
 
 
 @pytest.mark.slow
