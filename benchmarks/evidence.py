@@ -6,8 +6,10 @@ A small model is trained by ``etymon run`` and the run signed. ``bytes_flipped``
 artifacts and signatures (each file at least once), are changed one after the other; every file is taken away once, and one
 added in every folder. Each counts as found where ``etymon verify``, given the public key, names the file. ``forgeries`` are
 chains put together from another run of the same signer, with swapped foundations, signatures used again, weaker digests, and
-keys of the forger's own; refused means that something is found. Rates: ``sha256sum`` of the same files, signing and verifying
-a folder take turns; ``share_of_sha256sum`` is the slower of the two on one large file, where nothing can be read at once,
+keys of the forger's own; signatures turned into their twins; runs and evidence planted beside what is signed; and exported
+folders whose config, code or weights are others than the statements speak of. Refused means that something is found; a folder
+is also refused by who is to sign it. Rates: ``sha256sum`` of the same files, signing and verifying a folder take turns;
+``share_of_sha256sum`` is the slower of the two on one large file, where nothing can be read at once,
 ``share_of_sha256sum_files`` on four. ``share_of_openssl`` is beside ``openssl dgst -sha256``, which uses the processor's SHA
 instructions where sha256sum may not.
 """
@@ -180,6 +182,7 @@ def forgeries(mine: str, other: str, signer: Any, forger: Any) -> Iterator[tuple
         manifest["digest"] = root_digest(content)
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), "utf-8")
 
+    yield from planted()
     for file in files:
         yield f"{file} of another run", lambda root, file=file: copy(root, file)
         yield f"without {file}", lambda root, file=file: at(root, file).unlink()
@@ -191,9 +194,150 @@ def forgeries(mine: str, other: str, signer: Any, forger: Any) -> Iterator[tuple
         yield f"{file} with a weaker digest", lambda root, file=file: restated(at(root, file), weaker)
         yield f"{file} with a weaker digest, signer's key", lambda root, file=file: restated(at(root, file), weaker, signer)
         yield f"{file} of the forger's key", lambda root, file=file: restated(at(root, file), lambda s: None, forger)
+        yield f"{file} with the twin of its signature", lambda root, file=file: _twin(at(root, file))
     yield "other weights, consistently", weights
     yield "no signatures at all", lambda root: shutil.rmtree(root / "signed")
     yield "signatures of another run alone", lambda root: shutil.rmtree(root / "signed" / mine)
+
+
+def planted() -> Iterator[tuple[str, Callable[[Path], object]]]:
+    """Evidence and runs that are consistent in themselves and that nobody has signed, beside those that are."""
+    training, scores = "statements/training.json", "statements/evaluation-heldout.json"
+
+    def evidence(root: Path, change: Callable[[Path, dict[str, Any]], object]) -> None:
+        plant(
+            _named(root, "evidence", "small"),
+            lambda folder, manifest: manifest["meaning"].update(name="lamp") or change(folder, manifest),
+        )
+
+    def without_training(folder: Path, manifest: dict[str, Any]) -> None:
+        (folder / training).unlink()
+        manifest["files"].pop(training)
+
+    def another_statement(folder: Path, manifest: dict[str, Any]) -> None:
+        shutil.copyfile(folder / scores, folder / training)
+
+    def run(root: Path, change: Callable[[dict[str, Any]], object], pointer: str = "small") -> None:
+        def changed(folder: Path, manifest: dict[str, Any]) -> None:
+            manifest["created"] = "2001-01-01T00:00:00+00:00"
+            manifest["meaning"]["recipe"]["name"] = manifest["facts"]["name"] = pointer
+            manifest["meaning"]["recipe"]["train"]["budget"]["tokens"] += 1
+            change(manifest)
+
+        made = plant(_named(root, "run", "small"), changed)
+        (root / "pointers").mkdir(exist_ok=True)
+        pointed = {"parts": {}, "finished": made.name, "updated": "2030-01-01T00:00:00+00:00"}
+        (root / "pointers" / f"{pointer}.json").write_text(json.dumps(pointed), "utf-8")
+
+    def relabelled(root: Path) -> None:
+        """The record of a run names the weights of another beside its own evidence."""
+        other = _named(root, "run", "other")
+        train = json.loads((other / "manifest.json").read_bytes())["inputs"]["train"]
+        run(root, lambda manifest: manifest["inputs"]["train"].update(label=train["label"]))
+
+    def swapped(root: Path) -> None:
+        other = json.loads((_named(root, "run", "other") / "manifest.json").read_bytes())
+        run(root, lambda manifest: manifest["inputs"].update(train=other["inputs"]["train"]), "lamp")
+
+    yield "evidence without a statement of training", lambda root: evidence(root, without_training)
+    yield "evidence with scores in the place of training", lambda root: evidence(root, another_statement)
+    for role in ("derivative", "corpus"):
+        yield f"evidence of no {role}", lambda root, role=role: evidence(root, lambda _, m: m["inputs"].pop(role))
+    yield "a run under a signed one's name, of long ago", lambda root: run(root, lambda manifest: None)
+    yield "a run under a new name", lambda root: run(root, lambda manifest: None, "lamp")
+    yield "a run's record with another's weights by name", relabelled
+    yield "a run's record with another's weights", swapped
+    yield "no run at all", lambda root: [shutil.rmtree(each) for each in [*root.glob("artifacts/run-*"), root / "signed"]]
+
+
+def _named(root: Path, stage: str, name: str) -> Path:
+    """The artifact of this stage that belongs to the run of this name."""
+    found = [path for path in (root / "artifacts").glob(f"{stage}-*") if (path / "manifest.json").is_file()]
+    return next(path for path in found if json.loads((path / "manifest.json").read_bytes())["facts"]["name"] == name)
+
+
+def plant(folder: Path, change: Callable[[Path, dict[str, Any]], object]) -> Path:
+    """A changed copy of an artifact, at the address and with the digests that follow from it."""
+    from etymon.store import file_digest, root_digest
+    from etymon.store.artifact import artifact_name
+    from etymon.store.stage import address_of
+
+    making = folder.with_name("making")
+    shutil.copytree(folder, making)
+    manifest = json.loads((making / "manifest.json").read_bytes())
+    change(making, manifest)
+    for name, record in manifest["files"].items():
+        record |= {"sha256": file_digest(making / name), "bytes": (making / name).stat().st_size}
+    manifest["digest"] = root_digest({name: each["sha256"] for name, each in manifest["files"].items() if not each["log"]})
+    inputs = {role: each["digest"] for role, each in manifest["inputs"].items()}
+    manifest["address"] = address_of(manifest["stage"], manifest["stage_version"], manifest["meaning"], inputs)
+    (making / "manifest.json").write_text(json.dumps(manifest, indent=1), "utf-8")
+    return making.rename(folder.with_name(artifact_name(manifest["stage"], manifest["address"])))
+
+
+def _twin(path: Path) -> None:
+    """(r, n - s) in the place of (r, s): as good to ECDSA, and written without the key."""
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    envelope = json.loads(path.read_bytes())
+    r, s = decode_dss_signature(b64decode(envelope["signatures"][0]["sig"]))
+    envelope["signatures"][0]["sig"] = b64encode(encode_dss_signature(r, order - s)).decode()
+    _write(path, envelope)
+
+
+def folder_forgeries() -> Iterator[tuple[str, Callable[[Path], object]]]:
+    """Each by name, as a change of an exported folder that is about to be signed."""
+
+    def kept_aside(folder: Path, name: str) -> None:
+        (folder / name).rename(folder / "statements" / f"trained-{name}")
+        (folder / name).write_text("{}", "utf-8")
+
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"):
+        yield f"another {name}", lambda folder, name=name: (folder / name).write_text("{}", "utf-8")
+        yield f"another {name}, its own kept aside", lambda folder, name=name: kept_aside(folder, name)
+    for name in ("pytorch_model.bin", "modeling_x.py", "chat_template.jinja", "adapter_config.json", "more.safetensors"):
+        yield f"with {name}", lambda folder, name=name: (folder / name).write_text("{}", "utf-8")
+    yield "scores of another model", lambda folder: _restate(folder, "evaluation-heldout.json")
+    yield "a derivation of another model", lambda folder: _restate(folder, "derivation.json")
+
+
+def _restate(folder: Path, file: str) -> None:
+    path = folder / "statements" / file
+    statement = json.loads(path.read_bytes())
+    statement["subject"][0]["digest"]["sha256"] = "ab" * 32
+    path.write_text(json.dumps(statement), "utf-8")
+
+
+def try_folders(store: Any, place: Path, key: Path, public: Any) -> tuple[int, int]:
+    """Forged folders, tried on their signer and, signed all the same, on whoever verifies; and those that both refused."""
+    from etymon.errors import EtymonError
+    from etymon.evidence.bundle import SIGNATURE, sign_files
+    from etymon.evidence.folder import sign_folder, verify_folder
+    from etymon.export.hub import export_for_hub
+
+    shutil.rmtree(place, ignore_errors=True)
+    exported = export_for_hub("small", place / "exported", store).folder
+    tried = refused = 0
+    for name, forge in folder_forgeries():
+        folder = Path(shutil.copytree(exported, place / "forged"))
+        forge(folder)
+        tried += 1
+        try:
+            sign_folder(folder, key, PASSWORD)
+            print(f"signed: a folder, {name}", flush=True)
+        except EtymonError:
+            sign_files(folder, place / SIGNATURE, key, PASSWORD, left_out=(SIGNATURE,))
+            (place / SIGNATURE).rename(folder / SIGNATURE)
+            if verify_folder(folder, [public]).findings:
+                refused += 1
+            else:
+                print(f"not refused: a folder, {name}", flush=True)
+        shutil.rmtree(folder)
+    sign_folder(exported, key, PASSWORD)
+    assert not verify_folder(exported, [public]).findings
+    shutil.rmtree(place)
+    return tried, refused
 
 
 def _replace_digests(value: Any, key: str) -> None:
@@ -272,6 +416,8 @@ def main() -> None:
         else:
             print(f"not refused: {name}", flush=True)
         shutil.rmtree(copy)
+    more, more_refused = try_folders(store, place / "folders", keys / "signer.pem", public)
+    tried, refused = tried + more, refused + more_refused
     size = (256 << 20) if asked.quick else (1 << 30)
     one = rates(place / "rates", [size], keys / "signer.pem", public)
     four = rates(place / "rates", [size // 4] * 4, keys / "signer.pem", public)
