@@ -72,7 +72,7 @@ def test_a_corpus_is_built_looked_at_and_asked(recipe: Path) -> None:
 
 def test_a_changed_recipe_is_told_and_its_own_corpus_found(recipe: Path) -> None:
     etymon("corpus", "build", recipe)
-    first = etymon("corpus", "inspect", recipe).output
+    first = etymon("corpus", "inspect", recipe).stdout
     assert "has changed" not in first
     text = recipe.read_text("utf-8")
     recipe.write_text(text.replace("corpus:\n", "corpus:\n  seed: 1\n  mix: {tokens: 900}\n"), "utf-8")
@@ -85,7 +85,7 @@ def test_a_changed_recipe_is_told_and_its_own_corpus_found(recipe: Path) -> None
     assert "26  100%  found" in etymon("corpus", "inspect", recipe).output
     recipe.write_text(text, "utf-8")
     (recipe.parent / "notes" / "new.md").unlink()
-    assert etymon("corpus", "inspect", recipe).output == first, "the corpus of this recipe, though another was built last"
+    assert etymon("corpus", "inspect", recipe).stdout == first, "the corpus of this recipe, though another was built last"
 
 
 def test_a_build_that_is_refused_hides_no_corpus(recipe: Path) -> None:

@@ -16,6 +16,7 @@ from daft.functions import when
 RUNNER = "DAFT_RUNNER"
 """Environment variable: ``native`` or ``ray``; fixed for the life of a process."""
 if os.environ.get(RUNNER) == "ray":
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # Ray's 30 are not enough for a busy machine
     daft.set_runner_ray(address=os.environ.get("RAY_ADDRESS"))
 else:
     daft.set_runner_native()
