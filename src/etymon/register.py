@@ -51,9 +51,14 @@ def add_model(model: str, version: str, name: str | None, desk: Desk, text: str 
 
 
 def _parents(model: Model, store: Store) -> tuple[DeclaredParent, ...]:
-    """Whom its card names, and whom the card of its foundation names."""
+    """The model that it is an export of, whom its card names, and whom the card of its foundation names."""
     found = [DeclaredParent(of=model.digest, name=each.uri, relation=each.relation) for each in model.facts.parents]
-    evidence = Holdings(store.artifacts()).evidence_of(model.digest)
+    holdings = Holdings(store.artifacts())
+    if (exported := model.facts.exported_from) and exported != model.digest:
+        held = holdings.find(exported)
+        name = held.name if held else f"{model.name}, before it was exported"
+        found.append(DeclaredParent(of=model.digest, name=name, relation="exported", digest=exported))
+    evidence = holdings.evidence_of(model.digest)
     if evidence and TRAINING in evidence.manifest.files:
         statement = read_statement((evidence.folder / TRAINING).read_bytes(), TRAINING)
         assert isinstance(statement, TrainingStatement)
@@ -122,4 +127,4 @@ def _checked(approval: Approval, books: Books) -> Approval:
     else:
         lapsed = books.lapses(entry)
         state = f"lapsed: {' '.join(lapsed)}" if lapsed else "holds"
-    return approval.model_copy(update={"verified": True, "state": state})
+    return approval.model_copy(update={"state": state})

@@ -59,6 +59,7 @@ def test_the_file_says_what_it_is_from(run: Run, recorded: Store, tmp_path: Path
     assert metadata["general.base_model.0.organization"] == "someone"
     assert metadata["etymon.model.digest"] == run.derived_model().digest
     model = open_model(str(path), cache=Store(tmp_path / "cache"))
+    assert model.facts.exported_from == run.derived_model().digest
     assert model.facts.license == "Apache-2.0"
     assert model.facts.parents[0].uri == "hf:someone/tiny-base"
     assert open_weights(path).names == open_weights(run.derived_model().folder).names

@@ -1,5 +1,6 @@
 """What a model is, read from its config, its weights' headers and its card. No weight is loaded, nothing is executed."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,8 +67,22 @@ def describe_model(
         source=source,
         files=files,
         has_chat_template=_has_chat_template(folder),
+        exported_from=_exported_from(folder),
     )
     return Model(name, folder, root_digest(files), facts)
+
+
+def _exported_from(folder: Path) -> str | None:
+    """What the record of an export names; any other file of that name says nothing."""
+    try:
+        return read_digest(read_object(folder / "export.json").get("subject"))
+    except EtymonError:
+        return None
+
+
+def read_digest(value: object) -> str | None:
+    """A SHA-256 in hex; None for anything else."""
+    return value if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) else None
 
 
 def most_common_dtype(scalars: Counter[str]) -> str:

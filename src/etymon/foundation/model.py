@@ -45,6 +45,8 @@ class ModelFacts(BaseModel):
     files: dict[str, str]
     """SHA-256 of every file, by name."""
     has_chat_template: bool
+    exported_from: str | None = None
+    """Digest of the model that was exported as this one, as its ``export.json`` or its GGUF declares."""
 
 
 @dataclass(frozen=True)

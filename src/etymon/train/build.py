@@ -78,6 +78,8 @@ def build(draft: Draft[TrainMeaning, TrainExecution]) -> None:
     draft.logs |= {"metrics.jsonl", "loss.svg"}
     write_rows(fitted.prepared, draft.folder / "rows.parquet")
     draft.facts |= _facts(fitted)
+    if foundation.facts.exported_from:
+        draft.facts["foundation_exported_from"] = foundation.facts.exported_from
 
 
 @dataclass(frozen=True)

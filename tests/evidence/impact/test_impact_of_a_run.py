@@ -5,12 +5,18 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import pytest
 from evidence_run import Run
+from register_office import Office
 from signing_run import record_run
 
 from etymon.errors import EtymonError
 from etymon.evidence.impact.documents import find_document
-from etymon.register import impact_of
+from etymon.evidence.provenance import model_digest
+from etymon.export.hub import export_for_hub
+from etymon.foundation.facts import describe_model
+from etymon.recipe import Budget, Train
+from etymon.register import add_model, impact_of, withdraw_anything
 from etymon.store import Artifact, Store
+from etymon.train.stage import TrainExecution, TrainMeaning, train_stage
 
 
 @pytest.fixture
@@ -47,6 +53,23 @@ def test_the_source_and_the_foundation(run: Run, store: Store) -> None:
         assert [item.called for item in found.group("derivatives")] == [("tiny-docs",)]
         assert {item.name.partition("-")[0] for item in found.group("records")} == {"evidence", "run"}
     assert [item.name for item in impact_of("tiny-base", store, None).group("measurements")] == [run.lineage.name]
+
+
+def test_what_was_exported_is_still_the_run(run: Run, store: Store, tmp_path: Path) -> None:
+    """Registered, and trained further: what was in the run is in both."""
+    export_for_hub("tiny-docs", tmp_path / "release", store)
+    exported = describe_model(tmp_path / "release", name="release", source="release", digests=store.digests)
+    assert exported.digest != model_digest(run.derivative)
+    assert exported.facts.exported_from == model_digest(run.derivative)
+    office = Office(store)
+    add_model(str(tmp_path / "release"), "1", None, office.desk("Ada"))
+    settings = Train(budget=Budget(tokens=500), tokens_per_step=500, sequence_length=128, dtype="float32")
+    inputs = {"foundation": exported, "corpus": run.corpus}
+    further, _ = store.obtain(train_stage, inputs, TrainMeaning(settings=settings), TrainExecution(pack_tokens=512))
+    found = impact_of("tiny-base", store, None).group("derivatives")
+    assert {each.name for each in found} == {run.derivative.name, exported.digest, further.name}
+    withdraw_anything("tiny-base", None, "Its licence was withdrawn", office.desk("Grace"))
+    assert [each.about.name for each in office.books().grounds(office.books().register.find("release")).gone] == ["tiny-base"]
 
 
 def test_damage_is_told(store: Store, run: Run) -> None:

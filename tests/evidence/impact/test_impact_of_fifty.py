@@ -1,14 +1,17 @@
 """One base and one document are withdrawn in a register of fifty models: what is listed is all there is, and no more."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
-from fifty_models import BASES, COPY, DOCUMENT, World, make_world
+from fifty_models import BASES, COPY, DOCUMENT, Given, World, made, make_world
 from register_office import Office, digest_of
 
 from etymon.errors import EtymonError
 from etymon.evidence.impact.downstream import Impact
+from etymon.evidence.register import act
+from etymon.evidence.register.decision import Added
 from etymon.register import impact_of, withdraw_anything
 from etymon.store import Store
 
@@ -40,9 +43,7 @@ def check_approvals(world: World, office: Office, found: Impact, expected: set[s
     """Those of every other model downstream, each lapsed by the withdrawal; all others hold."""
     approved = {model.name for number, model in enumerate(world.models) if number % 2 == 0}
     assert {each.model for each in found.approvals} == approved & expected
-    assert {(each.verified, each.signer, each.state.partition(":")[0]) for each in found.approvals} == {
-        (True, "Grace", "lapsed")
-    }
+    assert {(each.signer, each.state.partition(":")[0]) for each in found.approvals} == {("Grace", "lapsed")}
     books = office.books()
     lapsed = {entry.about.name for entry in books.register.entries.values() if books.lapses(entry)}
     assert lapsed == approved & expected
@@ -102,6 +103,45 @@ def test_what_only_stands_beside_is_not_listed(world: World, office: Office) -> 
     assert names(world, impact_of("m49", store, None)) == set()
     assert impact_of("notes-1/secret.txt", store, None).digest == DOCUMENT
     assert {each.state for each in impact_of("b1", store, None).approvals} == {""}
+
+
+def test_a_model_that_was_exported_and_trained_further(office: Office) -> None:
+    """Its folder has other papers, so another digest; the training notes which model it is an export of."""
+    store, of_m2 = office.store, impact_of("m2", office.store, None).group("derivatives")
+    exported = Given("release", digest_of("release"))
+    facts = {
+        "foundation_exported_from": next(each.digest for each in impact_of("b2", store, None).items if "m2" in each.called)
+    }
+    further = made(store, "train", {"foundation": exported}, facts, {"model/weights": b"further"})
+    found = impact_of("m2", store, None).group("derivatives")
+    assert {each.name for each in found} - {each.name for each in of_m2} == {further.name, exported.digest}
+    assert {each.declared for each in found} == {True}
+
+
+def test_a_model_that_wrote_a_source(office: Office) -> None:
+    """However it is written, and by what it is called here too."""
+    for number, writer in enumerate(("https://huggingface.co/Org/Writer", "m5")):
+        declared = {"sources_declared": [{"source": "dialogues", "generated_by": {"model": writer}}]}
+        corpus = made(office.store, "corpus", {}, declared, {"corpus": b"%d" % number}, number=100 + number)
+        trained = made(office.store, "train", {"corpus": corpus}, {}, {"model/weights": b"written %d" % number})
+        for name in ("hf:org/writer", writer) if number == 0 else ("m5",):
+            found = impact_of(name, office.store, None)
+            assert corpus.name in [each.name for each in found.group("corpora")]
+            assert trained.name in [each.name for each in found.group("derivatives")]
+    withdraw_anything("org/WRITER", None, "It copies", office.desk("Grace"))
+    trained_digest = impact_of("org/writer", office.store, None).group("derivatives")[0].digest
+    act.add(office.desk("Ada"), act.about("model", "pupil", "1", trained_digest), Added(source="x", license="MIT"))
+    (gone,) = office.books().grounds(office.books().register.find("pupil")).gone
+    assert gone.reason == "It copies"
+
+
+def test_a_decision_without_facts_is_named(office: Office) -> None:
+    path = office.decisions()[0].folder / "manifest.json"
+    manifest = json.loads(path.read_text("utf-8"))
+    manifest["facts"] = {}
+    path.write_text(json.dumps(manifest), "utf-8")
+    with pytest.raises(EtymonError, match=r"The manifest of decision-.* says no decision \(kind"):
+        impact_of("b0", office.store, None)
 
 
 def test_every_base_and_corpus_against_the_tables(world: World) -> None:

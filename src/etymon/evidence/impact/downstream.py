@@ -58,8 +58,6 @@ class Approval(Config):
     declared: bool
     through: str
     signer: str
-    verified: bool = False
-    """Whether its signature was checked here."""
     state: str = ""
     """``holds``, or why it does not; empty where signatures were not checked."""
 
@@ -205,22 +203,22 @@ def _corpus(graph: Graph, presence: Presence) -> Item:
 
 def _approvals(graph: Graph, reached: dict[str, _Reach], items: dict[str, Item]) -> Iterator[Approval]:
     for name, cited in sorted(graph.cited.items()):
-        facts = graph.artifacts[name].facts
-        about = facts["about"]
-        models = [node for node in graph.node_of(about["digest"]) if node in reached]
+        decided = graph.decisions[name]
+        about = decided.about
+        models = [node for node in graph.node_of(about.digest) if node in reached]
         rests = [node for node in cited if node in items]
-        if facts["kind"] != "approve" or not (models or rests):
+        if decided.kind != "approve" or not (models or rests):
             continue
         edges, declared = _how(graph, models[0], reached) if models else (items[rests[0]].edges, items[rests[0]].declared)
         yield Approval(
-            model=about["name"],
-            version=about["version"],
-            digest=about["digest"],
+            model=about.name,
+            version=about.version,
+            digest=about.digest,
             artifact=name,
             edges=edges,
             declared=declared,
             through=_shown(graph, models[0]) if models else rests[0],
-            signer=facts["signer"],
+            signer=decided.signer,
         )
 
 

@@ -6,12 +6,13 @@ from typing import Literal
 
 from etymon.errors import EtymonError
 from etymon.evidence.impact.documents import Presence, find_document
-from etymon.evidence.impact.graph import DOCUMENTS, TRAIN, Graph, hub_name
+from etymon.evidence.impact.graph import DOCUMENTS, TRAIN, Graph
+from etymon.foundation.hub_name import hub_name
 
 What = Literal["model", "source", "document", "artifact"]
 _LEAST = 8
 """Digits of a digest that tell it apart."""
-_MODEL_ROLES = {"foundation", "model", "parent", "base", "other"}
+_MODEL_ROLES = {"foundation", "model", "parent", "base", "other", "generated_by"}
 """As which stages take models; other files from outside are tasks, tokenizers and the like."""
 
 

@@ -5,11 +5,16 @@ is known by name alone ``name:…``.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from etymon.evidence.run_record import part_names
+from pydantic import BaseModel, ValidationError
+
+from etymon.errors import EtymonError
+from etymon.evidence.register.decision import About, DeclaredParent
+from etymon.evidence.run_record import part_names, run_name
+from etymon.foundation.hub_name import hub_name
 from etymon.store import Artifact, root_digest
 
 Kind = Literal["declared", "measured"]
@@ -34,16 +39,22 @@ _FLOWS = {"signals": (DOCUMENTS,), CORPUS: (DOCUMENTS, "signals"), TRAIN: ("foun
 of a stage that is not listed all inputs become part of it, lest something be overlooked."""
 HELDOUT, HELDOUT_ROLE = "held-out documents of ", "documents"
 NAMED = "name:"
-
-
-def hub_name(name: str) -> str:
-    """``hf:org/name@revision`` as ``org/name``: a model by whichever of these it is called."""
-    return name.removeprefix("hf:").partition("@")[0]
+EXPORTED_FROM = "foundation_exported_from"
+"""Fact of a training: the digest of the model whose export its foundation is."""
 
 
 def named(name: str) -> str:
     """The node of what is known by this name alone."""
     return f"{NAMED}{hub_name(name)}"
+
+
+class Decided(BaseModel):
+    """What a decision's manifest says; whether it was signed is checked in the register."""
+
+    kind: str
+    about: About
+    signer: str
+    parents: tuple[DeclaredParent, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,8 @@ class Graph:
     """What nodes are called: labels of inputs, names of runs, names in the register."""
     nodes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Artifacts by digest: their own, or that of a file or folder in them."""
+    decisions: dict[str, Decided] = field(default_factory=dict)
+    """By the name of the artifact."""
     cited: dict[str, list[str]] = field(default_factory=dict)
     """What decisions rest on."""
 
@@ -88,9 +101,15 @@ class Graph:
         found = self.nodes.get(digest, [])
         return [label] if label in found else found or [digest]
 
+    def called(self, name: str) -> list[str]:
+        """The nodes that go by a name, and that of the name itself."""
+        wanted = hub_name(name)
+        found = [node for node, labels in self.labels.items() if any(hub_name(label) == wanted for label in labels)]
+        return list(dict.fromkeys([*found, named(name)]))
+
 
 def read_graph(artifacts: Sequence[Artifact]) -> Graph:
-    """The whole graph of a store."""
+    """The whole graph of a store. Raises EtymonError for a decision whose manifest does not say what was decided."""
     graph = Graph({each.name: each for each in artifacts})
     for each in artifacts:
         graph.digests[each.name] = each.digest
@@ -102,19 +121,33 @@ def read_graph(artifacts: Sequence[Artifact]) -> Graph:
                 graph.digests[each.name] = digest
     for each in artifacts:
         if each.manifest.stage == DECISION:
+            graph.decisions[each.name] = _decided(each)
             given = each.manifest.inputs.values()
             graph.cited[each.name] = [node for record in given for node in graph.node_of(record.digest, record.label)]
         else:
             _add_inputs(graph, each)
-    decisions = [each.facts for each in artifacts if each.manifest.stage == DECISION]
-    _add_names(graph, [facts["about"] for facts in decisions])
-    _add_cards(graph, [parent for facts in decisions for parent in facts.get("parents", [])])
+    _add_names(graph, [each.about for each in graph.decisions.values()])
+    _add_parents(graph, [parent for each in graph.decisions.values() for parent in each.parents])
     for each in artifacts:
         if each.manifest.stage == LINEAGE and each.facts.get("verdict") == "related":
             _add_measured(graph, each)
         elif each.manifest.stage == "run" and (trained := part_names(each).get(TRAIN)) in graph.artifacts:
             _add_run(graph, each, graph.artifacts[trained])
+    for each in artifacts:
+        if each.manifest.stage == CORPUS:
+            _add_writers(graph, each)
     return graph
+
+
+def _decided(artifact: Artifact) -> Decided:
+    try:
+        return Decided.model_validate(artifact.facts)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise EtymonError(
+            f"The manifest of {artifact.name} says no decision ({where}: {error.errors()[0]['msg']}).",
+            "Bring its folder back as it was; `etymon register log` checks every decision.",
+        ) from None
 
 
 def _parts(artifact: Artifact) -> Iterator[tuple[str, str]]:
@@ -139,6 +172,27 @@ def _add_inputs(graph: Graph, artifact: Artifact) -> None:
             if source not in graph.artifacts:
                 graph.labels[source].add(record.label)
                 graph.digests[source] = record.digest
+    if stage == TRAIN and isinstance(exported := artifact.facts.get(EXPORTED_FROM), str):
+        foundation = artifact.manifest.inputs["foundation"]
+        for source in graph.node_of(exported):
+            graph.digests.setdefault(source, exported)
+            for target in graph.node_of(foundation.digest, foundation.label):
+                _add_declared(graph, source, target, "exported")
+
+
+def _add_declared(graph: Graph, source: str, target: str, role: str) -> None:
+    """Something is in something else, unless that is known already."""
+    if source != target and source not in {each.source for each in graph.into.get(target, ()) if each.flows}:
+        graph.add(Edge(source, target, "declared", role, True))
+
+
+def _add_writers(graph: Graph, corpus: Artifact) -> None:
+    """The models that wrote a corpus's sources, as the recipe declares them."""
+    for declared in corpus.facts.get("sources_declared", ()):
+        if writer := declared.get("generated_by"):
+            graph.labels[named(writer["model"])].add(writer["model"])
+            for source in graph.called(writer["model"]):
+                _add_declared(graph, source, corpus.name, "generated_by")
 
 
 def keeps_best(train: Artifact) -> bool:
@@ -149,33 +203,31 @@ def keeps_best(train: Artifact) -> bool:
 
 def _add_run(graph: Graph, run: Artifact, trained: Artifact) -> None:
     """The derivative by the run's name, its foundation by what the recipe calls it."""
-    graph.labels[trained.name].add(run.facts["name"])
+    graph.labels[trained.name].add(run_name(run))
     foundation = trained.manifest.inputs["foundation"]
     for node in graph.node_of(foundation.digest, foundation.label):
         graph.labels[node].add(run.manifest.meaning["recipe"]["foundation"])
 
 
-def _add_names(graph: Graph, abouts: Sequence[Mapping[str, Any]]) -> None:
+def _add_names(graph: Graph, abouts: Iterable[About]) -> None:
     """The register's names of models."""
     for about in abouts:
-        if about["what"] == "model" and about["digest"]:
-            for node in graph.node_of(about["digest"]):
-                graph.labels[node] |= {about["name"], f"{about['name']} {about['version']}".strip()}
-                graph.digests.setdefault(node, about["digest"])
+        if about.what == "model" and about.digest:
+            for node in graph.node_of(about.digest):
+                graph.labels[node] |= {about.name, str(about)}
+                graph.digests.setdefault(node, about.digest)
 
 
-def _add_cards(graph: Graph, parents: Sequence[Mapping[str, Any]]) -> None:
+def _add_parents(graph: Graph, parents: Iterable[DeclaredParent]) -> None:
     """Parents that cards declare, as the register notes them: by digest, or by name where that is all that is known."""
     for parent in parents:
-        found = graph.node_of(parent["digest"]) if parent["digest"] else [named(parent["name"])]
+        found = graph.node_of(parent.digest) if parent.digest else [named(parent.name)]
         for source in found:
-            graph.labels[source].add(parent["name"])
-            if parent["digest"]:
-                graph.digests.setdefault(source, parent["digest"])
-        for child in graph.node_of(parent["of"]):
-            for source in found:
-                if source != child and source not in {each.source for each in graph.into.get(child, ()) if each.flows}:
-                    graph.add(Edge(source, child, "declared", parent["relation"], True))
+            graph.labels[source].add(parent.name)
+            if parent.digest:
+                graph.digests.setdefault(source, parent.digest)
+            for child in graph.node_of(parent.of):
+                _add_declared(graph, source, child, parent.relation)
 
 
 def _add_measured(graph: Graph, lineage: Artifact) -> None:
