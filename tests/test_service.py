@@ -35,6 +35,17 @@ def test_the_card_of_an_export_is_found_and_only_as_it_was_recorded(tmp_path: Pa
     assert evidence(gguf, tmp_path) is None, "the weights are others"
 
 
+def test_a_card_that_leads_out_of_its_folder_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "private").write_text("a secret", "utf-8")
+    folder = tmp_path / "a strangers"
+    folder.mkdir()
+    gguf = write_tiny_gguf(folder / "mine.gguf")
+    (folder / "README.md").symlink_to(tmp_path / "private")
+    files = {"mine.gguf": file_digest(gguf), "README.md": file_digest(tmp_path / "private")}
+    (folder / "export.json").write_text(json.dumps({"files": files}), "utf-8")
+    assert evidence(gguf, tmp_path) is None
+
+
 @pytest.mark.parametrize(
     "content", ["", "[]", "{}", '{"files": 1}', '{"files": [["a"]]}', '{"files": {}, "files": {}}', "\xff"]
 )

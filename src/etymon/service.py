@@ -4,6 +4,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from etymon.errors import EtymonError
 from etymon.foundation.aliases import alias_named, alias_of_file
 from etymon.foundation.bounded_json import bounded_json
 from etymon.foundation.card import CARD
@@ -41,7 +42,7 @@ def opener(store: Store, listener: Listener = silent) -> Find:
         model = find_model(entry.model, store, listener)
         base = model.facts.parents[0].uri if model.facts.parents else None
         gguf = _written(model, entry.quantize, store, listener)
-        return Opened(model.name, gguf, model.digest, base, _own_card(model))
+        return Opened(model.name, gguf, model.digest, base, _card_of_run(entry.model, store) or _own_card(model))
 
     return open_for_service
 
@@ -70,6 +71,17 @@ def _model_card(gguf: Path, digest: str) -> str | None:
         except (ValueError, KeyError, TypeError):
             continue  # no record of an export
     return None
+
+
+def _card_of_run(name: str, store: Store) -> str | None:
+    """The card of a run's evidence, where ``name`` is a run and its evidence is whole."""
+    from etymon.workspace import find_run
+
+    try:
+        _, evidence = find_run(name, store).derivative_and_evidence()
+    except EtymonError:  # another kind of model
+        return None
+    return None if CARD not in evidence.manifest.files or evidence.damage(store.digests) else _text(evidence.file(CARD))
 
 
 def _own_card(model: Model) -> str | None:
@@ -106,7 +118,18 @@ SERVED = Stage("served", 1, _write, Written, Plain)
 """A model as llama.cpp reads it. Not for passing on: `etymon export` adds the papers."""
 
 
+def _text(path: Path) -> str | None:
+    content = _read(path)
+    return content.decode("utf-8", "replace") if content else None
+
+
 def _read(path: Path) -> bytes | None:
+    """None also for a link out of its folder, which may be a stranger's and lead anywhere."""
+    if path.is_symlink():
+        from etymon.evidence.folder import stays_inside
+
+        if not stays_inside(path, path.parent):
+            return None
     try:
         return path.read_bytes() if path.is_file() and path.stat().st_size <= _LONGEST else None
     except OSError:

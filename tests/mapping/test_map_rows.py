@@ -87,6 +87,22 @@ def test_every_row_has_an_answer_of_the_schema_in_its_place(
     assert said == ["Another prompt than before: 3 answers are not used, all rows are asked anew."]
 
 
+def test_a_job_that_the_engine_refuses_costs_no_answer(
+    run: Callable[..., tuple[Mapped, list[str]]], unruly: "Unruly", tmp_path: Path
+) -> None:
+    table = tmp_path / "in.jsonl"
+    table.write_text('{"text": "a"}\n{"text": "b"}\n')
+    run(table, "{text}", unruly.entry)
+    unruly.script["."] = [(400, "no such schema here")]
+    table.write_text('{"text": "a"}\n{"text": "b"}\n')
+    with pytest.raises(EtymonError, match="no such schema here"):
+        run(table, "Other: {text}", unruly.entry)
+    unruly.script.clear()
+    unruly.asked.clear()
+    again, said = run(table, "{text}", unruly.entry)
+    assert (again.before, said, unruly.asked) == (2, [], [])
+
+
 def test_the_same_rows_from_and_to_every_format(
     run: Callable[..., tuple[Mapped, list[str]]], model: Path, tmp_path: Path
 ) -> None:

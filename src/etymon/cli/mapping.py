@@ -36,7 +36,9 @@ def map_table(
 
     if model is None and service is None:
         raise EtymonError("Say which model answers.", "Give --model MODEL, or --service URL of one that is running.")
-    entry = ModelEntry(model=model, engine=service, parallel=parallel, context=None if service else context)
+    if service is not None and context is not None:
+        raise EtymonError("--context is for a model that is computed here.", "Leave it out beside --service.")
+    entry = ModelEntry(model=model, engine=service, parallel=parallel, context=context)
     with progress() as live:
         job = Job(input, prompt, schema, entry, output, tokens)
         done = map_rows(job, opener(open_store(workspace)), live, lambda text: console.print(Text(text), soft_wrap=True))

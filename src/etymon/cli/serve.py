@@ -42,8 +42,10 @@ def serve_models(
     config: Annotated[Path | None, typer.Option(help="Models and limits as a YAML file, read again at SIGHUP.")] = None,
     engine: Annotated[str | None, typer.Option(help="An OpenAI-compatible server: vLLM, SGLang …", metavar="URL")] = None,
     context: Annotated[int | None, typer.Option(help="Tokens of a request and its answer.", min=32)] = None,
-    parallel: Annotated[int, typer.Option(help="Requests computed together.", min=1, max=256)] = 8,
-    quantize: Annotated[Quantisation, typer.Option(help="How a model that is no GGUF is written as one.")] = Quantisation.f16,
+    parallel: Annotated[int | None, typer.Option(help="Requests computed together. [8]", min=1, max=256)] = None,
+    quantize: Annotated[
+        Quantisation | None, typer.Option(help="How a model that is no GGUF is written as one. [f16]")
+    ] = None,
     policy: Annotated[
         Path | None, typer.Option(help="Permitted uses, what is refused, labels, what is kept: a YAML file, read again too.")
     ] = None,
@@ -65,19 +67,23 @@ def serve_models(
     from etymon.serve.gateway.settings import ModelEntry, Service, read_service
     from etymon.service import opener
 
+    given = {"context": context, "parallel": parallel, "quantize": quantize}
+    options = {name: value for name, value in given.items() if value is not None}
+    if (config is not None) == bool(model or engine):
+        raise EtymonError("Say what to serve.", "Name models: `etymon serve MODEL`; or give --config FILE, and no models.")
+    if config is not None and options:
+        raise EtymonError(f"--{next(iter(options))} is for models named here.", f"Write it beside each model in {config}.")
+    if engine is not None and quantize is not None:
+        raise EtymonError("--quantize is for models that are computed here.", "Leave it out beside --engine.")
+
     def read() -> "Service":
         if config is not None:
             service = read_service(config)
             return service.model_copy(update={"policy": policy or service.policy})
-        if engine is not None:
-            names: list[str | None] = [*model] if model else [None]
-            there = (ModelEntry(model=name, engine=engine, parallel=parallel) for name in names)
-            return Service(models=tuple(there), policy=policy)
-        entries = (ModelEntry(model=name, context=context, parallel=parallel, quantize=quantize) for name in model or ())
+        elsewhere = {"engine": engine} if engine is not None else {}
+        entries = (ModelEntry.model_validate({"model": name, **elsewhere, **options}) for name in model or [None])
         return Service(models=tuple(entries), policy=policy)
 
-    if (config is not None) == bool(model or engine):
-        raise EtymonError("Say what to serve.", "Name models: `etymon serve MODEL`; or give --config FILE, and no models.")
     records = open_records(workspace, audit, new=True)
     find = opener(open_store(workspace))
     serve(Startup(read, find, _file(workspace).path, records, host, port, drain, _ready))

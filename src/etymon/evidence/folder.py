@@ -144,6 +144,11 @@ def _opened(folder: Path, name: str) -> Path | None:
     return path if _is_plain(path) else None
 
 
+def stays_inside(path: Path, folder: Path) -> bool:
+    """Whether a link leads to a file of the folder, or into the blobs of a Hugging Face cache."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)) or leads_to_blob(path, folder)
+
+
 def leads_to_blob(path: Path, folder: Path) -> bool:
     """Whether a link leads into the blobs of a Hugging Face cache, whose snapshots are links."""
     target, root = Path(os.path.realpath(path)), Path(os.path.realpath(folder))

@@ -5,6 +5,7 @@ hands on the licence files that lie beside it.
 """
 
 import json
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from etymon.errors import EtymonError
-from etymon.evidence.folder import RECORD
+from etymon.evidence.folder import RECORD, stays_inside
 from etymon.evidence.licences import find_licences, licence_text
 from etymon.evidence.notice import LICENSE, LICENSES, is_licence_file, is_notice_file
 from etymon.evidence.obligations import OBLIGATIONS
@@ -99,9 +100,21 @@ def export_gguf(
             folder.rmdir()
         making.rename(folder)
         if alone:
-            weights.rename(file)
+            _place(weights, file)
     done = Exported(folder, len(papers) + 1, size, source.waived, source.to_do)
     return ExportedGguf(file, done, written)
+
+
+def _place(weights: Path, file: Path) -> None:
+    """Under its name, unless something got that name meanwhile: renaming would overwrite it."""
+    try:
+        os.link(weights, file)
+    except FileExistsError:
+        raise EtymonError(
+            f"{file} is there by now.", f"Move it away, and {file.with_suffix(PAPERS)}; then export again."
+        ) from None
+    except OSError:  # a file system without links
+        weights.rename(file)
 
 
 def _refuse_taken(target: Path) -> None:
@@ -144,7 +157,7 @@ def _beside(model: Model) -> Iterator[Copy]:
     """The card and the licence files of a model's folder."""
     for path in [*model.folder.iterdir(), *(model.folder / LICENSES).glob("*.txt")]:
         name = path.relative_to(model.folder).as_posix()
-        if path.is_file() and _is_paper(name):
+        if path.is_file() and _is_paper(name) and stays_inside(path, model.folder):
             yield Copy(path, FileRecord(sha256=file_digest(path), bytes=path.stat().st_size), name)
 
 

@@ -1,6 +1,6 @@
 """What was answered so far, beside the output: a kill costs the answers that were being written, and no others.
 
-An SQLite file in one table. An answer counts for a row as long as what is asked about it is the same.
+An SQLite file in one table. An answer counts for a row as long as the job and what is asked about the row are the same.
 """
 
 import hashlib
@@ -35,6 +35,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Raises EtymonError where another run has it, or the file is something else."""
         self.path = path
+        self._job = ""
         self._file = sqlite3.connect(path, timeout=1, isolation_level=None)
         try:
             self._file.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -57,27 +58,21 @@ class Journal:
         self._file.close()
 
     def begin(self, job: dict[str, str]) -> tuple[list[str], int]:
-        """Say what is asked, by its parts; what of it has changed, and how many answers of before are therefore forgotten."""
+        """Say what is asked, by its parts; what of it has changed, and how many answers are therefore not used.
+
+        They stay until their rows are asked anew: a job that turns out to be impossible costs none.
+        """
         digests = {what: digest_of(content) for what, content in job.items()}
         before = dict(self._file.execute("SELECT what, digest FROM job"))
         changed = [what for what in digests if before and before.get(what) != digests[what]]
-        forgotten = self.answers if changed else 0
-        self._file.execute("BEGIN")
-        if changed:
-            self._file.execute("DELETE FROM answer")
         self._file.executemany("INSERT OR REPLACE INTO job VALUES (?, ?)", digests.items())
-        self._file.execute("COMMIT")
-        return changed, forgotten
-
-    @property
-    def answers(self) -> int:
-        """How many there are."""
-        (count,) = self._file.execute("SELECT count(*) FROM answer").fetchone()
-        return int(count)
+        self._job = digest_of(json.dumps(digests, sort_keys=True))
+        (unused,) = self._file.execute("SELECT count(*) FROM answer WHERE asked NOT LIKE ?", (f"{self._job}:%",)).fetchone()
+        return changed, int(unused) if changed else 0
 
     def has(self, row: int, asked: str) -> bool:
         """Whether this question about this row was answered."""
-        found = self._file.execute("SELECT 1 FROM answer WHERE row = ? AND asked = ?", (row, digest_of(asked)))
+        found = self._file.execute("SELECT 1 FROM answer WHERE row = ? AND asked = ?", (row, self._named(asked)))
         return found.fetchone() is not None
 
     def answer_of(self, row: int) -> dict[str, Any] | None:
@@ -87,7 +82,10 @@ class Journal:
 
     def write(self, row: int, asked: str, answer: dict[str, Any]) -> None:
         text = json.dumps(answer, ensure_ascii=False)
-        self._file.execute("INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", (row, digest_of(asked), text))
+        self._file.execute("INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", (row, self._named(asked), text))
+
+    def _named(self, asked: str) -> str:
+        return f"{self._job}:{digest_of(asked)}"
 
     def fail(self, failure: Failure) -> None:
         """An older answer, to another question about this row, is forgotten."""

@@ -143,6 +143,30 @@ def test_what_does_not_fit_into_the_queue_is_counted(tmp_path: Path) -> None:
     blocker.dispose()
 
 
+def test_a_record_that_no_database_takes_is_lost_alone(tmp_path: Path) -> None:
+    told = Told()
+    writer = Writer(open_records(tmp_path, None, new=True), lambda: 180, told.log, told.count)
+    for number in range(5):
+        writer.put(record(number, completion_tokens=1 << 80 if number == 2 else 1))
+    wait_for(lambda: told.written + told.lost == 5)
+    writer.put(record(9))
+    writer.close()
+    assert (told.written, told.lost) == (5, 1)
+    assert told.events[0] == {"state": "not written", "lost": 1, "reason": "OverflowError"}
+
+
+def test_texts_that_wait_are_bounded_in_bytes(tmp_path: Path) -> None:
+    told = Told()
+    writer = Writer(open_records(tmp_path, None, new=True), lambda: 180, told.log, told.count, most_bytes=1_000)
+    writer.put(record(1), Texts(b" " * 2_000))
+    assert told.lost == 1
+    writer.put(record(2), Texts(b" " * 900))
+    wait_for(lambda: told.written == 1)
+    writer.put(record(3), Texts(b" " * 900))
+    writer.close()
+    assert (told.written, told.lost) == (2, 1)
+
+
 def test_records_that_cannot_be_written_are_given_up_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "RETRY_SECONDS", 0.3)
     told = Told()

@@ -4,8 +4,7 @@ import contextlib
 import json
 import os
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +85,7 @@ def test_no_path_is_answered_without_a_key(guarded: tuple[Served, str, str]) -> 
                 )
                 status = raw(service, head).split(b" ", 2)[1]
                 assert status in (b"401", b"400"), (method, path, status)
+    assert len([line for line in service.events("request") if line["endpoint"] == "door"]) < 200, "of some seven hundred"
     assert service.get("/health").json() == {"status": "ok"}
     assert service.get("/ready").json() == {"status": "ready"}
 
@@ -171,6 +171,8 @@ def test_malformed_bodies_are_refused(guarded: tuple[Served, str, str], body: by
         {"$ref": "https://example.com/schema.json"},
         {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}},
         {"enum": ["x" * 10_000] * 50},
+        {"anyOf": [{"type": "string"}, {"type": "integer"}] * 1500},
+        {"type": "string", "pattern": "^" + "(" * 3000 + "a" + ")" * 3000 + "$"},
         {"properties": {f"p{n}": {"type": "integer"} for n in range(2000)}},  # a minute of all others' time, if let through
         {"properties": {f"p{n}": {"properties": {f"q{m}": {} for m in range(20)}} for n in range(20)}},
     ],
@@ -179,11 +181,9 @@ def test_hostile_schemas_end_in_an_answer(guarded: tuple[Served, str, str], sche
     service, user, _ = guarded
     asked = ASKED | {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}}
     answer = service.post(CHAT, asked, user)
-    assert answer.status_code in (200, 400, 502, 503), answer.text
-    end = time.monotonic() + 20
-    while service.post(CHAT, ASKED, user).status_code != 200:  # an engine that it ended is started again
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    assert answer.status_code in (200, 400), answer.text
+    assert service.post(CHAT, ASKED, user).status_code == 200
+    assert not [line for line in service.events("engine") if line["state"] == "ended"]
 
 
 def test_a_page_of_another_site_gets_no_answer(service: Served) -> None:
@@ -202,6 +202,9 @@ def test_a_page_of_another_site_gets_no_answer(service: Served) -> None:
         assert service.post(CHAT, ASKED, Host=host).status_code in (400, 403), host
     for host in ("localhost", "LOCALHOST:1", "127.0.0.1:99", "[::1]:8080"):
         assert service.get("/v1/models", Host=host).status_code == 200, host
+    for header in ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP"):
+        assert service.get("/v1/models", **{header: "for=192.0.2.1"}).status_code == 403, "a proxy asks for somebody else"
+    assert raw(service, b"GET /v1/models HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n").startswith(b"HTTP/1.1 403"), "as nginx does"
     plain = httpx.post(f"{service.address}{CHAT}", content=json.dumps(ASKED), headers={"Content-Type": "text/plain"})
     assert plain.status_code == 400
     assert httpx.post(f"{service.address}{CHAT}", content=json.dumps(ASKED).encode()).status_code == 400
@@ -238,39 +241,3 @@ def test_what_is_documented_is_what_happens(service: Served, path: str, mode: sc
 
     check()
     assert service.post(CHAT, ASKED).status_code == 200
-
-
-def test_slow_heads_do_not_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that sends nothing, or too slowly, is closed."""
-    import asyncio
-
-    import uvicorn
-
-    from etymon.serve.gateway import connection
-
-    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.2)
-
-    async def app(scope: Any, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"ok"})
-
-    async def scenario() -> None:
-        config = uvicorn.Config(app, http=connection.Connection, port=0, lifespan="off", log_config=None)
-        server = uvicorn.Server(config)
-        running = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        assert await asyncio.wait_for(reader.read(), 5) == b"", "silent"
-        writer.close()
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
-        writer.write(b"GET / HTTP/1.1\r\nHo")
-        assert b"HTTP" not in await asyncio.wait_for(reader.read(), 5), "the second head never came"
-        writer.close()
-        server.should_exit = True
-        await running
-
-    asyncio.run(scenario())

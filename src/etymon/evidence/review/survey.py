@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from etymon.evidence.folder import CODE, PICKLES, leads_to_blob
+from etymon.evidence.folder import CODE, PICKLES, stays_inside
 from etymon.evidence.review.records import Risk
 from etymon.foundation.bounded_json import bounded_json
 
@@ -36,7 +36,7 @@ def survey_folder(folder: Path) -> Survey:
                 Risk(file=name, what=f"The folder holds more than {MOST_FILES:,} files; the rest was not looked at.")
             )
             break
-        if path.is_symlink() and not _stays_inside(path, folder):
+        if path.is_symlink() and not stays_inside(path, folder):
             risks.append(Risk(file=name, what="A symbolic link out of the folder. It was not followed."))
         elif path.is_file():
             files.append(name)
@@ -51,11 +51,6 @@ def _walk(folder: Path) -> Iterator[Path]:
     for place, folders, files in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
         yield from (Path(place, name) for name in sorted([*files, *links]))
-
-
-def _stays_inside(path: Path, folder: Path) -> bool:
-    """Whether a link leads to a file of the folder, or into the blobs of a Hugging Face cache, whose snapshots are links."""
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)) or leads_to_blob(path, folder)
 
 
 def _risks_of(path: Path) -> Iterator[str]:

@@ -24,6 +24,10 @@ class Texts:
         self._said += piece[: MOST_BYTES - len(self._said)]
 
     @property
+    def size(self) -> int:
+        return len(self.asked) + len(self._said)
+
+    @property
     def question(self) -> str | None:
         """The text, or messages and what else is more than a text as JSON."""
         body = _object(self.asked)

@@ -18,13 +18,16 @@ from etymon.serve.audit.texts import Texts
 
 MOST_WAITING = 20_000
 """Records; a service of 100 requests a second outlasts three minutes without its database."""
+MOST_BYTES = 256_000_000
+"""Of the texts of records that wait."""
 RETRY_SECONDS = 600.0
 """After which records that could not be written are lost."""
 _BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 _TOGETHER = 500
+_BYTES_TOGETHER = 32_000_000
 _GATHERING_SECONDS = 0.2
 _CLOSING_SECONDS = 10.0
-_DAY = 86_400.0
+_DAY, _HOUR = 86_400.0, 3_600.0
 
 
 class Count(Protocol):
@@ -39,6 +42,11 @@ class Entry:
 
     record: Record
     texts: Texts | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of its texts."""
+        return self.texts.size if self.texts else 0
 
     def row(self) -> dict[str, Any]:
         """By the columns of the table. Texts are read here, in the writer's thread."""
@@ -57,10 +65,14 @@ class Writer:
         count: Count,
         *,
         most_waiting: int = MOST_WAITING,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         """``days``: how long records are kept, asked each time. ``log`` is told what happens, as named values."""
         self._records, self._days, self._log, self._count = records, days, log, count
         self._queue: queue.Queue[Entry] = queue.Queue(most_waiting)
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        """Of texts in the queue, and of those that are being written."""
         self._closing = threading.Event()
         self._give_up_at = float("inf")
         self._lost = 0
@@ -71,11 +83,19 @@ class Writer:
         self._thread.start()
 
     def put(self, record: Record, texts: Texts | None = None) -> None:
-        """Take a record. It never waits: where the queue is full the record is lost, and counted."""
+        """Take a record. It never waits: where too much waits already the record is lost, and counted."""
+        entry = Entry(record, texts)
+        with self._counting:
+            fits = self._bytes + entry.size <= self._most_bytes
         try:
-            self._queue.put_nowait(Entry(record, texts))
+            if not fits:
+                raise queue.Full
+            self._queue.put_nowait(entry)
         except queue.Full:
             self._lose(1)
+        else:
+            with self._counting:
+                self._bytes += entry.size
 
     @property
     def waiting(self) -> int:
@@ -96,13 +116,27 @@ class Writer:
         while not (self._closing.is_set() and self._queue.empty()) and time.monotonic() < self._give_up_at:
             self._prune()
             if entries := self._gathered():
-                self._write([entry.row() for entry in entries])
+                self._write_or_lose(entries)
+                with self._counting:
+                    self._bytes -= sum(entry.size for entry in entries)
+
+    def _write_or_lose(self, entries: list[Entry]) -> None:
+        """A record that no database would take is lost alone: this thread goes on."""
+        try:
+            self._write([entry.row() for entry in entries])
+        except Exception as error:
+            if len(entries) == 1:
+                self._lose(1)
+                self._log(state="not written", lost=1, reason=type(error).__name__)
+            else:
+                for entry in entries:
+                    self._write_or_lose([entry])
 
     def _gathered(self) -> list[Entry]:
         """What comes within a moment, up to a batch."""
         entries: list[Entry] = []
         end = time.monotonic() + _GATHERING_SECONDS
-        while len(entries) < _TOGETHER:
+        while len(entries) < _TOGETHER and sum(entry.size for entry in entries) < _BYTES_TOGETHER:
             try:
                 left = 0.0 if self._closing.is_set() else max(0.0, end - time.monotonic())
                 entries.append(self._queue.get(timeout=left) if left else self._queue.get_nowait())
@@ -135,7 +169,7 @@ class Writer:
             self._log(state="written again", seconds=round(time.monotonic() - began, 1), lost=lost)
 
     def _prune(self) -> None:
-        """Remove what is too old, at the start and then once a day."""
+        """Remove what is too old, at the start and then once a day; after an hour where it did not work."""
         now = time.monotonic()
         if self._pruned is not None and now - self._pruned < _DAY:
             return
@@ -144,6 +178,7 @@ class Writer:
             if removed := self._records.prune(self._days()):
                 self._log(state="pruned", removed=removed)
         except SQLAlchemyError as error:
+            self._pruned = now - _DAY + _HOUR
             self._log(state="not pruned", reason=reason(error))
 
     def _lose(self, count: int) -> None:

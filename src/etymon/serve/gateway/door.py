@@ -32,8 +32,9 @@ class Door:
                 scope["state"]["key"] = self._admitted(scope, Headers(scope=scope))
             except Problem as problem:
                 exchange = Exchange("door", None, code=problem.code, outcome="refused")
+                exchange.status = problem.status
+                self._observers.turned_away(exchange)
                 await Reply(send, exchange).problem(problem)
-                self._observers.ended(exchange)
                 return
         await self._app(scope, receive, send)
 

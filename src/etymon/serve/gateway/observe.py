@@ -2,10 +2,11 @@
 
 The audit keeps what the policy says."""
 
+import asyncio
 import json
 import logging
+import time
 import traceback
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, Any
 
@@ -14,8 +15,11 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from etymon.serve.audit.writer import Writer
 from etymon.serve.gateway.exchange import Exchange
+from etymon.serve.gateway.limits import Bucket
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+_TURNED_AWAY_A_MINUTE = 60
+"""Of requests that the door turned away, the most that log and audit keep: who has no key shall not fill a disk."""
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 
@@ -43,6 +47,8 @@ class ErrorLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, asyncio.CancelledError):  # an answer that was cut off at the end of the service
+            return
         trace = traceback.format_tb(error.__traceback__) if error else []
         # Without the error's own words, which may quote what somebody asked.
         what = type(error).__name__ if error else record.getMessage()
@@ -109,15 +115,36 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-@dataclass(frozen=True)
 class Observers:
     """All that are told of a request when it has ended."""
 
-    log: Log
-    metrics: Metrics
-    audit: Writer
+    def __init__(self, log: Log, metrics: Metrics, audit: Writer) -> None:
+        self.log, self.metrics, self._audit = log, metrics, audit
+        self._door = Bucket(_TURNED_AWAY_A_MINUTE, time.monotonic())
+        self._untold = 0
+        """Turned away at the door without a record, since the log was last told."""
 
     def ended(self, exchange: Exchange) -> None:
         self.metrics.count(exchange)
+        self._record(exchange)
+
+    def turned_away(self, exchange: Exchange) -> None:
+        """At the door, where anybody can be: all are counted, so many a minute are recorded, of the rest their number."""
+        self.metrics.count(exchange)
+        now = time.monotonic()
+        if self._door.wait(now, 1):
+            self._untold += 1
+            return
+        self._door.take(now, 1)
+        self.tell()
+        self._record(exchange)
+
+    def tell(self) -> None:
+        """How many were turned away without a record."""
+        if self._untold:
+            self.log.write({"event": "door", "unrecorded": self._untold})
+            self._untold = 0
+
+    def _record(self, exchange: Exchange) -> None:
         self.log.write(exchange.record())
-        self.audit.put(exchange.audited(), exchange.texts)
+        self._audit.put(exchange.audited(), exchange.texts)

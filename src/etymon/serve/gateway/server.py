@@ -98,7 +98,8 @@ async def _serve(startup: Startup, service: Service, keyring: Keyring, bound: so
         lambda **said: log.write({"event": "audit", **said}),
         metrics.audited,
     )
-    gateway = Gateway(models, keyring, limits, Meter(limits), relay, in_force, Observers(log, metrics, audit))
+    observers = Observers(log, metrics, audit)
+    gateway = Gateway(models, keyring, limits, Meter(limits), relay, in_force, observers)
     try:
         await models.replace(service)
         cards = [each.card for each in models.visible(None)]
@@ -108,6 +109,7 @@ async def _serve(startup: Startup, service: Service, keyring: Keyring, bound: so
         startup.ready(f"http://{shown}:{bound.getsockname()[1]}", cards, keyring.on)
         log.write({"event": "start", "models": [card.name for card in cards], "keys": keyring.on})
         await _Server(_config(gateway.app(), limits, startup.drain_seconds)).serve([bound])
+        observers.tell()
         log.write({"event": "stop"})
     finally:
         await relay.close()

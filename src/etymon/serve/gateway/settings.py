@@ -31,7 +31,8 @@ class ModelEntry(Config):
     key_variable: str = "ETYMON_ENGINE_KEY"
     """The environment variable with that server's key."""
     context: int | None = Field(None, ge=32)
-    """Tokens of a request and its answer; by default 4096, or what the model can take if that is less."""
+    """Tokens of a request and its answer; by default 4096, or what the model can take if that is less. With ``engine`` what
+    clients are told: how many it takes is for that server to say."""
     parallel: int = Field(8, ge=1, le=256)
     """Requests computed together."""
     threads: int | None = Field(None, ge=1)
@@ -43,6 +44,10 @@ class ModelEntry(Config):
     def _says_which(self) -> "ModelEntry":
         if self.model is None and (self.engine is None or self.name is not None):
             raise ValueError("say which `model`")
+        if self.engine is not None and (unused := sorted({"threads", "quantize"} & self.model_fields_set)):
+            raise ValueError(f"`{unused[0]}` is for models that are computed here, not at another engine")
+        if self.engine is None and "key_variable" in self.model_fields_set:
+            raise ValueError("`key_variable` is for an `engine` elsewhere")
         return self
 
 
