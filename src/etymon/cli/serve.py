@@ -81,7 +81,8 @@ def serve_models(
             service = read_service(config)
             return service.model_copy(update={"policy": policy or service.policy})
         elsewhere = {"engine": engine} if engine is not None else {}
-        entries = (ModelEntry.model_validate({"model": name, **elsewhere, **options}) for name in model or [None])
+        names: list[str | None] = [*model] if model else [None]
+        entries = (ModelEntry.model_validate({"model": name, **elsewhere, **options}) for name in names)
         return Service(models=tuple(entries), policy=policy)
 
     records = open_records(workspace, audit, new=True)
