@@ -105,6 +105,7 @@ def test_every_problem_is_said_at_once(recipe_file: Path) -> None:
         ("{tokens: 40_000}", "{epochs: .nan}", "finite number"),
         (", path: docs", "", "only the kind 'python-docs' has none"),
         ("kind: python-docs", "kind: python-docs, path: x", "only the kind 'python-docs' has none"),
+        ("kind: python-docs", "kind: python-docs, column: body", "`column` is for sources of kind 'files'"),
         ("name: python", "name: docs", "two sources are named 'docs'"),
         ("kind: files", "kind: rss", "'files', 'python-docs', 'chat' or 'preference'"),
         ("name: mine", "1: mine", "`1`: Keys should be strings"),
@@ -194,7 +195,7 @@ SOURCES = st.lists(
     NAMES.flatmap(
         lambda name: (
             st.builds(Source, name=st.just(name), kind=st.just("files"), license=TEXTS, path=TEXTS, column=TEXTS)
-            | st.builds(Source, name=st.just(name), kind=st.just("python-docs"), license=TEXTS, column=TEXTS)
+            | st.builds(Source, name=st.just(name), kind=st.just("python-docs"), license=TEXTS)
         )
     ),
     min_size=1,

@@ -115,6 +115,9 @@ class Source(_Part):
             raise ValueError("a source needs `path`; only the kind 'python-docs' has none")
         if self.columns and self.kind not in ("chat", "preference"):
             raise ValueError("`columns` is for sources of kind 'chat' and 'preference'; documents have one `column`")
+        if self.column != "text" and self.kind != "files":
+            rows = "; conversations and preferences have `columns`" if self.kind != "python-docs" else ""
+            raise ValueError(f"`column` is for sources of kind 'files'{rows}")
         return self
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etymon.text import normalise
-from etymon.text.ngrams import duplicate_ngram_characters, jaccard, ngrams, shingles, top_ngram_characters
+from etymon.text.ngrams import jaccard, ngrams, shingles
 from etymon.text.normalise import comparable, folded, repair
 from etymon.text.sections import sections
 from etymon.text.words import words
@@ -112,24 +112,6 @@ def test_every_letter_and_digit_is_in_a_word(text: str) -> None:
 @given(st.lists(st.sampled_from("abc"), max_size=30), st.integers(1, 6))
 def test_ngrams_are_the_windows(items: list[str], n: int) -> None:
     assert ngrams(items, n) == [tuple(items[i : i + n]) for i in range(len(items) - n + 1)]
-
-
-@given(st.lists(st.sampled_from(["ab", "cd", "e"]), max_size=40), st.integers(2, 5))
-def test_repeated_characters_lie_between_none_and_all(items: list[str], n: int) -> None:
-    assert 0 <= duplicate_ngram_characters(items, n) <= len("".join(items))
-    if len(set(ngrams(items, n))) == len(ngrams(items, n)):
-        assert top_ngram_characters(items, n) == duplicate_ngram_characters(items, n) == 0
-
-
-def test_a_sentence_said_ten_times_is_nine_tenths_duplicate() -> None:
-    sentence = ["the", "cat", "sat", "on", "a", "mat", "and", "purred", "loudly", "today"]
-    assert duplicate_ngram_characters(sentence * 10, 5) == 9 * len("".join(sentence))
-
-
-def test_the_top_ngram_is_the_one_seen_most_often_and_of_several_the_first() -> None:
-    assert top_ngram_characters(["a", "b", "long", "words", "a", "b", "long", "words", "a", "b"], 2) == 3 * len("a b")
-    assert top_ngram_characters(["x", "y", "long", "words", "x", "y", "long", "words"], 2) == 2 * len("x y")
-    assert top_ngram_characters(["said", "once", "and", "never", "again"], 2) == 0
 
 
 @given(st.frozensets(st.text(max_size=3)), st.frozensets(st.text(max_size=3)))

@@ -55,6 +55,13 @@ class Decisions:
         return pa.array(self.reasons, pa.string()).take(pa.array(self.reason_N, mask=self.kept_N))
 
 
+def roots(survivor_N: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[N] the document at the end of each chain: a copy's survivor may itself be a near duplicate."""
+    while not np.array_equal(above_N := survivor_N[survivor_N], survivor_N):
+        survivor_N = above_N
+    return survivor_N
+
+
 def first_broken(policy: Policy) -> Expression:
     """The reason of the first rule that a document or row breaks, over its stored signals."""
     return when(col("row").is_null(), policy.reason()).otherwise(policy.reason(of_rows=True))

@@ -45,6 +45,6 @@ def read_parquet(path: Path) -> DataFrame:
 
 
 __all__ = [
-    "RUNNER", "DataFrame", "DataType", "Expression", "batch_function", "col", "from_arrow", "lit",
+    "RUNNER", "DataType", "Expression", "batch_function", "col", "from_arrow", "lit",
     "read_parquet", "when",
 ]  # fmt: skip

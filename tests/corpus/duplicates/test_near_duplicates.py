@@ -26,10 +26,8 @@ def test_near_copies_go_and_the_first_stays(tmp_path: Path) -> None:
     found = found_in(tmp_path, ["something else", sentence(), sentence(3), sentence(97), "", ""])
     assert found.survivor_N.tolist() == [0, 1, 1, 1, 4, 5]
     assert found.component_N.tolist() == [-1, 1, 1, 1, -1, -1]
-    expected = jaccard(shingles(sentence(), 5), shingles(sentence(3), 5))
-    assert found.similarity_N.tolist() == pytest.approx([1, 1, expected, (95 - 2) / 99, 1, 1], abs=0.02)
     assert (found.existing_N == -1).all()
-    assert (found.candidates, found.compared) == (3, 2)
+    assert found.compared == 2
 
 
 def test_a_chain_does_not_remove_what_is_unlike_the_survivor(tmp_path: Path) -> None:
@@ -113,7 +111,7 @@ def test_it_does_not_depend_on_how_the_work_is_divided(
         patch.setattr(similarity, "_PAIRS", 2)
         patch.setattr(survivors, "_PAIRS", pairs)
         divided = found_in(Path(folder) / "divided", texts, EAGER, rows, group)
-    for name in ("survivor_N", "similarity_N", "existing_N", "component_N"):
+    for name in ("survivor_N", "existing_N", "component_N"):
         assert getattr(whole, name).tolist() == getattr(divided, name).tolist()
 
 

@@ -9,9 +9,10 @@ import pyarrow.parquet
 from hypothesis import given
 from hypothesis import strategies as some
 
+from etymon.corpus.decide import roots
 from etymon.corpus.inspect.distributions import QUANTILES, Threshold, bins, distribution_of, distributions
 from etymon.corpus.inspect.diversity import diversity, effective_number, places
-from etymon.corpus.inspect.duplicates import duplicates, roots
+from etymon.corpus.inspect.duplicates import duplicates
 from etymon.corpus.inspect.opened import OpenCorpus
 from etymon.corpus.inspect.show.histograms import histogram
 

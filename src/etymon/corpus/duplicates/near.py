@@ -36,14 +36,10 @@ class NearDuplicatesFound:
 
     survivor_N: Numbers
     """Position of the document that stays in this one's place: the first that is similar to it; its own where it stays."""
-    similarity_N: NDArray[np.float32]
-    """Of a removed document with its survivor, existing ones included; 1 where it stays."""
     existing_N: Numbers
     """Position of the existing document for which this one is removed, -1 where there is none. Its survivor is itself."""
     component_N: Numbers
     """First position of the documents that must be on one side of a split, -1 where there is but one."""
-    candidates: int
-    """Documents that share a band with another."""
     compared: int
     """Pairs compared exactly."""
 
@@ -77,29 +73,25 @@ def near_duplicates(
         tick(float(np.count_nonzero(~alike_D[before:])))
         texts = [(table, positions) for (table, _), positions in tables]
         sets = ShingleSets.read(texts, alike_D, near.ngram, Path(folder))
-        found = find_survivors(groups.of(~stay_D), sets, near.similarity, before)
-        unlike_D = found.survivor_D == np.arange(len(stay_D))
+        survivor_D = find_survivors(groups.of(~stay_D), sets, near.similarity, before)
+        unlike_D = survivor_D == np.arange(len(stay_D))
         unlike_D[:before] = False
         linked = link_staying(groups.of(unlike_D), stay_D, sets, near.similarity)
         tick(float(len(kept)))
         compared = sets.compared
         del sets
     number = np.arange(before, before + len(kept))
-    survivor_K = found.survivor_D[number]
+    survivor_K = survivor_D[number]
     removed_here = survivor_K >= before
     survivor_N, existing_N = np.arange(count), np.full(count, -1)
     survivor_N[kept[removed_here]] = kept[survivor_K[removed_here] - before]
     existing_N[kept[~removed_here]] = survivor_K[~removed_here]
-    similarity_N = np.ones(count, np.float32)
-    similarity_N[kept] = found.similarity_D[number]
     component_N = np.full(count, -1)
     component_K = linked.of(np.where(removed_here, survivor_K, number)) - before
     times_K = np.bincount(component_K, minlength=len(kept))
     several = times_K[component_K] > 1
     component_N[kept[several]] = kept[component_K[several]]
-    return NearDuplicatesFound(
-        survivor_N, similarity_N, existing_N, component_N, int(np.count_nonzero(alike_D[before:])), compared
-    )
+    return NearDuplicatesFound(survivor_N, existing_N, component_N, compared)
 
 
 def _are_rows(documents: Path) -> NDArray[np.bool_]:

@@ -9,7 +9,6 @@ Shapes: D documents, G groups, E members of groups, P pairs.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,22 +21,13 @@ _PAIRS = 1 << 21
 """Pairs looked at at a time."""
 
 
-@dataclass(frozen=True)
-class Survivors:
-    """[D] the first document that stays and is a near duplicate of this one, and how similar they are; itself if it stays."""
-
-    survivor_D: Numbers
-    similarity_D: NDArray[np.float32]
-
-
-def find_survivors(groups: Groups, sets: ShingleSets, least: float, existing: int) -> Survivors:
-    """Decide about every document in groups; similarities of ``least`` and more make near duplicates.
+def find_survivors(groups: Groups, sets: ShingleSets, least: float, existing: int) -> Numbers:
+    """[D] the first document that stays and is similar to this one by ``least`` or more; itself if it stays.
 
     The first ``existing`` documents stay whatever they resemble, and are not compared with each other.
     """
     count = len(sets.size_D)
     survivor_D = np.arange(count)
-    similarity_D = np.ones(count, np.float32)
     undecided_D = np.ones(count, np.bool_)
     groups = _open(groups, undecided_D, survivor_D, existing)
     while len(groups.size_G):
@@ -54,13 +44,12 @@ def find_survivors(groups: Groups, sets: ShingleSets, least: float, existing: in
             near = np.flatnonzero(similarity_P >= least)
             near = near[np.argsort(-head_P[near], kind="stable")]  # the first head is written last and stays
             survivor_D[other_P[near]] = head_P[near]
-            similarity_D[other_P[near]] = similarity_P[near]
             undecided_D[other_P[near]] = False
         done_E = np.zeros(len(groups.member_E), np.bool_)
         done_E[starts[ready_G]] = True
         undecided_D[:existing] = True  # in the groups whose head they have not been
         groups = _open(regrouped(groups.member_E, groups.group_E, ~done_E), undecided_D, survivor_D, existing)
-    return Survivors(survivor_D, similarity_D)
+    return survivor_D
 
 
 def _open(groups: Groups, undecided_D: NDArray[np.bool_], survivor_D: Numbers, existing: int) -> Groups:

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from etymon.corpus.decide import roots
 from etymon.corpus.inspect.opened import OpenCorpus
 from etymon.corpus.read.formats import EXCERPT
 from etymon.corpus.reasons import EXACT, NEAR
@@ -91,13 +92,6 @@ def duplicates(opened: OpenCorpus) -> Duplicates:
         sizes=tuple(_size_classes(size_N[heads])),
         largest=tuple(clusters),
     )
-
-
-def roots(survivor_N: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[N] the document at the end of each chain: a copy's survivor may itself be a near duplicate."""
-    while not np.array_equal(above_N := survivor_N[survivor_N], survivor_N):
-        survivor_N = above_N
-    return survivor_N
 
 
 def _size_classes(sizes: NDArray[np.int64]) -> list[SizeClass]:

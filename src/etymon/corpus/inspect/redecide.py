@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as compute
 from numpy.typing import NDArray
 
-from etymon.corpus.decide import exact_copies
-from etymon.corpus.inspect.duplicates import roots
+from etymon.corpus.decide import exact_copies, roots
 from etymon.corpus.inspect.funnel import Count, Sample, samples_of
 from etymon.corpus.inspect.opened import OpenCorpus, drawn
 from etymon.corpus.inspect.signals import first_reasons, read_signals

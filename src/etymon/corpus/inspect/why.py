@@ -10,7 +10,7 @@ import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
-from etymon.corpus.inspect.duplicates import roots
+from etymon.corpus.decide import roots
 from etymon.corpus.inspect.opened import OpenCorpus
 from etymon.corpus.inspect.signals import judge
 from etymon.corpus.policy.policy import COUNTS

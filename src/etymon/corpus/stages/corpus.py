@@ -10,8 +10,8 @@ mixture, ``mixture.json``.
 import json
 import shutil
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,23 +22,20 @@ from numpy.typing import NDArray
 
 from etymon.corpus.card import write_croissant
 from etymon.corpus.composition import compose, count_personal
-from etymon.corpus.decide import Decisions, broken_rules, exact_copies
+from etymon.corpus.decide import Decisions, roots
 from etymon.corpus.draw import seeded_draw
-from etymon.corpus.duplicates.existing import Existing, copies_of_existing, write_existing
-from etymon.corpus.duplicates.near import near_duplicates
 from etymon.corpus.duplicates.rehydrate import copies_by_cluster_size
 from etymon.corpus.mix import Share, mix_sources
 from etymon.corpus.policy.check import Declaration
-from etymon.corpus.policy.origins import urls_from
 from etymon.corpus.policy.policy import Policy
-from etymon.corpus.reasons import EVALUATION_ITEM, EXACT, EXISTING, NEAR, NOT_MIXED, ORIGIN_REFUSED
+from etymon.corpus.reasons import NOT_MIXED
 from etymon.corpus.split import Split, split_units
 from etymon.corpus.stages.apart import apart_if_large
 from etymon.corpus.stages.counts import counted_by, empty_corpus
 from etymon.corpus.stages.documents import CUT, DOCUMENTS, UNREAD
-from etymon.corpus.stages.overlaps import OVERLAPS
+from etymon.corpus.stages.dropping import drop_documents
 from etymon.corpus.stages.sampled import source_samples
-from etymon.corpus.stages.signals import BANDS, SignalsExecution
+from etymon.corpus.stages.signals import SignalsExecution
 from etymon.corpus.tables import count_tokens, write_documents, write_drops
 from etymon.recipe import Mix
 from etymon.store import Artifact, Config, Draft, Stage
@@ -64,148 +61,111 @@ class CorpusMeaning(Config):
     seed: int
 
 
+@dataclass(frozen=True)
+class _Decided:
+    """What is decided about the documents. Shapes: N documents."""
+
+    table: pa.Table
+    """[N] ``_COLUMNS``."""
+    decisions: Decisions
+    cluster_N: NDArray[np.int64]
+    """Of how many documents each stands for, itself among them; 0 for one that was dropped for another."""
+    split: Split
+    train_N: NDArray[np.bool_]
+    heldout_N: NDArray[np.bool_]
+    copies_N: NDArray[np.int64]
+    shares: list[Share]
+
+    @property
+    def kept_N(self) -> NDArray[np.bool_]:
+        return self.train_N | self.heldout_N
+
+
 def _build(draft: Draft[CorpusMeaning, SignalsExecution]) -> None:
-    apart_if_large(_decide, draft, [draft.inputs["signals"].file(DOCUMENTS)])
+    apart_if_large(_make, draft, [draft.inputs["signals"].file(DOCUMENTS)])
 
 
-def _decide(draft: Draft[CorpusMeaning, SignalsExecution]) -> None:
-    meaning, read, signals = draft.meaning, draft.inputs["documents"], draft.inputs["signals"]
-    documents = signals.file(DOCUMENTS)
+def _make(draft: Draft[CorpusMeaning, SignalsExecution]) -> None:
+    documents = draft.inputs["signals"].file(DOCUMENTS)
+    decided = _decide(draft, documents)
+    _write(draft, documents, decided)
+    _tell(draft, documents, decided)
+
+
+def _decide(draft: Draft[CorpusMeaning, SignalsExecution], documents: Path) -> _Decided:
+    """Raises EtymonError where nothing is kept."""
     table = parquet.read_table(documents, columns=_COLUMNS)
-    tick = draft.clock("deciding", total=len(table), unit="documents")
-    decisions = Decisions(len(table))
-    policy = meaning.policy
-    if policy.origins.refuse:
-        decisions.drop(urls_from(table["url"].to_pylist(), policy.origins.refuse), ORIGIN_REFUSED)
-    _drop_broken(decisions, broken_rules(documents, policy))
-    if "overlaps" in draft.inputs:
-        _drop_overlapping(decisions, draft.inputs["overlaps"])
-    tick(len(table))
-    component_N = _drop_duplicates(draft, documents, decisions)
+    decisions, component_N = drop_documents(draft, table, documents)
     kept_N = decisions.kept_N
     if not kept_N.any():
-        raise empty_corpus(counted_by(decisions.names().to_pylist()) | read.facts["unread"])
-    cluster_N = np.bincount(_roots(decisions), minlength=len(table))
-    heldout_N, split = _split(table, documents, kept_N, component_N, meaning)
+        unread = draft.inputs["documents"].facts["unread"]
+        raise empty_corpus(counted_by(decisions.names().to_pylist()) | unread)
+    cluster_N = np.bincount(roots(decisions.because_N), minlength=len(table))
+    heldout_N, split = _split(table, documents, kept_N, component_N, draft.meaning)
     train_N = kept_N & ~heldout_N
     copies_N, shares = _mixed(draft, table, documents, train_N, cluster_N)
     decisions.drop(train_N & (copies_N == 0), NOT_MIXED)
-    train_N &= copies_N > 0
+    return _Decided(table, decisions, cluster_N, split, train_N & (copies_N > 0), heldout_N, copies_N, shares)
+
+
+def _write(draft: Draft[CorpusMeaning, SignalsExecution], documents: Path, decided: _Decided) -> None:
+    """Everything but the card."""
+    read, folder = draft.inputs["documents"], draft.folder
     tick = draft.clock("writing", total=3)
-    extra = {"copies": copies_N, "cluster_size": cluster_N}
-    write_documents(documents, draft.folder / "train.parquet", train_N, extra)
+    extra = {"copies": decided.copies_N, "cluster_size": decided.cluster_N}
+    write_documents(documents, folder / "train.parquet", decided.train_N, extra)
     tick(1)
-    write_documents(documents, draft.folder / "heldout.parquet", heldout_N, extra)
+    write_documents(documents, folder / "heldout.parquet", decided.heldout_N, extra)
     tick(2)
-    _write_decisions(draft.folder / DECISIONS, table, decisions, cluster_N, train_N, heldout_N)
-    write_drops(documents, draft.folder / "drops.parquet", decisions.names(), read.file(UNREAD))
-    shutil.copyfile(read.file(CUT), draft.folder / "cut.parquet")
-    if shares:
-        (draft.folder / MIXTURE).write_text(json.dumps([each.model_dump() for each in shares], indent=1), "utf-8")
-    drops = Counter(each for each in decisions.names().to_pylist() if each)
-    kept = table.filter(pa.array(train_N | heldout_N))
-    drop_counts = dict((Counter(read.facts["unread"]) + drops).most_common())
+    _write_decisions(folder / DECISIONS, decided)
+    write_drops(documents, folder / "drops.parquet", decided.decisions.names(), read.file(UNREAD))
+    shutil.copyfile(read.file(CUT), folder / "cut.parquet")
+    if decided.shares:
+        (folder / MIXTURE).write_text(json.dumps([each.model_dump() for each in decided.shares], indent=1), "utf-8")
+
+
+def _tell(draft: Draft[CorpusMeaning, SignalsExecution], documents: Path, decided: _Decided) -> None:
+    """The card and the facts."""
+    meaning, read, table = draft.meaning, draft.inputs["documents"], decided.table
+    dropped = Counter(each for each in decided.decisions.names().to_pylist() if each)
+    drops = dict((Counter(read.facts["unread"]) + dropped).most_common())
     composition = compose(draft.folder / DECISIONS)
     samples = source_samples(draft.inputs["sampled"]) if "sampled" in draft.inputs else []
     write_croissant(
         draft.folder,
         sources=meaning.sources,
-        policy=policy,
+        policy=meaning.policy,
         waived=meaning.waived,
         composition=composition,
-        drops=drop_counts,
-        personal=count_personal(documents, train_N | heldout_N),
+        drops=drops,
+        personal=count_personal(documents, decided.kept_N),
         looked_into=samples,
     )
+    kept = table.filter(pa.array(decided.kept_N))
     draft.facts |= {
         "documents_in": len(table) + sum(read.facts["unread"].values()),
-        "documents_train": int(train_N.sum()),
-        "documents_heldout": int(heldout_N.sum()),
-        "characters_train": _sum(table["characters"], train_N),
-        "characters_heldout": _sum(table["characters"], heldout_N),
-        "drops": drop_counts,
+        "documents_train": int(decided.train_N.sum()),
+        "documents_heldout": int(decided.heldout_N.sum()),
+        "characters_train": _sum(table["characters"], decided.train_N),
+        "characters_heldout": _sum(table["characters"], decided.heldout_N),
+        "drops": drops,
         "languages": counted_by(kept["language"].to_pylist()),
         "licenses": sorted(set(kept["license"].to_pylist())),
         "sources": counted_by(kept["source"].to_pylist()),
         "source_digests": {role: record.digest for role, record in read.manifest.inputs.items()},
         "rows": _row_kinds(draft.folder / "train.parquet"),
-        "units": split.units,
-        "heldout_units": int(split.heldout_U.sum()),
-        "linked_units": split.linked,
-        "duplicate_clusters": int((cluster_N[kept_N] > 1).sum()),
-        "sectioned": read.facts["sectioned"],
+        "units": decided.split.units,
+        "heldout_units": int(decided.split.heldout_U.sum()),
+        "linked_units": decided.split.linked,
+        "duplicate_clusters": int((decided.cluster_N[decided.kept_N] > 1).sum()),
+        **{name: read.facts[name] for name in ("sectioned", "cut", "hidden")},
         "evaluation_items": _items(draft.inputs.get("overlaps")),
         "sampled": [each.model_dump() for each in samples],
-        "cut": read.facts["cut"],
-        "hidden": read.facts["hidden"],
         "sources_declared": [each.model_dump(mode="json") for each in meaning.sources],
         "waived": [each.model_dump(mode="json") for each in meaning.waived],
         "composition": composition.model_dump(mode="json"),
-        "mixture": [each.model_dump() for each in shares],
+        "mixture": [each.model_dump() for each in decided.shares],
     }
-
-
-def _drop_broken(decisions: Decisions, broken: pa.Array) -> None:
-    encoded = broken.dictionary_encode()
-    code_N = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    for code, reason in enumerate(encoded.dictionary.to_pylist()):
-        decisions.drop(code_N == code, reason)
-
-
-def _drop_overlapping(decisions: Decisions, overlaps: Artifact) -> None:
-    found = parquet.read_table(overlaps.file(OVERLAPS), columns=["position", "item"])
-    positions = found["position"].to_numpy()
-    decisions.details |= dict(zip(positions.tolist(), found["item"].to_pylist(), strict=True))
-    decisions.drop(positions, EVALUATION_ITEM)
-
-
-def _drop_duplicates(
-    draft: Draft[CorpusMeaning, SignalsExecution], documents: Path, decisions: Decisions
-) -> NDArray[np.int64]:
-    """Drop what is there already, in this corpus or in another; returns [N] the component of what resembles each other."""
-    near, bands = draft.meaning.policy.near_duplicates, draft.inputs["signals"].file(BANDS)
-    tick = draft.clock("comparing", total=len(decisions.kept), unit="documents")
-    with TemporaryDirectory(dir=draft.folder, prefix="comparing-") as work:
-        files = [given.folder for role, given in sorted(draft.inputs.items()) if role.startswith("against/")]
-        mask = draft.meaning.policy.personal_data.masked
-        existing = write_existing(files, Path(work), near, mask) if files else None
-        unread = existing.unread if existing else {}
-        if existing:
-            _drop_existing(decisions, existing, copies_of_existing(documents, existing))
-        _drop_for(decisions, exact_copies(documents, decisions.kept_N), EXACT)
-        tables = (existing.documents, existing.bands) if existing else None
-        found = near_duplicates(documents, bands, decisions.kept, near, existing=tables, scratch=Path(work), tick=tick)
-        if near.drop:
-            if existing:
-                _drop_existing(decisions, existing, found.existing_N)
-            _drop_for(decisions, found.survivor_N, NEAR)
-    draft.facts["against_unread"] = unread
-    return found.component_N
-
-
-def _drop_existing(decisions: Decisions, existing: Existing, existing_N: NDArray[np.int64]) -> None:
-    """Drop documents that stand in another corpus, at these positions of it (-1: not there)."""
-    there = np.flatnonzero(decisions.kept_N & (existing_N >= 0))
-    ids = parquet.read_table(existing.documents, columns=["id"])["id"].combine_chunks().take(pa.array(existing_N[there]))
-    decisions.details |= dict(zip(there.tolist(), ids.to_pylist(), strict=True))
-    decisions.drop(there, EXISTING)
-
-
-def _drop_for(decisions: Decisions, survivor_N: NDArray[np.int64], reason: str) -> None:
-    """Drop documents for the sake of others."""
-    gone = decisions.kept_N & (survivor_N != np.arange(decisions.count))
-    decisions.because_N[gone] = survivor_N[gone]
-    decisions.drop(gone, reason)
-
-
-def _roots(decisions: Decisions) -> NDArray[np.int64]:
-    """[N] the kept document that each one stands behind: a copy's survivor may itself be a near duplicate of another."""
-    root_N = decisions.because_N
-    while True:
-        above_N = root_N[root_N]
-        if np.array_equal(above_N, root_N):
-            return above_N
-        root_N = above_N
 
 
 def _split(
@@ -267,25 +227,19 @@ def _mixed(
     return copies_N, shares
 
 
-def _write_decisions(
-    path: Path,
-    table: pa.Table,
-    decisions: Decisions,
-    cluster_N: NDArray[np.int64],
-    train_N: NDArray[np.bool_],
-    heldout_N: NDArray[np.bool_],
-) -> None:
+def _write_decisions(path: Path, decided: _Decided) -> None:
+    table, decisions = decided.table, decided.decisions
     own_N = np.arange(len(table))
     ids = table["id"].combine_chunks()
     details = ids.take(pa.array(decisions.because_N, mask=decisions.because_N == own_N)).to_pylist()
     for position, detail in decisions.details.items():
         details[position] = detail
-    sides = pa.array(["train", "heldout"]).take(pa.array(np.where(heldout_N, 1, 0), mask=~(train_N | heldout_N)))
+    sides = pa.array(["train", "heldout"]).take(pa.array(np.where(decided.heldout_N, 1, 0), mask=~decided.kept_N))
     columns = {"position": pa.array(own_N)} | {name: table[name] for name in _COLUMNS}
     columns |= {
         "reason": decisions.names(),
         "detail": pa.array(details, pa.string()),
-        "cluster_size": pa.array(cluster_N),
+        "cluster_size": pa.array(decided.cluster_N),
         "side": sides,
     }
     parquet.write_table(pa.table(columns), path, compression="zstd")
