@@ -14,13 +14,11 @@ from pathlib import Path, PurePath
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from securesystemslib.dsse import Envelope
 
 from etymon.errors import EtymonError
+from etymon.evidence.envelope import check_signature
 from etymon.evidence.keys import PublicKey
 from etymon.evidence.statement import LARGEST, PAYLOAD_TYPE
 from etymon.foundation.bounded_json import bounded_json
@@ -154,12 +152,7 @@ def open_bundle(content: bytes, keys: Sequence[PublicKey], name: str = SIGNATURE
     signer = next((key for key in keys if hashlib.sha256(key.pem).hexdigest() == hint), None)
     if signer is None:
         raise EtymonError(f"{name} is not signed by a key that was given.", "Give the public key of a signer whom you trust.")
-    try:
-        signer.key.verify(signature, Envelope(payload, PAYLOAD_TYPE, {}).pae(), ec.ECDSA(SHA256()))
-    except InvalidSignature:
-        raise EtymonError(
-            f"{name} was changed after it was signed, or its signature is that of something else.", _AGAIN
-        ) from None
+    check_signature(Envelope(payload, PAYLOAD_TYPE, {}), signature, signer, name)
     return _read(payload, signer.id, name)
 
 

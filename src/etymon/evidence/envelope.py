@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from securesystemslib.dsse import Envelope
-from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, Signature, SSlibKey
 
 from etymon.errors import EtymonError
@@ -84,13 +86,18 @@ def open_envelope(content: bytes, keys: Sequence[PublicKey], name: str = "The en
             f"{name} says that it is signed by {signature.keyid[:16]}…, whose public key was not given.",
             "Give the public key of a signer whom you trust.",
         )
+    check_signature(envelope, bytes.fromhex(signature.signature), known[signature.keyid], name)
+    return Opened(envelope.payload, envelope.payload_type, signature.keyid)
+
+
+def check_signature(envelope: Envelope, signature: bytes, key: PublicKey, name: str) -> None:
+    """Raises EtymonError unless ``key`` has signed this payload and type: ECDSA with SHA-256 over DSSE's encoding of both."""
     try:
-        envelope.verify([_for_library(known[signature.keyid])], 1)
-    except VerificationError:
+        key.key.verify(signature, envelope.pae(), ec.ECDSA(SHA256()))
+    except InvalidSignature:
         raise EtymonError(
             f"{name} was changed after it was signed, or its signature is that of something else.", _AGAIN
         ) from None
-    return Opened(envelope.payload, envelope.payload_type, signature.keyid)
 
 
 def _parse(content: bytes, name: str) -> Envelope:

@@ -22,7 +22,7 @@ from etymon.evidence.signed import read_file
 from etymon.evidence.spdx import SPDX
 from etymon.evidence.statement import PAYLOAD_TYPE, Statement, TrainingStatement, read_statement
 from etymon.evidence.statements import FOLDER, files_of
-from etymon.evidence.verify import Finding, read_again
+from etymon.evidence.verify import Finding, read_again, refusal
 from etymon.foundation.card import CARD
 
 TRAINED = f"{FOLDER}trained-"
@@ -101,7 +101,7 @@ def verify_folder(folder: Path, keys: Sequence[PublicKey]) -> Checked:
     try:
         bundle = open_bundle(read_file(_opened(folder, SIGNATURE) or folder / SIGNATURE), keys, SIGNATURE)
     except EtymonError as error:
-        findings.append(_refused(SIGNATURE, error, folder))
+        findings.append(refusal(folder.name, SIGNATURE, error, _AGAIN))
     covered = [name for name in names if bundle and covers(bundle, name) and name != SIGNATURE]
     plain = {name: path for name in names if (path := _opened(folder, name))}
     read = read_again([*plain.values()], {})
@@ -117,10 +117,6 @@ def verify_folder(folder: Path, keys: Sequence[PublicKey]) -> Checked:
 
 def _wrong(file: str, problem: str, folder: Path) -> Finding:
     return Finding(folder.name, file, problem, _AGAIN)
-
-
-def _refused(file: str, error: EtymonError, folder: Path) -> Finding:
-    return Finding(folder.name, file, error.problem.removeprefix(f"{file} "), error.remedy or _AGAIN)
 
 
 def _files(folder: Path) -> list[str]:
@@ -180,7 +176,7 @@ def _statements(
             found[name] = read_statement(opened.payload, name)
             sealed[name.removesuffix(SUFFIX) + ".json"] = opened.payload
         except EtymonError as error:
-            findings.append(_refused(name, error, folder))
+            findings.append(refusal(folder.name, name, error, _AGAIN))
     for name in filter(_is_statement, names):
         try:
             content = read_file(_opened(folder, name) or folder / name)
@@ -189,7 +185,7 @@ def _statements(
             if name not in sealed:
                 found[name] = read_statement(content, name)
         except EtymonError as error:
-            findings.append(_refused(name, error, folder))
+            findings.append(refusal(folder.name, name, error, _AGAIN))
     return found, findings
 
 

@@ -30,7 +30,7 @@ from etymon.evidence.statement import (
     read_statement,
 )
 from etymon.evidence.statements import FOLDER
-from etymon.evidence.verify import Finding, verify
+from etymon.evidence.verify import Finding, refusal, verify
 from etymon.store import Artifact, file_digest, value_digest
 from etymon.store.artifact import MANIFEST, sync_folder
 
@@ -139,7 +139,7 @@ def check_signed(folder: Path, artifacts: Mapping[str, Artifact], keys: Sequence
     try:
         opened, inventory = _open(folder / INVENTORY, keys)
     except EtymonError as error:
-        return Signed(folder, (_refused(folder, INVENTORY, error),))
+        return Signed(folder, (refusal(folder.name, INVENTORY, error, _AGAIN),))
     if not isinstance(inventory, InventoryStatement):
         return Signed(folder, (_wrong(folder, INVENTORY, "is another statement than what was signed."),))
     signer = [key for key in keys if key.id == opened.key_id]
@@ -186,10 +186,6 @@ def read_file(path: Path) -> bytes:
 
 def _wrong(folder: Path, file: str, problem: str) -> Finding:
     return Finding(folder.name, file, problem, _AGAIN)
-
-
-def _refused(folder: Path, file: str, error: EtymonError) -> Finding:
-    return Finding(folder.name, file, error.problem.removeprefix(f"{file} "), error.remedy or _AGAIN)
 
 
 def _expired(folder: Path, stated: Inventory, today: date) -> Iterable[Finding]:
@@ -258,14 +254,14 @@ def _contents(
         try:
             opened, statements[envelope] = _open(folder / envelope, signer)
         except EtymonError as error:
-            yield _refused(folder, envelope, error)
+            yield refusal(folder.name, envelope, error, _AGAIN)
             continue
         if hashlib.sha256(opened.payload).hexdigest() != evidence.manifest.files[name].sha256:
             yield _wrong(folder, envelope, f"does not hold {evidence.name}/{name}.")
     try:
         bundle = open_bundle(read_file(folder / SIGNATURE), signer, SIGNATURE)
     except EtymonError as error:
-        yield _refused(folder, SIGNATURE, error)
+        yield refusal(folder.name, SIGNATURE, error, _AGAIN)
         return
     files = {name.removeprefix(MODEL_FOLDER): digest for name, digest in model_files(derivative).items()}
     if bundle.files != files or bundle.left_out or bundle.root != stated.model.sha256:

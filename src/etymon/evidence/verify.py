@@ -43,6 +43,11 @@ class Finding:
         return f"{place}: {self.problem} {self.remedy}"
 
 
+def refusal(artifact: str, file: str, error: EtymonError, otherwise: str) -> Finding:
+    """What was refused as a finding about its file; ``otherwise`` is the remedy where the error has none."""
+    return Finding(artifact, file, error.problem.removeprefix(f"{file} "), error.remedy or otherwise)
+
+
 def load_all(root: Path) -> tuple[list[Artifact], list[Finding]]:
     """The artifacts in a workspace, and those that are not to be read."""
     folder = root / "artifacts"
