@@ -71,7 +71,7 @@ def survey_lines(found: "Survey") -> list[str]:
         f"  {of.files:>6,} {of.suffix:<9} {counted(of.documents, each):>{width}}, about {of.characters:,} characters"
         for of in found.types
     ]
-    lines.append("  as they are read: what the data policy drops of them, and the held-out part, are still among them")
+    lines.append("  (as they are read, before the data policy and the held-out part)")
     if found.languages:
         lines.append("  languages: " + ", ".join(f"{name} {share:.0%}" for name, share in list(found.languages.items())[:5]))
     lines += [f"  not read: {each.unit}: {each.reason} ({plain(each.detail[:_EXCERPT])})" for each in found.unread[:10]]

@@ -231,7 +231,7 @@ def _fault(path: Path) -> str:
     try:
         first = next(rows_in(path, path.name, None), None)
     except EtymonError as error:
-        return error.problem.removeprefix(f"{path} ")
+        return error.problem.replace(f"{path} has", "it has", 1)
     except OSError as error:
         return str(error.strerror)
     return f"no readable rows ({first.reason})" if isinstance(first, Unread) else "no readable rows"
