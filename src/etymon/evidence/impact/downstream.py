@@ -86,33 +86,36 @@ class _Reach:
 
 def downstream(start: Start, graph: Graph) -> Impact:
     """What the graph leads to from the start; approvals as decisions record them, whose signatures are checked elsewhere."""
-    reached = {node: _Reach(None, True) for node in start.nodes}
-    if start.what == "document":
-        trained = {each.corpus for each in start.presences if each.side == "train"}
-        heldout = {each.corpus for each in start.presences if each.side == "heldout"}
-        reached = {node: reach for node, reach in reached.items() if node in trained}
-        for corpus in sorted(heldout):
-            for edge in graph.edges.get(corpus, ()):
-                if edge.flows and graph.stage(edge.target) == TRAIN and keeps_best(graph.artifacts[edge.target]):
-                    reached.setdefault(edge.target, _Reach(edge, True))
-    else:
-        heldout = {node for node in graph.artifacts if graph.stage(node) == CORPUS}
+    reached = _beginning(start, graph)
     _spread(graph, reached)
     items = {node: _content(graph, node, reached) for node, reach in reached.items() if reach.edge}
-    if start.what == "document":
-        items |= {each.corpus: _corpus(graph, each) for each in start.presences}
-    sources = [*reached, *(corpus for corpus in sorted(heldout) if corpus in start.nodes and corpus not in reached)]
-    for node in sources:
-        for edge in graph.edges.get(node, ()):
-            if _concerns(graph, edge, node in reached, node in heldout):
-                items.setdefault(edge.target, _about(graph, edge, reached))
-    for node in [node for node, item in items.items() if item.group == "scores"]:
-        for edge in graph.edges.get(node, ()):
+    items |= {each.corpus: _corpus(graph, each) for each in start.presences}
+    for edge in _measured_or_recorded(start, graph, reached):
+        items.setdefault(edge.target, _about(graph, edge, reached))
+    for score in [item for item in items.values() if item.group == "scores"]:
+        for edge in graph.edges.get(score.name, ()):
             if graph.stage(edge.target) in RECORDS:
-                items.setdefault(edge.target, _about(graph, edge, reached, items[node]))
+                items.setdefault(edge.target, _about(graph, edge, reached, score))
     approvals = _approvals(graph, reached, items)
     listed = tuple(sorted(items.values(), key=lambda item: (_GROUPS.index(item.group), item.called, item.name)))
     return Impact(what=start.what, name=start.name, digest=start.digest, items=listed, approvals=tuple(approvals))
+
+
+def _beginning(start: Start, graph: Graph) -> dict[str, _Reach]:
+    """The nodes that hold the start: of a document, corpora to learn from, and models chosen by it where it is held out."""
+    if start.what != "document":
+        return {node: _Reach(None, True) for node in start.nodes}
+    reached = {each.corpus: _Reach(None, True) for each in start.presences if each.side == "train"}
+    for corpus in _held_out_in(start):
+        for edge in graph.edges.get(corpus, ()):
+            if edge.flows and graph.stage(edge.target) == TRAIN and keeps_best(graph.artifacts[edge.target]):
+                reached.setdefault(edge.target, _Reach(edge, True))
+    return reached
+
+
+def _held_out_in(start: Start) -> list[str]:
+    """The corpora that hold out a document."""
+    return sorted({each.corpus for each in start.presences if each.side == "heldout"})
 
 
 def _spread(graph: Graph, reached: dict[str, _Reach]) -> None:
@@ -132,12 +135,17 @@ def _spread(graph: Graph, reached: dict[str, _Reach]) -> None:
             waiting.append(edge.target)
 
 
-def _concerns(graph: Graph, edge: Edge, content: bool, heldout: bool) -> bool:
-    """Whether what was measured or recorded at the end of an edge is downstream."""
-    stage = graph.stage(edge.target)
-    if stage in SCORES and edge.role == HELDOUT_ROLE and graph.stage(edge.source) == CORPUS:
-        return heldout
-    return content and stage in (*SCORES, *MEASUREMENTS, *RECORDS)
+def _measured_or_recorded(start: Start, graph: Graph, reached: dict[str, _Reach]) -> Iterator[Edge]:
+    """Edges to scores, measurements and records of what is reached; of a document, also to scores on what is held out."""
+    held_out = _held_out_in(start)
+    for node in [*reached, *(corpus for corpus in held_out if corpus not in reached)]:
+        for edge in graph.edges.get(node, ()):
+            stage = graph.stage(edge.target)
+            if stage in SCORES and edge.role == HELDOUT_ROLE and graph.stage(node) == CORPUS:
+                if start.what != "document" or node in held_out:
+                    yield edge
+            elif node in reached and stage in (*SCORES, *MEASUREMENTS, *RECORDS):
+                yield edge
 
 
 def _content(graph: Graph, node: str, reached: dict[str, _Reach]) -> Item:
