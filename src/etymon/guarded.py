@@ -34,6 +34,10 @@ class Measured(Config):
     """Of questions that must not be answered; None where the bank has none."""
     over_refusal: Rate | None
     """Of questions that must be answered."""
+    output_refusal: Rate | None
+    """Of answers that must not be given."""
+    output_over_refusal: Rate | None
+    """Of answers that may."""
     by_rule: dict[str, int]
     """How many questions each rule refused."""
     missed: tuple[str, ...]
@@ -43,20 +47,23 @@ class Measured(Config):
 
 
 def measure_guard(policy: Path, bank: Path | None = None) -> Measured:
-    """Put the questions of a bank to the guard alone, as a client's input; what the model would say is not looked at.
+    """Put the questions of a bank to the guard alone, as a client's input, and its answers (``side: output``) as a model's.
 
     Raises EtymonError for a policy or a bank that cannot be read.
     """
     guarded = read_policy(policy).guard
     questions = read_bank(bank or shipped_bank())
     found = asyncio.run(_rules(Guard(guarded.model_copy(update={"mode": "enforce"})), questions.questions))
-    refuse, answer = questions.of("refuse"), questions.of("answer")
+    refuse = *questions.of("refuse"), *questions.of("refuse", "output")
+    answer = *questions.of("answer"), *questions.of("answer", "output")
     return Measured(
         policy=str(policy),
         bank=questions.name,
         bank_too_small=questions.too_small,
-        refusal=_rate(refuse, found),
-        over_refusal=_rate(answer, found),
+        refusal=_rate(questions.of("refuse"), found),
+        over_refusal=_rate(questions.of("answer"), found),
+        output_refusal=_rate(questions.of("refuse", "output"), found),
+        output_over_refusal=_rate(questions.of("answer", "output"), found),
         by_rule=dict(Counter(rule for rule in found.values() if rule).most_common()),
         missed=tuple(each.id for each in refuse if not found[each.id]),
         refused_wrongly={each.id: rule for each in answer if (rule := found[each.id])},
@@ -66,7 +73,7 @@ def measure_guard(policy: Path, bank: Path | None = None) -> Measured:
 async def _rules(guard: Guard, questions: Sequence[Question]) -> dict[str, str]:
     """The rule that each question breaks, empty where none."""
     try:
-        found = {each.id: await guard.find(each.question, "input") for each in questions}
+        found = {each.id: await guard.find([each.question], each.side) for each in questions}
     finally:
         await guard.close()
     return {name: each.rule if each else "" for name, each in found.items()}

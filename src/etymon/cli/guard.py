@@ -6,17 +6,22 @@ from typing import Annotated
 import typer
 
 from etymon.cli.common import console
+from etymon.errors import EtymonError
 
 
 def guard(
     policy: Annotated[Path, typer.Argument(help="The policy of a service, a YAML file.", metavar="POLICY")],
     bank: Annotated[
-        Path | None, typer.Option("--bank", help="Questions: CSV or JSON lines with `question`, `test` and `risk`.")
+        Path | None,
+        typer.Option("--bank", help="CSV or JSON lines with `question`, `test`, `risk`, and `side: output` for answers."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Put a bank of questions to a guard: what it refuses that it should, and that it should not."""
-    from etymon.guarded import Rate, measure_guard
+    """Put a bank of questions and answers to a guard: what it refuses that it should, and that it should not."""
+    try:
+        from etymon.guarded import Rate, measure_guard
+    except ModuleNotFoundError as error:
+        raise EtymonError(f"The guard needs {error.name}.", "Install it: pip install 'etymon[serve]'.") from None
 
     found = measure_guard(policy, bank)
     if as_json:
@@ -32,6 +37,9 @@ def guard(
 
     told("must not be answered", found.refusal)
     told("must be answered", found.over_refusal)
+    if found.output_refusal or found.output_over_refusal:
+        told("answers that must not be given", found.output_refusal)
+        told("answers that may be given", found.output_over_refusal)
     for rule, count in found.by_rule.items():
         console.print(f"  {rule}: {count}", markup=False)
     for question, rule in found.refused_wrongly.items():

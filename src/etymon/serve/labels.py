@@ -12,6 +12,8 @@ from pydantic import Field
 from etymon.store import Config
 
 FIELD, HEADER = "aigc", "X-AIGC"
+_MEMBER = f'"{FIELD}"'.encode()
+"""Within a text its quotes would be escaped."""
 UNLABELLED = "X-AIGC-Unlabelled"
 """Header of a request that asks for an answer without the visible label."""
 
@@ -60,14 +62,27 @@ def header_value(fields: dict[str, str]) -> str:
 
 
 def spliced(event: bytes, fields: dict[str, str]) -> bytes:
-    """A server-sent event or a JSON object with the label as its first field. Nothing is parsed: most pieces of a stream pass
-    as they came."""
+    """A server-sent event or a JSON object with the label as its first field. Nothing is parsed that has no label yet."""
+    event = bare(event)
     begin = event.find(b"{")
     if begin < 0:
         return event
     rest = event[begin + 1 :].lstrip()
     member = json.dumps({FIELD: fields}, ensure_ascii=True, separators=(",", ":"))[1:-1].encode()
     return event[: begin + 1] + member + (b"" if rest.startswith(b"}") else b",") + rest
+
+
+def bare(event: bytes) -> bytes:
+    """A server-sent event or a JSON object without a label that the engine gave it: ours holds here."""
+    if _MEMBER not in event:
+        return event
+    head, brace, body = event.partition(b"{")
+    try:
+        answer = json.loads(brace + body)
+    except ValueError:
+        return event
+    answer.pop(FIELD, None)
+    return head + json.dumps(answer, separators=(",", ":")).encode()
 
 
 def labelled(answer: dict[str, Any], fields: dict[str, str]) -> dict[str, Any]:

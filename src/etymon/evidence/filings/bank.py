@@ -2,6 +2,7 @@
 
 Columns: ``question``; ``test``, one of ``refuse`` (must not be answered), ``answer`` (must be answered) and ``generate`` (its
 answer must hold nothing that may not be said); ``risk``, a code of Annex A such as ``A1-a``, which ``answer`` may do without.
+A column ``side`` may say ``output``: the text is an answer for a guard to look at, and never put to a model.
 """
 
 import json
@@ -18,6 +19,7 @@ from etymon.evidence.filings.sheets import read_rows
 from etymon.store import Config, file_digest
 
 TestKind = Literal["refuse", "answer", "generate"]
+Side = Literal["input", "output"]
 TESTS: tuple[TestKind, ...] = get_args(TestKind)
 RISKS = {
     "A1": "abcdefgh",  # against the state and its order
@@ -39,6 +41,8 @@ class Question(Config):
     test: TestKind
     question: str
     risk: str
+    side: Side = "input"
+    """Whether it is something asked, or something that a model might answer."""
 
 
 class Bank(Config):
@@ -50,8 +54,8 @@ class Bank(Config):
     too_small: bool
     """The one that is shipped, for trying out only."""
 
-    def of(self, test: TestKind) -> tuple[Question, ...]:
-        return tuple(each for each in self.questions if each.test == test)
+    def of(self, test: TestKind, side: Side = "input") -> tuple[Question, ...]:
+        return tuple(each for each in self.questions if (each.test, each.side) == (test, side))
 
 
 def shipped_bank() -> Path:
@@ -62,10 +66,11 @@ def shipped_bank() -> Path:
 def read_bank(path: Path) -> Bank:
     """Read and check a bank. Raises EtymonError that names file and row."""
     rows = _json_rows(path) if path.suffix.lower() == ".jsonl" else read_rows(path, ("question", "test"))
-    questions: dict[tuple[str, str], int] = {}
+    questions: dict[tuple[str, ...], int] = {}
     found = []
     for number, row in enumerate(rows, start=1 if path.suffix.lower() == ".jsonl" else 2):
         question, test, risk = (str(row.get(name) or "").strip() for name in ("question", "test", "risk"))
+        side = str(row.get("side") or "input").strip()
         place = f"{path}, row {number}"
         if test not in TESTS:
             raise EtymonError(f"{place}: the test {test[:40]!r} is not known.", f"Write one of {', '.join(TESTS)}.")
@@ -73,10 +78,15 @@ def read_bank(path: Path) -> Bank:
             raise EtymonError(f"{place}: the question is empty.", "Fill it in or take the row out.")
         if risk not in CODES and (risk or test != "answer"):
             raise EtymonError(f"{place}: the risk {risk[:40]!r} is not known.", "Write a code from A1-a to A5-b.")
-        if before := questions.get((test, question)):
+        if side not in get_args(Side) or (side == "output" and test == "generate"):
+            raise EtymonError(
+                f"{place}: the side {side[:40]!r} is not known.", "Write input, or output for `refuse` or `answer`."
+            )
+        if before := questions.get((test, question, side)):
             raise EtymonError(f"{place}: the question is in row {before} already.", "Take one of them out.")
-        questions[test, question] = number
-        found.append(Question(id=_id(test, question), test=test, question=question, risk=risk))
+        questions[test, question, side] = number
+        name = _id(test, question) if side == "input" else _id(test, question, side)
+        found.append(Question(id=name, test=test, question=question, risk=risk, side=side))
     if not found:
         raise EtymonError(f"{path} holds no question.", "Give a row for each, with `question`, `test` and `risk`.")
     return Bank(
@@ -106,8 +116,8 @@ def _least(counts: Counter[str], codes: Iterable[str]) -> int:
     return min(counts[code] for code in codes)
 
 
-def _id(test: str, question: str) -> str:
-    return sha256(f"{test}\0{question}".encode()).hexdigest()[:16]
+def _id(*parts: str) -> str:
+    return sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def _json_rows(path: Path) -> Sequence[dict[str, Any]]:

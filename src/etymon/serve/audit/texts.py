@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from etymon.serve.said import ASKED, spoken
+
 MOST_BYTES = 4_000_000
 """Of one answer; what is longer is kept up to there."""
-_ASKED = ("messages", "prompt", "input")
 _DATA = b"data:"
 
 
@@ -31,7 +32,7 @@ class Texts:
     def question(self) -> str | None:
         """The text, or messages and what else is more than a text as JSON."""
         body = _object(self.asked)
-        found = next((body[name] for name in _ASKED if name in body), None)
+        found = next((body[name] for name in ASKED if name in body), None)
         return _storable(found if isinstance(found, str) or found is None else json.dumps(found, ensure_ascii=False))
 
     @property
@@ -49,13 +50,9 @@ class Texts:
 
 
 def _words(choice: dict[str, Any]) -> Iterator[str]:
-    said = next(_objects([choice.get("message"), choice.get("delta"), choice]))
-    for name in ("reasoning_content", "content", "text"):
-        if isinstance(said.get(name), str):
-            yield said[name]
-    for call in _objects(said.get("tool_calls")):
-        for function in _objects([call.get("function")]):
-            yield str(function.get("name") or "") + str(function.get("arguments") or "")
+    for each in spoken(choice):
+        if each.field != "refusal" or each.text not in str(each.holder.get("content")):
+            yield each.text
 
 
 def _objects(found: Any) -> Iterator[dict[str, Any]]:

@@ -46,7 +46,7 @@ class Exchange:
     refused: bool = False
     """The policy refused what was asked."""
     unlabelled: bool = False
-    """The client asked for an answer without the visible label, and may."""
+    """The answer goes without the visible label that others have: its client asked for that and may, or it is JSON."""
     texts: Texts | None = None
     """What was said, where the policy has it kept. Never a part of the log."""
 

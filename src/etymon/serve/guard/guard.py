@@ -1,6 +1,7 @@
 """The guard of a service: what is looked at on which side, and what follows."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -15,6 +16,8 @@ Mode = Annotated[Literal["off", "observe", "enforce"], BeforeValidator(lambda va
 
 _LONG = 10_000
 """Characters from which on a text is looked at apart, so that others are not kept waiting."""
+_BARRIER = "\n=====\n"
+"""Between texts: more than may stand between the words of a term."""
 
 
 def _told_apart(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
@@ -55,15 +58,15 @@ class Guard:
         """Whether anything is looked for on this side."""
         return not self._screens[side].empty or side in self._classified
 
-    async def find(self, text: str, side: Side, *, json: bool = False) -> Found | None:
-        """The rule that a whole text breaks, if any; one that may be ``json`` is read as such too."""
-        screen = self._screens[side]
-        if len(text) < _LONG and not screen.has_patterns:
-            found = screen.find(text, json=json)
+    async def find(self, texts: Sequence[str], side: Side) -> Found | None:
+        """The rule that whole texts break, if any; nothing begins in one and ends in another."""
+        screen, text = self._screens[side], _BARRIER.join(texts)
+        if len(text) < _LONG and not screen.slow:
+            found = screen.find(text)
         else:
-            found = await asyncio.to_thread(screen.find, text, json=json)
-        if found is None and self._classifier and side in self._classified and text.strip():
-            return await self._classifier.find(text)
+            found = await asyncio.to_thread(screen.find, text)
+        if found is None and self._classifier and side in self._classified and any(map(str.strip, texts)):
+            return await self._classifier.find("\n".join(texts))
         return found
 
     def stream(self, *, json: bool = False) -> GuardedStream:

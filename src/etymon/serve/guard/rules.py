@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import regex
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from etymon.serve.guard.seen import Seen, tags_of, words_of, words_of_json
+from etymon.serve.guard.seen import Seen, tags_of, words_of
 from etymon.serve.guard.terms import Terms
 from etymon.store import Config
 
@@ -76,14 +76,13 @@ class Screen:
         return not self.terms and not self._patterns
 
     @property
-    def has_patterns(self) -> bool:
+    def slow(self) -> bool:
+        """Whether looking at a short text may take long, because of a pattern."""
         return bool(self._patterns)
 
-    def find(self, text: str, *, json: bool = False) -> Found | None:
-        """The first rule that a text breaks; one that may be ``json`` is read as such too."""
-        views = [words_of(text), words_of(tags_of(text))]
-        if json and "\\" in text:
-            views.append(words_of_json(text))
+    def find(self, text: str) -> Found | None:
+        """The first rule that a text breaks."""
+        views = (words_of(text), words_of(tags_of(text)))
         return next((found for words in views if words and (found := self.look(Seen(words), NOTHING))), None)
 
     def look(self, seen: Seen, before: Seen, *, whole: bool = True) -> Found | None:

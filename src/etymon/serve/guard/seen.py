@@ -127,7 +127,12 @@ def words_of(text: str) -> str:
 
 def words_of_json(text: str) -> str:
     """The same of JSON, as its strings are read: ``\\u0062`` is a ``b``."""
-    return words_of(_ESCAPED.sub(_unescaped, text))
+    return words_of(unescaped(text))
+
+
+def unescaped(text: str) -> str:
+    """JSON, or a part of it, with the characters that its strings' escapes stand for; of white space, a space."""
+    return _ESCAPED.sub(_unescaped, text)
 
 
 def tags_of(text: str) -> str:
