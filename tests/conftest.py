@@ -18,7 +18,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
-pytest_plugins = ["browsing", "postgres"]
+pytest_plugins = ["browsing", "postgres", "running"]
 
 hypothesis.settings.register_profile(
     "etymon", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
