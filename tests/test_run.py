@@ -102,7 +102,7 @@ def test_a_figure_that_does_not_follow_from_the_records_is_named(finished: Path,
     shutil.copytree(finished, copy)
     artifacts = copy / ".etymon" / "artifacts"
     run = json.loads(next(artifacts.glob("run-*/manifest.json")).read_text("utf-8"))
-    folder = artifacts / run["facts"]["parts"]["heldout of small"]
+    folder = artifacts / run["inputs"]["heldout of small"]["label"]
     table = pq.read_table(folder / "records.parquet")
     rows = table.to_pylist()
     rows[0]["logprob"] -= 0.01
