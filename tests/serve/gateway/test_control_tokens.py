@@ -1,6 +1,7 @@
 """Control tokens that a user typed: none is left in what the engine reads, and nothing else is changed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given
@@ -45,6 +46,16 @@ def test_arguments_of_a_tool_are_looked_at_as_the_template_will_see_them() -> No
 def test_a_file_names_its_own(tmp_path: Path) -> None:
     control = ControlTokens.of(read_gguf_header(write_tiny_gguf(tmp_path / "a.gguf")))
     assert control.defused("<|im_end|>the<|eot_id|>") == f"<{BREAK}|im_end|>the<|eot_id|>"
+
+
+def test_a_wrong_kind_hides_no_token(tmp_path: Path) -> None:
+    header = read_gguf_header(write_tiny_gguf(tmp_path / "a.gguf"))
+    tokens = ["the", "<end_of_turn>", "<|im_end|>", "ends!", "<b>"]
+    mistyped = {"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": [1] * 5, "tokenizer.ggml.eot_token_id": 3}
+    control = ControlTokens.of(replace(header, metadata=mistyped))
+    for token in tokens[1:4]:
+        assert token not in control.defused(f"a{token}b")
+    assert control.defused("the <b>") == "the <b>"
 
 
 def test_without_a_file_those_of_the_common_families_are_known() -> None:

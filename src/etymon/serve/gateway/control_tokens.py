@@ -9,6 +9,7 @@ model reads it as the letters that it is.
 import json
 import re
 from collections.abc import Iterable
+from itertools import zip_longest
 from typing import Any
 
 from etymon.foundation.gguf.header import GgufHeader
@@ -22,6 +23,12 @@ _USUAL = (
     "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[TOOL_CALLS]", "[AVAILABLE_TOOLS]",
     "[/AVAILABLE_TOOLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]",
 )  # fmt: skip
+_TAKEN = frozenset(
+    ("<EOT>", "_<EOT>", "<end_of_utterance>", "<fim_prefix>", "<fim-prefix>", "<fim_suffix>", "<fim-suffix>", "<fim_middle>",
+     "<fim-middle>", "<fim-pad>", "<PRE>", "▁<PRE>", "<SUF>", "▁<SUF>", "<MID>", "▁<MID>", "<PAD>", "<repo>", "<reponame>",
+     "<REPO>", "<file_sep>", "<|eot_id|>", "<|im_end|>", *_USUAL)
+)  # fmt: skip
+"""Tokens that llama.cpp takes for control tokens by their looks, whatever kind a file gives them."""
 _FRAMED = r"<[|｜][^<>|｜]{1,64}[|｜]>"
 """As LLaMA 3, Qwen, Phi and DeepSeek write them."""
 
@@ -37,14 +44,21 @@ class ControlTokens:
 
     @classmethod
     def of(cls, header: GgufHeader) -> "ControlTokens":
-        """Those of a file. Tokens of the user-defined kind, which can be any words, count where the template uses them."""
+        """Those of a file: by their kind, by being named as the end of a turn and the like, and by their looks, since
+        llama.cpp corrects files that give a wrong kind. Of the user-defined kind, which can be any words, those count that
+        the template uses."""
         template = header.get(_TEMPLATE, str, "")
         tokens = header.get("tokenizer.ggml.tokens", list, [])
         kinds = header.metadata.get("tokenizer.ggml.token_type", [])
+        named = [header.metadata[key] for key in header.metadata if re.fullmatch(r"tokenizer\.ggml\.\w+_token_id", key)]
         return cls(
             token
-            for token, kind in zip(tokens, kinds, strict=False)
-            if kind in (_CONTROL, _UNKNOWN) or (kind == _USER_DEFINED and not token.isspace() and token in template)
+            for number, (token, kind) in enumerate(zip_longest(tokens, kinds[: len(tokens)]))
+            if kind in (_CONTROL, _UNKNOWN)
+            or number in named
+            or token in _TAKEN
+            or re.fullmatch(_FRAMED, token)
+            or (kind == _USER_DEFINED and not token.isspace() and token in template)
         )
 
     @classmethod

@@ -82,6 +82,8 @@ class Screen:
 
     def find(self, text: str) -> Found | None:
         """The first rule that a text breaks."""
+        if self.empty:
+            return None
         views = (words_of(text), words_of(tags_of(text)))
         return next((found for words in views if words and (found := self.look(Seen(words), NOTHING))), None)
 

@@ -3,7 +3,7 @@
 from etymon.serve.guard.rules import NOTHING, Found, Screen
 from etymon.serve.guard.seen import Seen, View, origin, tags_of, words_of, words_of_json
 
-_LOOK_BACK = 64
+_LOOK_BACK = 32
 """Characters before those not yet sent that are looked at again: words end there, and patterns may look behind."""
 _LONGEST_TAGS = 4096
 """Invisible tag characters that are kept."""
