@@ -16,8 +16,8 @@ from etymon.corpus.card import write_croissant
 from etymon.corpus.composition import Amount, compose, count_personal, hosts
 from etymon.corpus.policy.check import declarations
 from etymon.corpus.policy.load import load_policy
-from etymon.corpus.policy.policy import COUNTS
 from etymon.corpus.policy.rules import Rule
+from etymon.corpus.signals.kinds import COUNTS
 from etymon.recipe import Corpus
 from etymon.waivers import Waived
 

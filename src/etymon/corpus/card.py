@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from etymon.corpus.composition import Composition
-from etymon.corpus.policy.check import Declaration
-from etymon.corpus.policy.policy import COUNTS, Policy
+from etymon.corpus.policy.check import Declaration, SourceSample
+from etymon.corpus.policy.policy import Policy
 from etymon.corpus.reasons import NEAR, meaning_of
-from etymon.corpus.stages.sampled import SourceSample
+from etymon.corpus.signals.kinds import COUNTS
 from etymon.store import file_digest
 from etymon.text.counted import counted
 from etymon.waivers import Waived

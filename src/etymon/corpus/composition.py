@@ -13,7 +13,7 @@ import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
 from etymon.corpus.policy.origins import domain_of
-from etymon.corpus.policy.policy import COUNTS
+from etymon.corpus.signals.kinds import COUNTS
 from etymon.store import Config
 
 DOMAINS_LISTED = 1000

@@ -3,7 +3,10 @@
 Shapes: N documents, in the order of positions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +15,9 @@ import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
-from etymon.corpus.engine import Expression, col, read_parquet, when
+from etymon.corpus.engine import DataType, Expression, col, lit, read_parquet, when
 from etymon.corpus.policy.policy import Policy
+from etymon.corpus.policy.rules import Rule
 
 KEPT = -1
 
@@ -62,9 +66,40 @@ def roots(survivor_N: NDArray[np.int64]) -> NDArray[np.int64]:
     return survivor_N
 
 
+def is_broken(rule: Rule) -> Expression:
+    """True where a document breaks the rule; an expression over the columns of signals."""
+    beyond = _beyond(rule, rule.default_bound)
+    if rule.languages:
+        # Daft 0.7.26 panics over tables in memory where it can simplify a boolean expression: each bound comes up once
+        own = {bound: _in_languages_of(rule, bound) for bound in dict.fromkeys(rule.languages.values())}
+        beyond = beyond & ~reduce(or_, own.values())
+        for bound, theirs in own.items():
+            if bound is not None:
+                beyond = beyond | (theirs & _beyond(rule, bound))
+    return beyond & (col("words") >= rule.from_words)
+
+
+def _in_languages_of(rule: Rule, bound: float | None) -> Expression:
+    """True for documents in languages of this bound."""
+    return reduce(or_, (col("language") == language for language, own in rule.languages.items() if own == bound))
+
+
+def _beyond(rule: Rule, bound: float) -> Expression:
+    return col(rule.signal) < bound if rule.below is not None else col(rule.signal) > bound
+
+
 def first_broken(policy: Policy) -> Expression:
     """The reason of the first rule that a document or row breaks, over its stored signals."""
-    return when(col("row").is_null(), policy.reason()).otherwise(policy.reason(of_rows=True))
+    of_rows = first_of([rule for rule in policy.all_rules if rule.rows_too])
+    return when(col("row").is_null(), first_of(policy.all_rules)).otherwise(of_rows)
+
+
+def first_of(rules: Sequence[Rule]) -> Expression:
+    """The reason of the first of these rules that is broken, null where none is."""
+    decided = lit(None).cast(DataType.string())
+    for rule in reversed(rules):
+        decided = when(is_broken(rule), lit(rule.reason)).otherwise(decided)
+    return decided
 
 
 def broken_rules(documents: Path, policy: Policy) -> pa.Array:

@@ -54,7 +54,7 @@ _READING = {
     "not-text": "a text full of NUL characters",
     "no-text-column": "a row without the column of text",
     "text-not-a-string": "a row whose text is no string",
-    "too-long": "a row of more than 128 MiB",
+    "too-long": "a row of more than 128 MiB, or a conversation or preference of more than 16 Mi characters",
     "too-large": "a page of more than 16 MiB, or a list of more than 1 GiB",
     "too-large-when-unpacked": "a file that unpacks to too much",
     "cut-off": "a packed file that ends too early",

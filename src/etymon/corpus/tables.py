@@ -15,7 +15,6 @@ from tokenizers import Tokenizer
 
 from etymon.corpus.batches import batches_of
 from etymon.corpus.read.formats import EXCERPT
-from etymon.corpus.stages.reading import DROPS
 
 DOCUMENT = pa.schema(
     [
@@ -27,6 +26,16 @@ DOCUMENT = pa.schema(
         ("row", pa.large_string()),
         ("copies", pa.int32()),  # how often it is learned in one pass
         ("cluster_size", pa.int32()),  # documents that it stands for: itself and its duplicates
+    ]
+)
+DROPS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("unit", pa.string()),
+        ("reason", pa.string()),
+        ("characters", pa.int64()),
+        ("excerpt", pa.string()),
     ]
 )
 _PART_BYTES = 512_000_000  # of text in memory at a time

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from etymon.corpus.duplicates.near import NearDuplicatesFound, near_duplicates
-from etymon.corpus.duplicates.signatures import band_hashes_of, compared_text, no_bands
+from etymon.corpus.duplicates.signatures import band_hashes_of, no_bands
 from etymon.corpus.policy.policy import NearDuplicates
+from etymon.corpus.signals.compared import compared_text
 from etymon.text.ngrams import jaccard, shingles
 from etymon.text.normalise import comparable
 from etymon.text.rows import Message, Row

@@ -11,7 +11,7 @@ from duplicate_tables import NEAR, row_of, write_tables
 
 from etymon.corpus.duplicates.existing import copies_of_existing, existing_files, write_existing
 from etymon.corpus.duplicates.near import near_duplicates
-from etymon.corpus.duplicates.signatures import content_digest
+from etymon.corpus.signals.compared import content_digest
 from etymon.errors import EtymonError
 from etymon.text.normalise import folded
 

@@ -10,6 +10,7 @@ from daft import from_pydict
 from pydantic import ValidationError
 
 from corpus_building import prose
+from etymon.corpus.decide import first_of, is_broken
 from etymon.corpus.policy.load import load_policy
 from etymon.corpus.policy.rules import RULE_SETS, Rule, load_rules
 from etymon.corpus.signals.measure import SIGNAL_NAMES, measure
@@ -79,7 +80,7 @@ def rule_of(name: str, reason: str) -> Rule:
 def broken(rules: Sequence[Rule], *documents: Mapping[str, Any]) -> list[list[bool]]:
     """Which documents break each rule."""
     columns = {name: [document[name] for document in documents] for name in documents[0]}
-    decided = from_pydict(columns).select(*(rule.broken().alias(f"{at}") for at, rule in enumerate(rules))).to_pydict()
+    decided = from_pydict(columns).select(*(is_broken(rule).alias(f"{at}") for at, rule in enumerate(rules))).to_pydict()
     return list(decided.values())
 
 
@@ -113,7 +114,7 @@ def test_all_sets_in_one_policy_give_the_first_reason() -> None:
         next((rule.reason for rule, breaks in zip(rules, each, strict=True) if breaks), None)
         for each in zip(*broken(rules, *documents), strict=True)
     ]
-    assert table.select(policy.reason().alias("reason")).to_pydict()["reason"] == first
+    assert table.select(first_of(policy.all_rules).alias("reason")).to_pydict()["reason"] == first
     assert first[-len(GOOD) :] == [None] * len(GOOD)
 
 

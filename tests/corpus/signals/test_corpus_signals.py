@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus_building import prose
+from etymon.corpus.decide import first_of
 from etymon.corpus.policy.load import load_policy
 from etymon.corpus.signals.measure import SIGNAL_NAMES, detect_language, document_id, measure, measure_batch
 from etymon.text.normalise import comparable
@@ -92,7 +93,7 @@ def test_a_batch_of_nothing_is_nothing() -> None:
 def test_the_first_broken_rule_is_the_reason() -> None:
     policy = load_policy("default", Path())
     texts = ["", "too short", prose(1), "-- 1 :: " * 20, ("line of text\n" * 60).strip()]
-    table = from_pydict(measure_batch(texts, [None] * len(texts))).with_column("reason", policy.reason())
+    table = from_pydict(measure_batch(texts, [None] * len(texts))).with_column("reason", first_of(policy.all_rules))
     assert table.to_pydict()["reason"] == ["empty", "too-few-words", None, "mostly-symbols", "repeated-lines"]
 
 

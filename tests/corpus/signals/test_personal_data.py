@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etymon.corpus.policy.policy import KINDS, Kind
+from etymon.corpus.signals.kinds import KINDS, Kind
 from etymon.corpus.signals.personal import PLACEHOLDERS, find_personal, mask, mask_document, mask_row
 from etymon.text.rows import Message, Row
 

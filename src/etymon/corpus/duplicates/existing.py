@@ -15,11 +15,13 @@ import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
 from etymon.corpus.duplicates.candidates import Numbers
-from etymon.corpus.duplicates.signatures import band_hashes_of, compared_text, content_digest
-from etymon.corpus.policy.policy import Kind, NearDuplicates
+from etymon.corpus.duplicates.signatures import band_hashes_of
+from etymon.corpus.policy.policy import NearDuplicates
 from etymon.corpus.read.found import Unread
 from etymon.corpus.read.packed import type_of
 from etymon.corpus.read.tables import ROW_TYPES, rows_in
+from etymon.corpus.signals.compared import compared_text, content_digest
+from etymon.corpus.signals.kinds import Kind
 from etymon.corpus.signals.personal import mask_document
 from etymon.errors import EtymonError
 from etymon.text.flat import spaced_words

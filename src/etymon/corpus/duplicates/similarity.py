@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from etymon.corpus.duplicates.candidates import Numbers
-from etymon.corpus.duplicates.signatures import compared_text
+from etymon.corpus.signals.compared import compared_text
 from etymon.text.flat import spaced_words
 from etymon.text.normalise import folded
 from etymon.text.shingles import Begins, Hashes, offsets, ranges, shingle_hashes

@@ -8,7 +8,7 @@ import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
 from etymon.corpus.inspect.opened import OpenCorpus, drawn
-from etymon.corpus.policy.policy import COUNTS
+from etymon.corpus.signals.kinds import COUNTS
 from etymon.store import Config
 from etymon.text.normalise import repair
 

@@ -16,6 +16,7 @@ from etymon.corpus.draw import scattered
 from etymon.corpus.inspect.opened import OpenCorpus
 from etymon.corpus.inspect.signals import judge
 from etymon.corpus.mix import Share
+from etymon.corpus.policy.check import SourceSample
 from etymon.corpus.policy.rules import Rule
 from etymon.corpus.read.formats import EXCERPT
 from etymon.corpus.reasons import (
@@ -31,7 +32,6 @@ from etymon.corpus.reasons import (
 )
 from etymon.corpus.stages.corpus import MIXTURE
 from etymon.corpus.stages.documents import DOCUMENTS
-from etymon.corpus.stages.sampled import SourceSample
 from etymon.store import Config
 
 _SAMPLES = 3

@@ -12,7 +12,7 @@ import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
-from etymon.corpus.decide import first_broken
+from etymon.corpus.decide import first_broken, is_broken
 from etymon.corpus.engine import col, from_arrow
 from etymon.corpus.inspect.opened import OpenCorpus
 from etymon.corpus.policy.origins import urls_from
@@ -59,7 +59,7 @@ def broken_by_rule(table: pa.Table, rules: Sequence[Rule]) -> NDArray[np.bool_]:
     """[R, N] which documents break each rule, whatever else they break."""
     found = np.zeros((len(rules), len(table)), np.bool_)
     documents_alone = col("row").is_null()
-    broken = [rule.broken() if rule.rows_too else rule.broken() & documents_alone for rule in rules]
+    broken = [is_broken(rule) if rule.rows_too else is_broken(rule) & documents_alone for rule in rules]
     named = [each.fill_null(False).alias(f"{at}") for at, each in enumerate(broken)]
     decided = from_arrow(table).select(*named).to_arrow() if named else pa.table({})
     for at in range(len(rules)):

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from etymon.corpus.decide import roots
 from etymon.corpus.inspect.opened import OpenCorpus
 from etymon.corpus.inspect.signals import judge
-from etymon.corpus.policy.policy import COUNTS
 from etymon.corpus.read.formats import EXCERPT
+from etymon.corpus.signals.kinds import COUNTS
 from etymon.errors import EtymonError
 from etymon.store import Config
 from etymon.text.ngrams import jaccard, shingles

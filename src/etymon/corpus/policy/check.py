@@ -10,6 +10,7 @@ from etymon.corpus.policy.policy import Declared, Policy
 from etymon.errors import EtymonError
 from etymon.recipe import Corpus, Source, Waiver
 from etymon.store import Config, file_digest
+from etymon.text.counted import counted
 from etymon.waivers import Breach, Waived, refuse_unknown, settle
 
 SOURCE_RULES = (
@@ -44,6 +45,23 @@ class Declaration(Config):
     language: str | None
     generated_by: dict[str, str] | None = None
     """``model``, and ``license`` where it is declared."""
+
+
+class SourceSample(Config):
+    """What a look into one source found."""
+
+    source: str
+    documents: int
+    """That the source has."""
+    sampled: int
+    illegal: int
+    low: float
+    high: float
+    """95% interval (Wilson) of the source's illegal share."""
+
+    def __str__(self) -> str:
+        found = f"{self.illegal:,} of {counted(self.sampled, 'document')} looked at"
+        return f"{self.source}: {found}, {self.low:.1%} to {self.high:.1%} of its {self.documents:,}"
 
 
 def declarations(corpus: Corpus) -> tuple[Declaration, ...]:

@@ -8,19 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from etymon.corpus.engine import DataType, Expression, lit, when
 from etymon.corpus.policy.licenses import ANY, expand_classes
 from etymon.corpus.policy.rules import Rule
+from etymon.corpus.signals.kinds import COUNTS, KINDS, REFUSED_TERMS, Kind
 from etymon.store import Config
-
-Kind = Literal["email", "phone", "ip", "card", "identity_number"]
-KINDS: tuple[Kind, ...] = ("email", "phone", "ip", "card", "identity_number")
-COUNTS: dict[Kind, str] = {
-    "email": "emails", "phone": "phones", "ip": "ips", "card": "cards", "identity_number": "identity_numbers",
-}  # fmt: skip
-"""The signal that counts what was found of each kind of personal data."""
-REFUSED_TERMS = "refused_terms"
-"""The signal that counts refused terms."""
 
 
 def _listed(value: Any) -> Any:
@@ -135,10 +126,3 @@ class Policy(Config):
             counts = [COUNTS[kind] for kind in self.personal_data.kinds]
             derived += [Rule(reason="personal-data", signal=count, above=0, rows_too=True) for count in counts]
         return (*derived, *self.rules)
-
-    def reason(self, *, of_rows: bool = False) -> Expression:
-        """The first broken rule's reason, null for a document (or row) that is kept."""
-        decided = lit(None).cast(DataType.string())
-        for rule in reversed([rule for rule in self.all_rules if rule.rows_too or not of_rows]):
-            decided = when(rule.broken(), lit(rule.reason)).otherwise(decided)
-        return decided

@@ -4,13 +4,10 @@ A set is a file in ``rule_sets/``. A policy names those it wants beside rules of
 """
 
 import difflib
-from functools import reduce
 from importlib.resources import as_file, files
-from operator import or_
 
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
-from etymon.corpus.engine import Expression, col
 from etymon.errors import EtymonError
 from etymon.recipe import explain_invalid, read_mapping
 from etymon.store import Config
@@ -54,25 +51,6 @@ class Rule(Config):
     def bound(self, language: str) -> float | None:
         """The bound for documents in a language, None where the rule does not hold."""
         return self.languages.get(language, self.default_bound)
-
-    def broken(self) -> Expression:
-        """True where a document breaks the rule; an expression over the columns of signals."""
-        beyond = self._beyond(self.default_bound)
-        if self.languages:
-            # Daft 0.7.26 panics over tables in memory where it can simplify a boolean expression: each bound comes up once
-            own = {bound: self._in(bound) for bound in dict.fromkeys(self.languages.values())}
-            beyond = beyond & ~reduce(or_, own.values())
-            for bound, theirs in own.items():
-                if bound is not None:
-                    beyond = beyond | (theirs & self._beyond(bound))
-        return beyond & (col("words") >= self.from_words)
-
-    def _in(self, bound: float | None) -> Expression:
-        """True for documents in languages of this bound."""
-        return reduce(or_, (col("language") == language for language, own in self.languages.items() if own == bound))
-
-    def _beyond(self, bound: float) -> Expression:
-        return col(self.signal) < bound if self.below is not None else col(self.signal) > bound
 
     def __str__(self) -> str:
         said = f"{self.signal} {'below' if self.below is not None else 'above'} {self.default_bound:g}"

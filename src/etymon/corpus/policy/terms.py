@@ -7,7 +7,8 @@ import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
 from etymon.corpus.policy.check import REFUSED_TERM
-from etymon.corpus.policy.policy import REFUSED_TERMS, Policy
+from etymon.corpus.policy.policy import Policy
+from etymon.corpus.signals.kinds import REFUSED_TERMS
 from etymon.recipe import Waiver
 from etymon.waivers import Breach, Waived, settle
 

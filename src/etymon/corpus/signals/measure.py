@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from etymon.corpus.duplicates.signatures import compared_text, content_digest
-from etymon.corpus.policy.policy import COUNTS, REFUSED_TERMS, Kind
+from etymon.corpus.signals.compared import compared_text, content_digest
+from etymon.corpus.signals.kinds import COUNTS, REFUSED_TERMS, Kind
 from etymon.corpus.signals.language import detect_language
 from etymon.corpus.signals.lines import Lines, find_lines, line_signals
 from etymon.corpus.signals.personal import mask_document

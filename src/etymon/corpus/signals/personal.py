@@ -13,7 +13,7 @@ from datetime import date
 
 import phonenumbers
 
-from etymon.corpus.policy.policy import COUNTS, KINDS, Kind
+from etymon.corpus.signals.kinds import COUNTS, KINDS, Kind
 from etymon.text.normalise import repair
 from etymon.text.rows import Row
 

@@ -10,7 +10,8 @@ import pyarrow
 import pyarrow.parquet as parquet
 
 from etymon.corpus.stages.counts import counted_by, empty_corpus
-from etymon.corpus.stages.reading import DROPS, SourceMeaning, count_units, cut_into_sections, read_sources
+from etymon.corpus.stages.reading import SourceMeaning, count_units, cut_into_sections, read_sources
+from etymon.corpus.tables import DROPS
 from etymon.store import Config, Draft, Stage
 
 DOCUMENTS, UNREAD, CUT = "documents.parquet", "unread.parquet", "cut.parquet"

@@ -11,7 +11,7 @@ import pyarrow.parquet as parquet
 
 from etymon.corpus.batches import batches_of
 from etymon.corpus.duplicates.items import read_items
-from etymon.corpus.policy.policy import Kind
+from etymon.corpus.signals.kinds import Kind
 from etymon.corpus.signals.personal import mask
 from etymon.corpus.stages.apart import apart_if_large
 from etymon.corpus.stages.counts import counted_by

@@ -9,9 +9,9 @@ import pyarrow
 import pyarrow.parquet
 
 from etymon.corpus.batches import batches_of
-from etymon.corpus.policy.policy import KINDS
 from etymon.corpus.read.formats import EXCERPT, Unread
 from etymon.corpus.reasons import AFTER_LAST_ANSWER
+from etymon.corpus.signals.kinds import KINDS
 from etymon.corpus.signals.measure import document_id
 from etymon.corpus.signals.personal import mask
 from etymon.corpus.sources.find import SourceFiles
@@ -37,16 +37,6 @@ RAW = pyarrow.schema(
         ("date", pyarrow.string()),
         ("raw", pyarrow.large_string()),
         ("row", pyarrow.large_string()),  # JSON of a conversation or preference; null for a document
-    ]
-)
-DROPS = pyarrow.schema(
-    [
-        ("id", pyarrow.string()),
-        ("source", pyarrow.string()),
-        ("unit", pyarrow.string()),
-        ("reason", pyarrow.string()),
-        ("characters", pyarrow.int64()),
-        ("excerpt", pyarrow.string()),
     ]
 )
 

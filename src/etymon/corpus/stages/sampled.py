@@ -13,14 +13,13 @@ import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
-from etymon.corpus.policy.check import ILLEGAL_CONTENT
+from etymon.corpus.policy.check import ILLEGAL_CONTENT, SourceSample
 from etymon.corpus.policy.policy import IllegalContent, Policy
 from etymon.corpus.signals.terms import Terms
 from etymon.corpus.stages.documents import DOCUMENTS
 from etymon.recipe import Waiver
 from etymon.statistics.intervals import wilson_interval
 from etymon.store import Artifact, Config, Draft, Stage
-from etymon.text.counted import counted
 from etymon.text.normalise import folded, repair
 from etymon.waivers import Breach, Waived, settle
 
@@ -37,23 +36,6 @@ class SampledMeaning(Config):
 
 class SampledExecution(Config):
     """Nothing can be chosen."""
-
-
-class SourceSample(Config):
-    """What a look into one source found."""
-
-    source: str
-    documents: int
-    """That the source has."""
-    sampled: int
-    illegal: int
-    low: float
-    high: float
-    """95% interval (Wilson) of the source's illegal share."""
-
-    def __str__(self) -> str:
-        found = f"{self.illegal:,} of {counted(self.sampled, 'document')} looked at"
-        return f"{self.source}: {found}, {self.low:.1%} to {self.high:.1%} of its {self.documents:,}"
 
 
 def _build(draft: Draft[SampledMeaning, SampledExecution]) -> None:

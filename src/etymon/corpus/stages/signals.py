@@ -17,7 +17,7 @@ import pyarrow.parquet as parquet
 
 from etymon.corpus.duplicates.signatures import band_hashes_of
 from etymon.corpus.engine import DataType, batch_function, col, read_parquet
-from etymon.corpus.policy.policy import Kind
+from etymon.corpus.signals.kinds import Kind
 from etymon.corpus.signals.measure import SIGNAL_TYPES, measure_batch
 from etymon.corpus.stages.apart import apart_if_large
 from etymon.corpus.stages.documents import DOCUMENTS
