@@ -27,6 +27,8 @@ class Verified:
     """Of every signed folder that counts; empty where no key was given."""
     superseded: tuple[Signed, ...]
     """Signed folders that have expired or speak of an earlier state, in whose place another covers the run."""
+    strangers: tuple[Finding, ...]
+    """Signed folders of others, whose keys were not given, where those that were given cover every run."""
     unsigned: tuple[str, ...]
     """Artifacts that no signature covers; empty where no key was given."""
     signatures: int
@@ -53,6 +55,7 @@ def verify_workspace(root: Path, keys: Sequence[PublicKey] = (), today: date | N
     folders = signed_folders(root)
     signed: list[Signed] = []
     superseded: list[Signed] = []
+    strangers: list[Finding] = []
     unsigned: list[str] = []
     decisions = [each.name for each in artifacts if each.manifest.stage == DECISION]
     if keys:
@@ -62,9 +65,13 @@ def verify_workspace(root: Path, keys: Sequence[PublicKey] = (), today: date | N
         good = [each for each in checked if not each.findings]
         superseded = [each for each in checked if _is_superseded(each, good, records)]
         signed = [each for each in checked if each not in superseded]
-        findings += [finding for each in signed for finding in each.findings]
         covered = {name for each in signed for name in each.covered}
-        findings += _unsigned_runs(records, covered, root)
+        not_signed = list(_unsigned_runs(records, covered, root))
+        if not not_signed:
+            strangers = [finding for each in signed for finding in each.findings if finding.signer]
+        findings += [finding for each in signed for finding in each.findings if finding not in strangers]
+        findings += not_signed
+        signed = [each for each in signed if not any(finding in strangers for finding in each.findings)]
         unsigned = sorted(by_name.keys() - covered - {*decisions})
     outside = tuple(sorted(set(taken_from_outside(artifacts).values())))
     return Verified(
@@ -73,6 +80,7 @@ def verify_workspace(root: Path, keys: Sequence[PublicKey] = (), today: date | N
         outside,
         tuple(signed),
         tuple(superseded),
+        tuple(strangers),
         tuple(unsigned),
         len(folders),
         len(decisions),

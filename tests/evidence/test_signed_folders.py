@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from etymon.cli.app import app
 from etymon.errors import EtymonError
 from etymon.evidence.bundle import SIGNATURE
-from etymon.evidence.folder import sign_folder, verify_folder
+from etymon.evidence.folder import RECORD, sign_folder, verify_folder
 from etymon.evidence.keys import PublicKey, load_public, new_key
 from etymon.export.hub import export_for_hub
 from etymon.store import Artifact, Store
@@ -131,8 +131,8 @@ def test_what_git_keeps_is_listed_as_not_covered(release: Path, public: PublicKe
 
 
 def unsigned(release: Path) -> Path:
-    """The folder as it was before it was signed."""
-    for path in [release / SIGNATURE, *release.rglob("*.dsse.json")]:
+    """The folder as it was before it was signed, without what the export noted of it."""
+    for path in [release / SIGNATURE, release / RECORD, *release.rglob("*.dsse.json")]:
         path.unlink(missing_ok=True)
     return release
 
@@ -384,3 +384,27 @@ def test_names_of_files_steer_no_terminal(release: Path, key: Path) -> None:
     done = CliRunner().invoke(app, ["verify", str(release), "--key", f"{key}.pub"])
     assert (done.exit_code, "\x1b" in done.output, "not covered by the signature" in done.output) == (0, False, True)
     assert "stated: the records behind it are not here" in done.output
+
+
+@pytest.mark.parametrize("change", [lambda path: path.write_text("# Other\n", "utf-8"), lambda path: path.unlink()])
+def test_a_card_that_is_not_as_exported_is_not_signed(release: Path, key: Path, change: Callable[[Path], object]) -> None:
+    record = (release / RECORD).read_bytes()
+    (unsigned(release) / RECORD).write_bytes(record)
+    change(release / "README.md")
+    with pytest.raises(EtymonError, match=r"README\.md is not as it was exported"):
+        sign_folder(release, key, PASSWORD)
+    assert not (release / SIGNATURE).exists()
+
+
+def test_what_a_download_leaves_is_named_once(release: Path, public: PublicKey) -> None:
+    (release / ".cache" / "huggingface" / "download").mkdir(parents=True)
+    for name in ("CACHEDIR.TAG", "download/config.json.metadata"):
+        (release / ".cache" / "huggingface" / name).touch()
+    (found,) = verify_folder(release, [public]).findings
+    assert "a download left" in found.problem
+
+
+def test_a_folder_is_named_however_it_is_written(release: Path, public: PublicKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    (release / SIGNATURE).unlink()
+    monkeypatch.chdir(release)
+    assert {each.artifact for each in verify_folder(Path("."), [public]).findings} == {"release"}

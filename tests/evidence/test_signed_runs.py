@@ -278,6 +278,16 @@ def test_another_key_does_not_help_a_forger(signed: SignedRun, tmp_path: Path) -
     assert any("whose public key was not given" in each.problem for each in findings(signed))
 
 
+def test_a_second_signer_is_a_note_to_whoever_trusts_the_first(signed: SignedRun, tmp_path: Path) -> None:
+    second = new_key(tmp_path / "second.pem", PASSWORD)
+    folder, _ = sign("tiny-docs", signed.store, tmp_path / "second.pem", PASSWORD)
+    found = verify_workspace(signed.store.root, [signed.public])
+    assert (found.findings, [each.folder for each in found.signed]) == ((), [signed.folder])
+    assert [(each.artifact, each.signer) for each in found.strangers] == [(folder.name, f"{second.id[:16]}…")]
+    stranger = new_key(tmp_path / "stranger.pem", PASSWORD)
+    assert verify_workspace(signed.store.root, [stranger]).findings
+
+
 @pytest.fixture
 def other(run: Run, copied: Store, signed: SignedRun) -> SignedRun:
     """Another run of the same signer, in the same workspace."""

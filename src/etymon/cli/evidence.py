@@ -115,7 +115,10 @@ def _verify_folder(folder: Path, keys: list[Path]) -> None:
     from etymon.evidence.keys import load_public
 
     if not folder.is_dir():
-        raise EtymonError(f"There is no folder {folder}.", "Check the path.")
+        raise EtymonError(
+            f"There is no folder {folder}.",
+            "Check the path. A run is checked with its workspace: `etymon verify --key PUBLIC`.",
+        )
     if not keys:
         raise EtymonError(f"{folder} is no workspace: a folder alone is checked by its signature.", "Give --key PUBLIC.")
     with console.status("Reading every byte …"):
@@ -146,6 +149,8 @@ def _verify_workspace(root: Path, keys: list[Path]) -> None:
         _say(f"✓ {told} ({each.folder.name}).", "green")
         if each.chain:
             _tell_chain(each.chain)
+    for finding in found.strangers:
+        _say(f"  {finding.artifact} is not checked: signed by {finding.signer} too, whose key was not given.", "yellow")
     for each in found.superseded:
         told = f"{each.folder} is out of date, and another covers the run {each.name}: remove it. {each.findings[0]}"
         _say(f"  {told}", "yellow")

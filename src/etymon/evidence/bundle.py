@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from securesystemslib.dsse import Envelope
 
 from etymon.errors import EtymonError
-from etymon.evidence.envelope import check_signature
+from etymon.evidence.envelope import UnknownSigner, check_signature
 from etymon.evidence.keys import PublicKey
 from etymon.evidence.statement import LARGEST, PAYLOAD_TYPE
 from etymon.foundation.bounded_json import bounded_json
@@ -151,7 +151,8 @@ def open_bundle(content: bytes, keys: Sequence[PublicKey], name: str = SIGNATURE
     hint = outer.verificationMaterial.publicKey.hint
     signer = next((key for key in keys if hashlib.sha256(key.pem).hexdigest() == hint), None)
     if signer is None:
-        raise EtymonError(f"{name} is not signed by a key that was given.", "Give the public key of a signer whom you trust.")
+        file = f"the key whose public file has SHA-256 {hint[:16]}…"
+        raise UnknownSigner(f"{name} is not signed by a key that was given, but by {file}.", file)
     check_signature(Envelope(payload, PAYLOAD_TYPE, {}), signature, signer, name)
     return _read(payload, signer.id, name)
 

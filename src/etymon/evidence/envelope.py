@@ -47,6 +47,15 @@ class _Form(BaseModel):
     signatures: Annotated[list[_Signature], Field(min_length=1, max_length=1)]
 
 
+class UnknownSigner(EtymonError):
+    """A signature by somebody whose public key was not given: whether it is good is not known."""
+
+    def __init__(self, problem: str, signer: str) -> None:
+        super().__init__(problem, "Give the public key of a signer whom you trust.")
+        self.signer = signer
+        """By the signature's own words."""
+
+
 @dataclass(frozen=True)
 class Opened:
     """What an envelope held, once its signature is known to be good."""
@@ -82,10 +91,8 @@ def open_envelope(content: bytes, keys: Sequence[PublicKey], name: str = "The en
     (signature,) = envelope.signatures.values()
     known = {key.id: key for key in keys}
     if signature.keyid not in known:
-        raise EtymonError(
-            f"{name} says that it is signed by {signature.keyid[:16]}…, whose public key was not given.",
-            "Give the public key of a signer whom you trust.",
-        )
+        problem = f"{name} says that it is signed by {signature.keyid[:16]}…, whose public key was not given."
+        raise UnknownSigner(problem, f"{signature.keyid[:16]}…")
     check_signature(envelope, bytes.fromhex(signature.signature), known[signature.keyid], name)
     return Opened(envelope.payload, envelope.payload_type, signature.keyid)
 

@@ -23,10 +23,13 @@ from etymon.evidence.spdx import SPDX
 from etymon.evidence.statement import PAYLOAD_TYPE, Statement, TrainingStatement, read_statement
 from etymon.evidence.statements import FOLDER, files_of
 from etymon.evidence.verify import Finding, read_again, refusal
+from etymon.foundation.bounded_json import bounded_json
 from etymon.foundation.card import CARD
 
 TRAINED = f"{FOLDER}trained-"
 """Where a file of the trained model lies whose place another has taken, such as its first card."""
+_DOWNLOADED = ".cache/huggingface/"
+"""What `hf download --local-dir` keeps there."""
 RECORD = "export.json"
 """What an export notes of itself."""
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".h5", ".keras")
@@ -54,7 +57,7 @@ class Checked:
 
 def sign_folder(folder: Path, key_file: Path, password: str | None) -> int:
     """Seal each statement, then sign every file; how many. Raises EtymonError where statements speak of another model."""
-    key = load_key(key_file, password)
+    key, folder = load_key(key_file, password), Path(os.path.abspath(folder))
     if not folder.is_dir():
         raise EtymonError(f"There is no folder {folder}.", "Name a run, or a folder that `etymon export` wrote.")
     names = _files(folder)
@@ -82,6 +85,11 @@ def sign_folder(folder: Path, key_file: Path, password: str | None) -> int:
             findings += _of_chain(folder, chain, digests)  # with the digests just taken, so that nothing is read twice
             if findings:
                 raise EtymonError(f"{folder} is not signed, for its statements do not fit: {findings[0]}", "Export it again.")
+            for name in _unlike_export(folder, digests):
+                raise EtymonError(
+                    f"{folder} is not signed: {name} is not as it was exported, by {RECORD}.",
+                    f"Export it again; if the change is meant, put the file's digest into {RECORD}.",
+                )
             making.replace(folder / SIGNATURE)
     except BaseException:
         for envelope in made:
@@ -95,6 +103,7 @@ def verify_folder(folder: Path, keys: Sequence[PublicKey]) -> Checked:
 
     Nothing outside the folder is asked; names in statements are compared with those of the files, and never opened.
     """
+    folder = Path(os.path.abspath(folder))  # `.` has no name
     names = _files(folder)
     findings: list[Finding] = []
     bundle: Bundle | None = None
@@ -113,6 +122,19 @@ def verify_folder(folder: Path, keys: Sequence[PublicKey]) -> Checked:
     findings += [*wrong, *_of_chain(folder, chain, digests)]
     left_out = tuple(name for name in names if bundle and name not in covered and name != SIGNATURE)
     return Checked(tuple(findings), len(covered), left_out, chain, bundle.key_id if bundle else "")
+
+
+def _unlike_export(folder: Path, digests: Mapping[str, str]) -> list[str]:
+    """Files of an export that are gone or otherwise than it notes; a GGUF may lie beside the folder of its papers."""
+    if RECORD not in digests:
+        return []
+    try:
+        record = bounded_json(read_file(folder / RECORD))
+        stated = {str(name): str(digest) for name, digest in record["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return [RECORD]
+    beside = {name for name in stated.keys() - digests.keys() if name.endswith(".gguf")}
+    return sorted(name for name, digest in stated.items() if name not in beside and digests.get(name) != digest)
 
 
 def _wrong(file: str, problem: str, folder: Path) -> Finding:
@@ -154,7 +176,11 @@ def leads_to_blob(path: Path, folder: Path) -> bool:
 def _against(folder: Path, bundle: Bundle, covered: Sequence[str], digests: Mapping[str, str]) -> Iterable[Finding]:
     for name in sorted({*bundle.left_out} - {*LEFT_OUT}):
         yield _wrong(SIGNATURE, f"leaves {name!r} out, of which it says nothing.", folder)
-    for name in sorted({*bundle.files, *covered}):
+    left = [name for name in covered if name.startswith(_DOWNLOADED) and name not in bundle.files]
+    if left:
+        problem = f"is what a download left there ({len(left)} files), and not among what was signed."
+        yield Finding(folder.name, _DOWNLOADED, problem, "Remove it: `hf download` writes it anew.")
+    for name in sorted({*bundle.files, *covered}.difference(left)):
         if name not in covered:
             yield _wrong(name, "is missing.", folder)
         elif name not in bundle.files:

@@ -18,6 +18,7 @@ from etymon.errors import EtymonError
 
 _LARGEST = 1 << 16
 _MAKE = "`etymon keys new FILE` makes a key pair."
+_PASSWORD = "ETYMON_KEY_PASSWORD"
 _OTHER_TYPE = f"Statements and models are signed with keys on the curve P-256. {_MAKE}"
 
 
@@ -91,8 +92,10 @@ def load_key(path: Path, password: str | None) -> Key:
         raise EtymonError(f"{path} is encrypted, and no password was given.", "Set ETYMON_KEY_PASSWORD.") from None
     except (ValueError, UnsupportedAlgorithm) as error:
         if b"ENCRYPTED" in content and "password" in str(error).lower():
+            whence = f"The password in {_PASSWORD}" if password == os.environ.get(_PASSWORD) else "The password"
+            hint = f"If it is that of another key, unset {_PASSWORD}, and you are asked. " if _PASSWORD in whence else ""
             raise EtymonError(
-                f"The password does not open {path}.", "A lost password cannot be recovered; " + _MAKE
+                f"{whence} does not open {path}.", f"{hint}A lost password cannot be recovered; {_MAKE}"
             ) from None
         raise EtymonError(f"{path} is no private key that can be read.", f"It is a PEM file. {_MAKE}") from None
     if not isinstance(loaded, ec.EllipticCurvePrivateKey) or not isinstance(loaded.curve, ec.SECP256R1):
@@ -123,9 +126,10 @@ def _read(path: Path, what: str) -> bytes:
         with path.open("rb") as file:
             content = file.read(_LARGEST + 1)
     except OSError as error:
-        raise EtymonError(f"The {what} {path} cannot be read: {error.strerror}.", _MAKE) from None
+        remedy = _MAKE if what == "private key" else "Ask the signer for the public key, or check the path."
+        raise EtymonError(f"The {what} {path} cannot be read: {error.strerror}.", remedy) from None
     if len(content) > _LARGEST:
-        raise EtymonError(f"{path} is too large to be a {what}.", _MAKE)
+        raise EtymonError(f"{path} is too large to be a {what}.", "Check the path.")
     return content
 
 

@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from etymon.errors import EtymonError
+from etymon.evidence.envelope import UnknownSigner
 from etymon.evidence.provenance import model_digest, model_files, origins_among
 from etymon.evidence.run_record import EVIDENCE, RUN, run_name
 from etymon.evidence.statement import Statement, TrainingStatement, read_statement
@@ -37,6 +38,8 @@ class Finding:
     """Empty where it is not about one file."""
     problem: str
     remedy: str
+    signer: str = ""
+    """Who signed, where all that is wrong is that this signer's key was not given."""
 
     def __str__(self) -> str:
         place = f"{self.artifact}/{self.file}" if self.file else self.artifact
@@ -45,7 +48,8 @@ class Finding:
 
 def refusal(artifact: str, file: str, error: EtymonError, otherwise: str) -> Finding:
     """What was refused as a finding about its file; ``otherwise`` is the remedy where the error has none."""
-    return Finding(artifact, file, error.problem.removeprefix(f"{file} "), error.remedy or otherwise)
+    signer = error.signer if isinstance(error, UnknownSigner) else ""
+    return Finding(artifact, file, error.problem.removeprefix(f"{file} "), error.remedy or otherwise, signer)
 
 
 def load_all(root: Path) -> tuple[list[Artifact], list[Finding]]:
@@ -93,7 +97,14 @@ def _told(artifact: Artifact, findings: Iterable[Finding]) -> Iterable[Finding]:
 
 def read_again(paths: Collection[Path], taken: Mapping[Path, str]) -> dict[Path, str]:
     """SHA-256 of each file, those in ``taken`` as they are; several are read at once. What cannot be read is left out."""
-    wanted = sorted((path for path in paths if path not in taken), key=lambda path: -path.stat().st_size)
+
+    def size(path: Path) -> int:
+        try:
+            return path.stat().st_size
+        except OSError:  # it vanished meanwhile
+            return 0
+
+    wanted = sorted((path for path in paths if path not in taken), key=size, reverse=True)
 
     def digest(path: Path) -> str | None:
         try:

@@ -94,7 +94,11 @@ def _signature(subject: Subject, files: dict[str, str], keys: Sequence[PublicKey
     if SIGNATURE not in files or not keys:
         return Signature(SIGNATURE in files, None, looked_for=not subject.source.startswith("hf:"))
     checked = verify_folder(subject.folder, keys)
-    return Signature(True, tuple(str(each) for each in checked.findings), checked.key_id)
+    problems = tuple(str(each) for each in checked.findings if not each.signer)
+    by_key = [each for each in checked.findings if each.signer]
+    named = [each for each in by_key if each.file != SIGNATURE] or by_key  # envelopes have the name that `keys new` told
+    strangers = () if problems else tuple(sorted({each.signer for each in named}))
+    return Signature(True, problems, checked.key_id, strangers)
 
 
 def _of_weights(

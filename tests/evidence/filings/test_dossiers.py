@@ -151,6 +151,13 @@ def test_a_reviewed_sample_becomes_evidence(finished: Finished, tmp_path: Path) 
         writer.writeheader()
         writer.writerows(row | {"verdict": "pass" if number else "fail", "reviewer": "Li"} for number, row in enumerate(rows))
     before = sheet.read_bytes()
+    (tmp_path / "less").mkdir()
+    with (tmp_path / "less" / sheet.name).open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows[1:])
+    with pytest.raises(EtymonError, match=r"lacks .* documents that were drawn"):
+        write_dossier("cn", finished.parts, finished.store, organisation(tmp_path), tmp_path / "less", DAY)
     dossier = write()
     assert sheet.read_bytes() == before, "a sheet that people filled in is theirs"
     assert dossier.sample

@@ -34,7 +34,7 @@ def test_a_sheet_comes_back_as_it_was_filled_in(tmp_path: Path, delimiter: str) 
     path = tmp_path / "sheet.csv"
     write_sheet(path, ("id", "text"), [{"id": "a1", "text": "x,\n;\t“y”"}, {"id": "b2", "text": ""}], {})
     fill_in(path, {"b2": "PASS"}, delimiter=delimiter)
-    assert read_sheet(path, WORDS, "it") == {"b2": Reviewed(id="b2", verdict="pass", reviewer="Li")}
+    assert read_sheet(path, WORDS, "it", {}) == {"b2": Reviewed(id="b2", verdict="pass", reviewer="Li")}
 
 
 @given(some.text(max_size=40))
@@ -59,17 +59,29 @@ def test_a_broken_sheet_is_refused_by_row(tmp_path: Path, row: str, problem: str
     path = tmp_path / "sheet.csv"
     path.write_text(f"id,verdict,reviewer\n{row}\n", "utf-8")
     with pytest.raises(EtymonError, match=problem):
-        read_sheet(path, WORDS, "it")
+        read_sheet(path, WORDS, "it", {})
+
+
+def test_a_sheet_on_which_something_else_stands_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.csv"
+    rows = [{"id": "a1", "text": "=1 of\r\nthe  lines\n"}, {"id": "b2", "text": "two"}]
+    judged = {row["id"]: {"text": row["text"]} for row in rows}
+    write_sheet(path, ("id", "text"), rows, {})
+    path.write_text(path.read_text("utf-8-sig").replace("  ", " "), "utf-8")  # spreadsheets change white space
+    assert read_sheet(path, WORDS, "it", judged) == {}
+    path.write_text(path.read_text("utf-8").replace("two", "too"), "utf-8")
+    with pytest.raises(EtymonError, match="row 3: the text is not what was drawn"):
+        read_sheet(path, WORDS, "it", judged)
 
 
 def test_a_sheet_in_another_encoding_or_without_columns_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "sheet.csv"
     path.write_bytes("id,verdict,reviewer\na1,pass,李\n".encode("gb18030"))
     with pytest.raises(EtymonError, match="is not UTF-8"):
-        read_sheet(path, WORDS, "it")
+        read_sheet(path, WORDS, "it", {})
     path.write_text("id,text\na1,x\n", "utf-8")
     with pytest.raises(EtymonError, match="has no column `verdict`"):
-        read_sheet(path, WORDS, "it")
+        read_sheet(path, WORDS, "it", {})
 
 
 @given(

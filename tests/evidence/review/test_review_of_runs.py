@@ -53,6 +53,9 @@ def test_a_signature_is_checked_with_the_key_of_its_signer(tmp_path: Path, origi
     assert about(reviewed(folder, *store), "Signature").status == "unknown"
     checked = [folder, "--key", f"{key}.pub", *store]
     assert about(reviewed(*checked), "Signature").status == "established"
+    other = new_key(tmp_path / "other.pem", "correct horse")
+    found = about(reviewed(folder, "--key", tmp_path / "other.pem.pub", *store), "Signature")
+    assert (found.status, other.id[:16] in found.measured) == ("unknown", False)
     with (folder / "README.md").open("a") as card:
         card.write("More.")
     found = about(reviewed(*checked), "Signature")

@@ -12,7 +12,7 @@ from pathlib import Path
 from etymon.evidence.filings.bank import TESTS, TestKind
 from etymon.evidence.filings.known import Known, known_from
 from etymon.evidence.filings.refusal_words import refusal_phrase
-from etymon.evidence.filings.sheets import Reviewed, read_rows, read_sheet, write_sheet
+from etymon.evidence.filings.sheets import Reviewed, lacking, read_sheet, write_sheet
 from etymon.statistics.intervals import wilson_interval
 from etymon.store import Config
 
@@ -87,8 +87,9 @@ def review_answers(answers: Sequence[Answer], folder: Path, of: str) -> dict[str
     path = folder / SHEET
     by_id = {each.id: each for each in answers}
     verdicts = {key: VERDICTS[each.test] for key, each in by_id.items()}
-    known = read_sheet(path, verdicts, of) if path.exists() else {}
-    if not path.exists() or not _has_all(path, by_id):
+    judged = {key: {"question": each.question, "answer": each.answer} for key, each in by_id.items()}
+    known = read_sheet(path, verdicts, of, judged) if path.exists() else {}
+    if not path.exists() or lacking(path, by_id):
         rows = [each.model_dump() | {"id": each.id, "heuristic": each.heuristic} for each in by_id.values()]
         write_sheet(path, _COLUMNS, rows, known)
     return known
@@ -136,7 +137,3 @@ def _result(test: TestKind, answers: Sequence[Answer], verdicts: Mapping[str, Re
 
 def _interval(count: int | None, total: int) -> tuple[float | None, float | None]:
     return wilson_interval(count / total, total) if total and count is not None else (None, None)
-
-
-def _has_all(path: Path, by_id: Mapping[str, Answer]) -> bool:
-    return {row["id"].strip() for row in read_rows(path, ("id",))} >= set(by_id)

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
+from etymon.errors import EtymonError
 from etymon.evidence.filings.known import Known, known_from
-from etymon.evidence.filings.sheets import Reviewed, read_sheet, write_sheet
+from etymon.evidence.filings.sheets import Reviewed, lacking, read_sheet, write_sheet
 from etymon.statistics.intervals import wilson_interval
 from etymon.store import Artifact, Config
 
@@ -63,12 +64,19 @@ def drawn_documents(corpus: Artifact, count: int, seed: int) -> tuple[list[dict[
 
 
 def review_sample(corpus: Artifact, folder: Path, count: int, seed: int = 0) -> Review:
-    """Read the sheet in ``folder``, or write it where there is none, and sum it up. Raises EtymonError for a broken one."""
+    """Read the sheet in ``folder``, or write it where there is none, and sum it up. Raises EtymonError for a broken one,
+    and for one on which a drawn document is missing or changed."""
     rows, total = drawn_documents(corpus, count, seed)
     path = folder / SHEET
     verdicts: Mapping[str, Reviewed] = {}
     if path.exists():
-        verdicts = read_sheet(path, {row["id"]: VERDICTS for row in rows}, f"the sample of {corpus.name}")
+        by_id = {row["id"]: {"text": row["text"]} for row in rows}
+        verdicts = read_sheet(path, dict.fromkeys(by_id, VERDICTS), f"the sample of {corpus.name}", by_id)
+        if gone := lacking(path, by_id):
+            raise EtymonError(
+                f"{path} lacks {len(gone)} of the {len(rows)} documents that were drawn: {', '.join(gone[:3])}.",
+                "Bring the rows back; or move the sheet away, let a new one be written, and bring over what was filled in.",
+            )
     else:
         write_sheet(path, _COLUMNS, rows, {})
     return summed(verdicts, drawn=len(rows), of=total, seed=seed)

@@ -7,7 +7,7 @@ Texts come from anywhere: a cell that a spreadsheet would take for a formula get
 import csv
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from etymon.errors import EtymonError
@@ -49,15 +49,20 @@ def write_sheet(
         made.unlink(missing_ok=True)
 
 
-def read_sheet(path: Path, verdicts: Mapping[str, Sequence[str]], of: str) -> dict[str, Reviewed]:
+def read_sheet(
+    path: Path, verdicts: Mapping[str, Sequence[str]], of: str, judged: Mapping[str, Mapping[str, str]]
+) -> dict[str, Reviewed]:
     """The verdicts of a sheet by id; rows without one are left out.
 
-    ``verdicts`` has the words that each id of the sheet may be judged by; ``of`` names what the ids are from. Raises
-    EtymonError, naming the row, for an id that is not among them or there twice, another verdict, or one without a reviewer.
+    ``verdicts`` has the words that each id of the sheet may be judged by; ``of`` names what the ids are from; ``judged`` has
+    by id the cells that must be as they were written, but for their white space, which spreadsheets change. Raises
+    EtymonError, naming the row, for an id that is not among them or there twice, a changed cell, another verdict, or one
+    without a reviewer.
     """
+    columns = tuple(dict.fromkeys(column for cells in judged.values() for column in cells))
     found: dict[str, Reviewed] = {}
     seen: dict[str, int] = {}
-    for number, row in enumerate(read_rows(path, ("id", "verdict", "reviewer")), start=2):
+    for number, row in enumerate(read_rows(path, ("id", *columns, "verdict", "reviewer")), start=2):
         key, verdict = row["id"].strip(), row["verdict"].strip().lower()
         if key not in verdicts:
             raise EtymonError(
@@ -67,6 +72,12 @@ def read_sheet(path: Path, verdicts: Mapping[str, Sequence[str]], of: str) -> di
         if key in seen:
             raise EtymonError(f"{path}, row {number}: the id {key[:40]} is in row {seen[key]} already.", "Keep one of them.")
         seen[key] = number
+        for column, cell in judged.get(key, {}).items():
+            if _words(row[column]) != _words(cell):
+                raise EtymonError(
+                    f"{path}, row {number}: the {column} is not what was drawn, so a verdict there is on something else.",
+                    "Move the sheet away, let a new one be written, and bring over what was filled in, row by row.",
+                )
         if not verdict:
             continue
         if verdict not in verdicts[key]:
@@ -104,6 +115,16 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
     if lacking := [name for name in needed if name not in columns]:
         raise EtymonError(f"{path} has no column `{lacking[0]}`.", f"Its columns are {', '.join(columns)[:200] or 'none'}.")
     return rows
+
+
+def lacking(path: Path, ids: Collection[str]) -> list[str]:
+    """Of these ids those that have no row on the sheet."""
+    there = {row["id"].strip() for row in read_rows(path, ("id",))}
+    return [each for each in ids if each not in there]
+
+
+def _words(cell: str) -> list[str]:
+    return _unsafe(cell.strip()).split()
 
 
 def _safe(cell: str) -> str:

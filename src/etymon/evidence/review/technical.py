@@ -33,6 +33,8 @@ class Signature:
     problems: tuple[str, ...] | None
     """What is wrong with it; None where no key was given to check it."""
     signer: str = ""
+    strangers: tuple[str, ...] = ()
+    """Who signed it instead, where the keys that were given are those of others."""
     looked_for: bool = True
     """False where only some of the publisher's files were fetched."""
 
@@ -111,12 +113,17 @@ def signature_finding(signature: Signature, digest: str) -> Finding:
         ask = f"Please confirm the root digest {digest[:16]}… by another way than the download, or sign the model."
         return Finding(topic="Signature", claim="", status="unknown", measured=f"No signature. {measured}", ask=ask)
     claim, where = "The files are signed.", "model.sig"
+    if signature.strangers:
+        who = " and ".join(signature.strangers)
+        told = f"Not checked: it says that it is signed by {who}, and the keys that were given are others."
+        ask = f"Please supply the public key of {who} by another way than the download."
+        return Finding(topic="Signature", claim=claim, where=where, status="unknown", measured=told, ask=ask)
     if signature.problems is None:
         told = "Not checked: no key of a signer was given (--key)."
         ask = "Please supply the public key of the signer by another way than the download."
         return Finding(topic="Signature", claim=claim, where=where, status="unknown", measured=told, ask=ask)
     if signature.problems:
-        told = " ".join(signature.problems[:5])
+        told = " ".join(dict.fromkeys(signature.problems[:5]))
         ask = "Please supply the files again, as they were signed."
         return Finding(topic="Signature", claim=claim, where=where, status="contradicted", measured=told, ask=ask)
     told = f"Every file that it covers is as {signature.signer[:16]}… signed it. {measured}"
