@@ -11,6 +11,7 @@ from pathlib import Path
 
 from etymon.errors import EtymonError
 from etymon.evidence.filings.answers import ANSWERS, Answer, answer_facts, read_answers, review_answers, sum_up
+from etymon.evidence.filings.answers import SHEET as ANSWER_SHEET
 from etymon.evidence.filings.bank import Bank, TestKind, bank_facts
 from etymon.evidence.filings.clauses import Region, Rules, load_rules, threshold
 from etymon.evidence.filings.compute import compute_facts
@@ -20,6 +21,7 @@ from etymon.evidence.filings.known import Known
 from etymon.evidence.filings.obligation import decide_obligation, decision_facts
 from etymon.evidence.filings.organisation import organisation_facts, own_clauses, read_organisation, write_template
 from etymon.evidence.filings.run_facts import RunParts, run_facts, source_names
+from etymon.evidence.filings.sampling import SHEET as SAMPLE
 from etymon.evidence.filings.sampling import review_sample, sample_facts
 from etymon.evidence.filings.show.markdown import dossier_markdown, form_markdown
 from etymon.evidence.filings.show.page import dossier_page
@@ -104,7 +106,8 @@ def write_dossier(
         dossier = build_dossier(rules, facts, on, built_from=_built_from(artifacts_of(parts)))
     else:
         dossier = _chinese(rules, facts, parts, store, folder, on, seed)
-    return Written(dossier, folder, tuple(_write(dossier, folder)), template)
+    sheets = [path for path in (folder / SAMPLE, folder / ANSWER_SHEET) if path.exists()]
+    return Written(dossier, folder, (*_write(dossier, folder), *sheets), template)
 
 
 def draws(rules: Rules) -> dict[TestKind, int]:

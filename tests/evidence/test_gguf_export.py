@@ -127,9 +127,9 @@ def test_changed_weights_are_found(recorded: Store, run: Run, tmp_path: Path) ->
 
 def test_its_folder_can_be_signed(recorded: Store, tmp_path: Path) -> None:
     key = tmp_path / "key.pem"
-    public = new_key(key, "secret")
+    public = new_key(key, "correct horse")
     done = export_gguf("tiny-docs", tmp_path / "out", F16, recorded)
-    sign_folder(tmp_path / "out", key, "secret")
+    sign_folder(tmp_path / "out", key, "correct horse")
     assert verify_folder(tmp_path / "out", [public]).findings == ()
     content = bytearray(done.file.read_bytes())
     content[-7] ^= 1

@@ -41,9 +41,10 @@ def test_a_key_is_never_overwritten(tmp_path: Path, taken: str) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [taken]
 
 
-def test_a_key_without_a_password_is_not_made(tmp_path: Path) -> None:
-    with pytest.raises(EtymonError, match="needs a password"):
-        new_key(tmp_path / "key.pem", "")
+@pytest.mark.parametrize(("password", "problem"), [("", "needs a password"), ("x", "has 1 character")])
+def test_a_key_without_a_password_is_not_made(tmp_path: Path, password: str, problem: str) -> None:
+    with pytest.raises(EtymonError, match=problem):
+        new_key(tmp_path / "key.pem", password)
     assert list(tmp_path.iterdir()) == []
 
 

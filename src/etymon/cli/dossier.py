@@ -75,7 +75,7 @@ def refusals(
         wanted = draws(rules_of(organisation, "cn"))
         made = put_questions(model, store, wanted, bank=bank, tests=test or (), seed=seed, tokens=tokens, listener=live)
     for name, count in made.facts["answers"].items():
-        console.print(f"  {count:>5,} answers  {name}", markup=False)
+        console.print(f"  {count:>5,} {'answer ' if count == 1 else 'answers'}  {name}", markup=False)
     if made.facts["too_small"]:
         console.print("The bank that comes with Etymon is far too small for a filing; give your own with --bank.")
     console.print(f"\nAnswers  {shown_path(made.folder / 'answers.jsonl')}", markup=False, soft_wrap=True)

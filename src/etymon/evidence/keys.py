@@ -15,7 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, PublicFormat
 
 from etymon.errors import EtymonError
+from etymon.text.counted import counted
 
+LEAST_PASSWORD = 8
+"""Characters of a password that a key is encrypted with."""
 _LARGEST = 1 << 16
 _MAKE = "`etymon keys new FILE` makes a key pair."
 _PASSWORD = "ETYMON_KEY_PASSWORD"
@@ -52,10 +55,15 @@ class Key:
 
 
 def new_key(path: Path, password: str) -> PublicKey:
-    """Make a key pair at ``path`` and ``<path>.pub``. Raises EtymonError where either is there, or the password is empty."""
+    """Make a key pair at ``path`` and ``<path>.pub``. Raises EtymonError where either is there, or the password is short."""
     beside = public_path(path)
     if not password:
         raise EtymonError("A key is encrypted, so it needs a password.", "Set ETYMON_KEY_PASSWORD, or type one.")
+    if len(password) < LEAST_PASSWORD:
+        raise EtymonError(
+            f"The password has {counted(len(password), 'character')}: whoever gets the file would guess it.",
+            f"Take {LEAST_PASSWORD} or more.",
+        )
     for each in (path, beside):
         if each.exists() or each.is_symlink():
             raise EtymonError(f"{each} is there already; a key is never overwritten.", "Choose another name.")

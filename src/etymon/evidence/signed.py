@@ -226,7 +226,12 @@ def _manifests(folder: Path, anew: Iterable[str], gone: Iterable[str]) -> Iterab
     for name in gone:
         yield _wrong(folder, INVENTORY, f"speaks of {name}, which is not here.")
     for name in anew:
-        yield Finding(name, MANIFEST, f"is not as it was signed ({folder.name}).", "Bring back what was signed.")
+        yield Finding(
+            name,
+            MANIFEST,
+            f"is not as it was signed ({folder.name}).",
+            "Bring back what was signed; if it was made anew, sign again.",
+        )
 
 
 def _parts(folder: Path, inventory: InventoryStatement) -> Iterable[Finding]:

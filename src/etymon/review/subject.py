@@ -32,7 +32,7 @@ class Subject:
 def open_subject(name: str, store: Store, listener: Listener) -> Subject:
     """The model; one that may not be opened as such is taken for its weights alone.
 
-    Raises EtymonError where there is none, and for an adapter, which is none by itself.
+    Raises EtymonError where there is none or nothing in it, and for an adapter, which is none by itself.
     """
     try:
         model = find_model(name, store, listener)
@@ -41,6 +41,8 @@ def open_subject(name: str, store: Store, listener: Listener) -> Subject:
         folder, source = _folder_of(name, listener)
         if folder is None or is_adapter(folder):
             raise
+        if not any(path.is_symlink() or not path.is_dir() for path in folder.rglob("*")):
+            raise EtymonError(f"{folder} holds no file.", "Check the path.") from None
         called = source.removeprefix("hf:").partition("@")[0].rpartition("/")[2] if source.startswith("hf:") else folder.name
         try:
             return Subject(called, folder, source, _weights_alone(called, folder, source, store), error.problem)

@@ -27,12 +27,13 @@ def test_compute_is_six_times_parameters_times_tokens() -> None:
     assert found["eu.compute_ratio"].value == pytest.approx(8.1e14 / 1.6e24)
     assert found["eu.provider"].value is False
     assert "a card" in found["eu.base"].value
+    assert {found[name].kind for name in ("eu.base_flop", "eu.total_flop", "eu.compute_ratio")} == {"declared"}
 
 
 def test_an_unknown_base_leaves_ratio_and_decision_open() -> None:
     found = compute_facts(trained())
     assert "eu.compute_ratio" not in found
-    assert "eu.provider" not in found
+    assert found["eu.provider"].value is None
     assert found["eu.base"].value == "unknown"
     assert "unknown" in found["eu.provider_reason"].value
 
@@ -102,4 +103,6 @@ def test_what_is_not_offered_or_moves_nobody_asks_for_neither(name: str) -> None
 def test_without_an_answer_nothing_is_decided(name: str) -> None:
     decision = decide_obligation(trained(**{each: True for each in PUBLIC if each != name}))
     assert decision.obligation == "undecided"
-    assert decision_facts(decision) == {}
+    said = decision_facts(decision)["china.service"]
+    assert said.value is None
+    assert name.removeprefix("organisation.") in said.note

@@ -82,7 +82,7 @@ def test_a_condition_that_does_not_hold_makes_it_not_applicable() -> None:
 def test_an_unknown_condition_is_never_taken_for_granted() -> None:
     asked = clause(Test(fact="x", given=True), applies=(Test(fact="service", equals=True),))
     result = judge(asked, known(x="there"), DAY)
-    assert result.status == "missing"
+    assert result.status == "undecided"
     assert result.reason == "Whether it applies is not known: service. If it does: its evidence is complete."
 
 

@@ -40,13 +40,17 @@ def compute_facts(facts: Facts) -> dict[str, Known]:
     found["eu.base"] = Known(value=base.note, origin=base.origin, kind=base.kind)
     if base.value is not None:
         found["eu.base_flop"] = base
-        found["eu.total_flop"] = Known(value=base.value + own, origin=f"{origin}; {base.origin}", note=base.note)
+        found["eu.total_flop"] = Known(
+            value=base.value + own, origin=f"{origin}; {base.origin}", kind=base.kind, note=base.note
+        )
     if base.value:
         found["eu.compute_ratio"] = Known(
             value=own / base.value, origin=f"{origin}; {base.origin}", kind=base.kind, note=f"the base: {base.note}"
         )
     decided, why = decide_provider(facts, own, base.value)
-    if decided is not None:
+    if decided is None:
+        found["eu.provider"] = Known(value=None, origin="compute and declarations", kind=None, note=f"eu.provider: {why}")
+    else:
         kind = "declared" if "organisation.eu.general_purpose_provider" in facts else base.kind
         found["eu.provider"] = Known(value=decided, origin="decided from compute and declarations", kind=kind, note=why)
     found["eu.provider_reason"] = Known(value=why, origin="decided from compute and declarations", kind=base.kind)
@@ -94,7 +98,7 @@ def _base(facts: Facts) -> Known:
     known = facts.get("training.base_flop")
     if known:
         return known.model_copy(update={"note": f"{known.value:.3g} FLOP ({known.note})"})
-    return Known(value=None, origin="nothing states it", note="unknown")
+    return Known(value=None, origin="nothing states it", kind=None, note="unknown")
 
 
 def recorded_base(train: Mapping[str, Any], origin: str) -> dict[str, Known]:
@@ -103,4 +107,5 @@ def recorded_base(train: Mapping[str, Any], origin: str) -> dict[str, Known]:
     if not flop:
         return {}
     note = f"{_THREE}, {train['base_pretraining_tokens']:.3g} tokens by {train['base_pretraining_source']}"
-    return {"training.base_flop": Known(value=flop, origin=origin, note=note)}
+    whence = f"{train['base_pretraining_source']}, noted in {origin}"
+    return {"training.base_flop": Known(value=flop, origin=whence, kind="declared", note=note)}

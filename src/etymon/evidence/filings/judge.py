@@ -1,8 +1,8 @@
 """Clauses against what is known. Pure: the same clauses, facts and day give the same results.
 
 A clause is *complete* where every value it asks for is there and as asked, *contradicts* where a value says otherwise,
-*missing* where one is not known or not enough yet, and *not applicable* where a condition for it does not hold. Nothing is
-taken for granted: where it is not known whether a clause applies, evidence is missing.
+*missing* where one is not known or not enough yet, *undecided* where it is not known whether it applies, and *not applicable*
+where a condition for it does not hold. Nothing is taken for granted.
 """
 
 from collections.abc import Iterable
@@ -14,8 +14,8 @@ from etymon.evidence.filings.known import Facts, Kind, Known, given
 from etymon.evidence.filings.values import shown
 from etymon.store import Config
 
-Status = Literal["complete", "contradicts", "missing", "not applicable"]
-STATUSES: tuple[Status, ...] = ("contradicts", "missing", "complete", "not applicable")
+Status = Literal["contradicts", "missing", "undecided", "complete", "not applicable"]
+STATUSES: tuple[Status, ...] = ("contradicts", "missing", "undecided", "complete", "not applicable")
 _NAMED = 5
 """Records that are named where several lack a field."""
 
@@ -62,10 +62,10 @@ def judge(clause: Clause, facts: Facts, on: date) -> Result:
         reason = "; ".join(f"{each.fact} is {each.found}, and the clause is for {each.asked}" for each in failed)
         return _result(clause, "not applicable", f"{reason}.", conditions)
     if unknown := [each for each in conditions if each.status == "missing"]:
-        reason = f"Whether it applies is not known: {', '.join(each.fact for each in unknown)}"
+        reason = f"Whether it applies is not known: {'; '.join(each.note or each.fact for each in unknown).rstrip('.')}"
         short = [each for each in pieces if each.status != "complete"]
         then = "; ".join(map(_said, short)) or "its evidence is complete"
-        return _result(clause, "missing", f"{reason}. If it does: {then}.", (*conditions, *pieces))
+        return _result(clause, "undecided", f"{reason}. If it does: {then}.", (*conditions, *pieces))
     for status in ("contradicts", "missing"):
         if found := [each for each in pieces if each.status == status]:
             return _result(clause, status, "; ".join(map(_said, found)) + ".", (*conditions, *pieces))

@@ -48,9 +48,10 @@ def decide_obligation(facts: Facts) -> Decision:
 
 
 def decision_facts(decision: Decision) -> dict[str, Known]:
-    """``china.obligation`` and ``china.duty``: whether there is one, known only where it is decided."""
+    """``china.obligation`` and ``china.service``: known only where it is decided, else the note says what is to be said."""
     if decision.obligation == "undecided":
-        return {}
+        why = " ".join(decision.because)
+        return {"china.service": Known(value=None, origin="the organisation's file", kind=None, note=f"china.service: {why}")}
     origin, note = "decided from the run and the organisation's file", " ".join(decision.because)
     return {
         "china.obligation": Known(value=decision.obligation, origin=origin, note=note),

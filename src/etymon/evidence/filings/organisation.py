@@ -197,7 +197,8 @@ def write_template(path: Path, sources: Sequence[str] = ()) -> None:
     """Write a file to fill in, with an entry for every source. Raises EtymonError where there is one already."""
     text = files("etymon.evidence.filings").joinpath("organisation.yaml").read_text("utf-8")
     own = "".join(_SOURCE.format(name=name) for name in sources)
-    text = text.replace("sources: {}\n", f"sources:\n{own}" if own else "sources: {}\n")
+    hint = "".join(f"#{line}\n" for line in _SOURCE.format(name="NAME").splitlines())
+    text = text.replace("sources: {}\n", f"sources:\n{own}" if own else f"{_NO_SOURCES}{hint}")
     try:
         with path.open("x", encoding="utf-8") as stream:
             stream.write(text)
@@ -207,6 +208,8 @@ def write_template(path: Path, sources: Sequence[str] = ()) -> None:
         raise EtymonError(f"{path} cannot be written: {error.strerror}.", "Name a file in a folder that is there.") from None
 
 
+_NO_SOURCES = """sources: {}                  # in the place of {}, for every source of the corpus by its name in the recipe:
+"""
 _SOURCE = """  "{name}":
     category:          # public, licensed, private, crawled, user, synthetic or other
     description:       # what it holds

@@ -46,6 +46,8 @@ class ClaimedScore:
 class Claims:
     """What is claimed, and empty where nothing is."""
 
+    card: str
+    """The file's name; empty where there is none."""
     title: str
     license: str | None
     parents: tuple[DeclaredParent, ...]
@@ -86,6 +88,7 @@ def read_claims(folder: Path, files: tuple[str, ...], name: str, source: str) ->
     notices = "\n".join(read_text(folder / each) for each in files if is_notice_file(each) and "/" not in each)
     title = next((line.removeprefix("# ").strip() for line in body.splitlines() if line.startswith("# ")), "")[:_LONGEST]
     return Claims(
+        card=CARD if CARD in files else "",
         title=title,
         license=declared.license if declared else None,
         parents=declared.parents[:_MOST] if declared else (),

@@ -6,7 +6,6 @@ from etymon.evidence.licences import find_licences, licence_text, rules
 from etymon.evidence.materials import Used
 from etymon.evidence.review.claims import Claims
 from etymon.evidence.review.records import Finding, Kin
-from etymon.foundation.card import CARD
 from etymon.text.ngrams import shingles
 
 _ALIKE = 0.75
@@ -22,7 +21,7 @@ def licence_findings(claims: Claims, origins: Sequence[Kin], materials: Sequence
 
 
 def _declared(claims: Claims, origins: Sequence[Kin], materials: Sequence[Used]) -> Finding:
-    topic, where = "Licence", CARD
+    topic, where = "Licence", claims.card
     binding = {known.name: used for used in materials for known in used.licences or () if known.licence.binding}
     if not claims.license:
         bound = "".join(

@@ -35,7 +35,7 @@ def origin_findings(claims: Claims, kin: Sequence[Kin], suspects: Sequence[Suspe
         for parent in claims.parents:
             yield _declared(parent, [each for each in kin if is_declared(parent, each)], others)
     else:
-        yield _undeclared(claims, origins, kin, searched)
+        yield _undeclared(claims, origins, kin, searched).model_copy(update={"where": claims.card})
     if claims.relation:
         yield _relation(claims, [each for each in origins if each not in others])
     yield from _others(claims, others)

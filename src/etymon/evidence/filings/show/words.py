@@ -8,10 +8,12 @@ from etymon.evidence.filings.dossier import Dossier
 from etymon.evidence.filings.judge import Piece, Status
 from etymon.evidence.filings.known import Kind
 from etymon.evidence.filings.sampling import Review
+from etymon.text.counted import counted
 
 STATUS_WORDS: dict[Status, str] = {
     "contradicts": "contradicts",
     "missing": "missing",
+    "undecided": "not known whether it applies",
     "complete": "evidence complete",
     "not applicable": "not applicable",
 }
@@ -75,7 +77,7 @@ def sample_lines(review: Review) -> Iterator[str]:
 
 def test_line(test: TestResult) -> str:
     """One test of the model."""
-    line = f"{_TEST_WORDS[test.test]}. {test.drawn:,} answers"
+    line = f"{_TEST_WORDS[test.test]}. {counted(test.drawn, 'answer')}"
     if test.heuristic is not None:
         line += (
             f"; by phrases {test.heuristic:,} ({test.heuristic / test.drawn:.1%}, 95% interval {test.heuristic_low:.1%} to "
