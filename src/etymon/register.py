@@ -1,6 +1,8 @@
 """The register and the impact of things over a workspace: names that users give become models, sources and documents."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from etymon.errors import EtymonError
@@ -8,10 +10,10 @@ from etymon.evidence.impact.downstream import Approval, Impact, downstream
 from etymon.evidence.impact.found import What, find_start
 from etymon.evidence.impact.graph import read_graph
 from etymon.evidence.keys import load_key
-from etymon.evidence.register.act import Desk, about, add, withdraw, withdraw_other
+from etymon.evidence.register.act import Desk, about, add, approve, withdraw, withdraw_other
 from etymon.evidence.register.books import Books, Line, line_of, open_books
 from etymon.evidence.register.chain import Signed
-from etymon.evidence.register.decision import Added, DeclaredParent
+from etymon.evidence.register.decision import Added, Approved, DeclaredParent
 from etymon.evidence.register.gate import Objection, unanswered
 from etymon.evidence.register.pins import Holdings
 from etymon.evidence.register.signers import read_signers
@@ -68,18 +70,59 @@ def _parents(model: Model, store: Store) -> tuple[DeclaredParent, ...]:
     return tuple(found)
 
 
-def withdraw_anything(text: str, version: str | None, reason: str, desk: Desk, what: What | None = None) -> Signed:
-    """Withdraw a model of the register, or a base, source or document that is not in it."""
+@dataclass(frozen=True)
+class JustApproved:
+    """An approval that was just given, beside the one before."""
+
+    signed: Signed
+    conditions: tuple[str, ...]
+    dropped: tuple[str, ...]
+    """Conditions of the approval before that are none any more."""
+    published: bool
+    """Whether the model was handed out already, and is so again."""
+
+
+def approve_model(
+    desk: Desk, name: str, version: str | None, conditions: Sequence[str] | None, until: date, text: str = ""
+) -> JustApproved:
+    """Approve a model of the register, as ``act.approve`` does."""
+    signed = approve(desk, name, version, conditions, until, text)
+    entry = open_books(desk.store, desk.signers).register.find(name, version)
+    terms = [each.decision.details for each in entry.history if isinstance(each.decision.details, Approved)]
+    before = terms[-2].conditions if len(terms) > 1 else ()
+    dropped = tuple(each for each in before if each not in terms[-1].conditions)
+    return JustApproved(signed, terms[-1].conditions, dropped, entry.status == "published")
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """Something that is not to be used any more."""
+
+    signed: Signed
+    documents: tuple[str, ...] = ()
+    """Ids of the documents that it takes in, where they are several under one name."""
+
+
+def withdraw_anything(text: str, version: str | None, reason: str, desk: Desk, what: What | None = None) -> Withdrawal:
+    """Withdraw a model of the register, or a base, source or document that is not in it.
+
+    Documents that share a unit or URL go together by that name, those too that come under it later.
+    """
     books = open_books(desk.store, desk.signers)
     if what in (None, "model") and any(entry.about.name == text for entry in books.register.entries.values()):
-        return withdraw(desk, text, version, reason)
+        return Withdrawal(withdraw(desk, text, version, reason))
     start = find_start(text, read_graph(books.holdings.artifacts), what)
     if start.what == "artifact":
         raise EtymonError(f"{text} is an artifact.", "Withdraw a model, a source or a document that it was made of.")
+    names = sorted({each.name for each in start.presences})
+    if len(names) > 1 and "://" not in text:
+        raise EtymonError(f"{text} is a document of several sources: {', '.join(names[:5])}.", "Name one of them.")
+    if start.what == "document" and len(start.contents) > 1:
+        return Withdrawal(withdraw_other(desk, about("document", text, "", ""), reason), start.contents)
     if len(start.contents) > 1:
         listed = ", ".join(digest[:16] for digest in start.contents)
         raise EtymonError(f"{text} held other things at other times: {listed}.", "Name one by these digits.")
-    return withdraw_other(desk, about(start.what, start.name, "", start.digest), reason)
+    return Withdrawal(withdraw_other(desk, about(start.what, start.name, "", start.digest), reason))
 
 
 def show_model(books: Books, name: str, version: str | None) -> Shown:

@@ -48,17 +48,25 @@ def test_a_model_from_draft_to_withdrawn(place: Path) -> None:
     assert "is flagged (" in flagged
     assert "published, lapsed" in etymon("register", "show").output
     etymon("register", "reply", "lamp", "dismissed", *grace, "--reason", "It does not")
+    assert "  flag dismissed: It lies\n" in etymon("register", "show").output
+    again = etymon("register", "approve", "lamp", *grace, *until, "--no-condition").output
+    assert "and still published, says grace.\n  ! no longer a condition: Inside the house\n" in again
+    etymon("register", "approve", "lamp", *grace, *until, "--condition", "Inside the house")
     impact = etymon("impact", "lamp").output
-    assert "approvals\n  lamp 1.0  by grace  declared  holds\n" in impact
+    assert "\n  lamp 1.0  by grace  declared  holds\n" in impact
     assert "What rests on it: etymon impact lamp" in etymon("register", "withdraw", "lamp", *grace, "--reason", "Old").output
+    shown = etymon("register", "show", "lamp").output
+    assert "  ✗ withdrawn: Old\n" in shown
+    assert "nothing stands against it" not in shown
     (found,) = json.loads(etymon("register", "show", "--json").output)
     assert (found["status"], found["text"], found["conditions"]) == ("withdrawn", "Old", ["Inside the house"])
-    assert json.loads(etymon("impact", "lamp", "--json").output)["approvals"][0]["state"] == "the model is withdrawn"
+    states = [each["state"] for each in json.loads(etymon("impact", "lamp", "--json").output)["approvals"]]
+    assert sorted(states) == ["the model is withdrawn", "was followed by another", "was followed by another"]
     log = etymon("register", "log").output.splitlines()
     assert [line.split()[4] for line in log[:-1]] == [
-        "add", "submit", "waive", "approve", "publish", "flag", "reply", "withdraw",
+        "add", "submit", "waive", "approve", "publish", "flag", "reply", "approve", "approve", "withdraw",
     ]  # fmt: skip
-    assert log[-1].startswith("8 decisions, the last one ")
+    assert log[-1].startswith("10 decisions, the last one ")
     last = log[-2].split()[2]
     assert etymon("register", "log", "--since", last).output.splitlines() == log[-1:]
 

@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, key_password, open_store, progress
+from etymon.errors import EtymonError
 from etymon.text.plain import plain
 
 if TYPE_CHECKING:
@@ -105,21 +106,29 @@ def approve(
     name: Name,
     key: KeyFile,
     until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The last day of the approval.")],
-    condition: Annotated[list[str] | None, typer.Option(help="Under which it holds; may be given several times.")] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(help="Under which it holds; may be given several times. Without it those of the approval before stay."),
+    ] = None,
+    no_condition: Annotated[bool, typer.Option("--no-condition", help="Drop those of the approval before.")] = False,
     version: Version = None,
     reason: Reason = "",
     signers: SignersFile = DEFAULT_SIGNERS,
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
     """Verify everything, then approve. It lapses when a digest, a licence or a verdict changes."""
-    from etymon.evidence.register import act
+    from etymon.register import approve_model
 
+    if condition and no_condition:
+        raise EtymonError("--condition and --no-condition contradict each other.", "Give one of them.")
     desk, last = _desk(workspace, signers, key), until.date()
     with console.status("Reading every byte …"):
-        signed = act.approve(desk, name, version, condition or [], last, reason)
-    _report(signed, f"is approved until {last}")
-    for each in condition or []:
-        console.print(f"  on condition: {each}", markup=False, soft_wrap=True)
+        done = approve_model(desk, name, version, [] if no_condition else condition or None, last, reason)
+    _report(done.signed, f"is approved until {last}{', and still published' if done.published else ''}")
+    for each in done.conditions:
+        console.print(f"  on condition: {plain(each)}", markup=False, soft_wrap=True)
+    for each in done.dropped:
+        console.print(f"  ! no longer a condition: {plain(each)}", style="yellow", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -153,8 +162,12 @@ def withdraw(
     """Something is not to be used any more. Approvals of what rests on it lapse; `etymon impact` lists all that does."""
     from etymon.register import withdraw_anything
 
-    signed = withdraw_anything(what, version, reason, _desk(workspace, signers, key), kind.value if kind else None)
-    _report(signed, "is withdrawn")
+    done = withdraw_anything(what, version, reason, _desk(workspace, signers, key), kind.value if kind else None)
+    _report(done.signed, "is withdrawn")
+    if done.documents:
+        listed = ", ".join(id[:16] for id in done.documents[:5]) + (", …" if len(done.documents) > 5 else "")
+        told = f"  All {len(done.documents)} documents of that name ({listed}), and any that come under it later."
+        console.print(plain(told), markup=False, soft_wrap=True)
     console.print(f"What rests on it: etymon impact {plain(what)}", style="dim", markup=False, soft_wrap=True)
 
 
@@ -230,11 +243,7 @@ def show(
             print("[" + ",\n".join(line.model_dump_json() for line in lines) + "]")
             return
         for line in lines:
-            lasting = (
-                *(f"It rests on the withdrawn {each}." for each in line.withdrawn),
-                *(f"flag {each}" for each in line.flags),
-            )
-            _tell_line(line, line.lapsed or lasting)
+            _tell_line(line, line.lapsed or (*line.withdrawn, *(f"flag {each}" for each in line.flags)))
         if not lines:
             console.print(EMPTY)
         for signed in (each for each in books.register.withdrawn if not each.decision.about.version):
@@ -255,7 +264,7 @@ def show(
         _tell(signed)
     for objection in shown.objections:
         console.print(f"  ✗ {objection.code}: {plain(objection.says)}", style="yellow", markup=False, soft_wrap=True)
-    if not shown.objections:
+    if not shown.objections and shown.line.status != "withdrawn":
         console.print("  [green]✓[/] nothing stands against it that nobody has answered for")
 
 
@@ -328,7 +337,9 @@ def _tell_line(line: "Line", warnings: Sequence[str]) -> None:
         console.print(f"  on condition: {plain(each)}", markup=False, soft_wrap=True)
     for each in line.waived:
         console.print(f"  waived: {plain(each)}", style="dim", markup=False, soft_wrap=True)
-    for each in warnings:
+    for each in line.dismissed:
+        console.print(f"  flag dismissed: {plain(each)}", style="dim", markup=False, soft_wrap=True)
+    for each in (*([f"withdrawn: {line.text}"] if line.status == "withdrawn" else []), *warnings):
         console.print(f"  ✗ {plain(each)}", style="yellow", markup=False, soft_wrap=True)
 
 

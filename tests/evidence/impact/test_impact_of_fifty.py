@@ -4,16 +4,21 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 from fifty_models import BASES, COPY, DOCUMENT, Given, World, made, make_world
 from register_office import Office, digest_of
 
 from etymon.errors import EtymonError
 from etymon.evidence.impact.downstream import Impact
+from etymon.evidence.provenance import model_digest
 from etymon.evidence.register import act
 from etymon.evidence.register.decision import Added
 from etymon.register import impact_of, withdraw_anything
 from etymon.store import Store
+
+GIVEN = Added(source="x", license="MIT")
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +92,36 @@ def test_a_withdrawn_document(world: World, office: Office, tmp_path: Path) -> N
     scores = {score for name in expected & world.scores.keys() for score in world.scores[name]}
     assert {item.name for item in found.group("scores")} == scores | world.scores["held-out c1"]
     check_approvals(world, office, found, expected)
+
+
+def test_all_documents_of_a_unit_are_withdrawn_by_its_name(office: Office) -> None:
+    """Those too that come under it later, and of no other source."""
+    with pytest.raises(EtymonError, match=r"0.txt is a document of several sources: notes-0/0.txt, notes-1/0.txt"):
+        withdraw_anything("0.txt", None, "Stolen", office.desk("Grace"))
+
+    def corpus_of(ids: list[str], number: int) -> str:
+        rows = [{"id": id, "source": "pages", "unit": "ttk", "side": "train"} for id in ids]
+        names = ["id", "source", "unit", "url", "reason", "detail", "side"]
+        table = pa.table({name: pa.array([row.get(name) for row in rows], pa.string()) for name in names})
+        sink = pa.BufferOutputStream()
+        parquet.write_table(table, sink)
+        corpus = made(office.store, "corpus", {}, {}, {"decisions.parquet": sink.getvalue().to_pybytes()}, number=number)
+        weights = {"model/weights": b"of pages %d" % number}
+        trained = made(office.store, "train", {"corpus": corpus}, {}, weights, number=number)
+        act.add(office.desk("Ada"), act.about("model", "pages", str(number), model_digest(trained)), GIVEN)
+        return str(number)
+
+    first = corpus_of([f"{number:020x}" for number in range(9)], 201)
+    done = withdraw_anything("pages/ttk", None, "Its author asked for it", office.desk("Grace"))
+    assert len(done.documents) == 9
+    books = office.books()
+    later = corpus_of(["f" * 20], 202)
+    for version in (first, later):
+        entry = office.books().register.find("pages", version)
+        assert [each.reason for each in office.books().grounds(entry).gone] == ["Its author asked for it"]
+    assert not any(books.lapses(entry) for entry in books.register.entries.values()), "no other model has them"
+    with pytest.raises(EtymonError, match="pages/ttk was withdrawn already"):
+        act.withdraw_other(office.desk("Grace"), done.signed.decision.about, "Again")
 
 
 def test_what_only_stands_beside_is_not_listed(world: World, office: Office) -> None:

@@ -10,6 +10,7 @@ from register_office import LATER, Office, digest_of
 
 from etymon.errors import EtymonError
 from etymon.evidence.register import act
+from etymon.evidence.register.books import line_of
 from etymon.evidence.register.chain import append
 from etymon.evidence.register.decision import (
     Added,
@@ -25,7 +26,7 @@ from etymon.evidence.register.decision import (
     payload_of,
 )
 from etymon.evidence.register.gate import unanswered
-from etymon.register import add_model, withdraw_anything
+from etymon.register import add_model, approve_model, withdraw_anything
 from etymon.store import Store
 from etymon.workspace import leftovers
 
@@ -269,6 +270,35 @@ def test_a_decision_as_it_was_written_before_waivers_said_what_they_waive(office
     older = payload.replace(b',"says":[],"run_signed_by":[]', b"")
     assert older != payload
     assert decision_in(older, "it") == decision_in(payload, "it")
+
+
+def test_withdrawn_weights_do_not_come_back_under_another_version(office: Office) -> None:
+    office.add("lamp")
+    act.submit(office.desk("Ada"), "lamp", None)
+    office.approve("lamp")
+    again = act.about("model", "lantern", "2", digest_of("lamp"))
+    act.withdraw(office.desk("Grace"), "lamp", None, "It lies")
+    act.add(office.desk("Ada"), again, Added(source="x", license="MIT"))
+    act.submit(office.desk("Ada"), "lantern", None)
+    with pytest.raises(EtymonError, match="has the weights of the model lamp 1, which was withdrawn: It lies"):
+        act.approve(office.desk("Grace"), "lantern", None, (), LATER)
+    books = office.books()
+    assert books.grounds(books.register.find("lamp")).gone == (), "its own withdrawal is its status"
+    with pytest.raises(EtymonError, match="no lamp 3; it has lamp 1"):
+        books.register.find("lamp", "3")
+
+
+def test_an_approval_that_is_given_again_keeps_its_conditions_and_who_published(office: Office) -> None:
+    office.add("lamp")
+    act.submit(office.desk("Ada"), "lamp", None)
+    office.approve("lamp", conditions=("Inside the house", "In English"))
+    act.publish(office.desk("Ada"), "lamp", None)
+    again = approve_model(office.desk("Alan"), "lamp", None, None, LATER)
+    assert (again.conditions, again.dropped, again.published) == (("Inside the house", "In English"), (), True)
+    changed = approve_model(office.desk("Alan"), "lamp", None, ["In English"], LATER)
+    assert (changed.conditions, changed.dropped) == (("In English",), ("Inside the house",))
+    line = line_of(office.books().register.find("lamp"), office.books())
+    assert (line.status, line.by) == ("published", "Ada")
 
 
 def test_withdrawals_of_what_is_not_in_the_register(office: Office, tiny_llama: Path) -> None:

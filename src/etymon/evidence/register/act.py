@@ -112,17 +112,24 @@ def submit(desk: Desk, name: str, version: str | None, text: str = "") -> Signed
 
 
 def approve(
-    desk: Desk, name: str, version: str | None, conditions: Sequence[str], until: datetime.date, text: str = ""
+    desk: Desk, name: str, version: str | None, conditions: Sequence[str] | None, until: datetime.date, text: str = ""
 ) -> Signed:
-    """Approve a model until a day. Raises EtymonError with all that stands against it and that nobody has waived."""
+    """Approve a model until a day; without ``conditions`` under those of the approval before.
+
+    Raises EtymonError with all that stands against it and that nobody has waived.
+    """
 
     def plan(books: Books) -> Plan:
         entry = _fit(desk, books, name, version, "approve")
+        before = entry.terms.conditions if entry.terms else ()
         _refuse(entry, unanswered(books.objections(entry), entry), "approved")
         grounds = books.grounds(entry)
         try:
             approved = Approved(
-                conditions=tuple(conditions), until=until, pins=grounds.pins, run_signed_by=grounds.run_signed_by
+                conditions=before if conditions is None else tuple(conditions),
+                until=until,
+                pins=grounds.pins,
+                run_signed_by=grounds.run_signed_by,
             )
         except ValidationError as error:
             raise _not_to_be_signed(error) from None

@@ -32,8 +32,8 @@ class Books:
         pins = take_pins(digest, entry.declared.license, self.holdings).model_copy(update={"signed_by": tuple(keys)})
         written = {each.name for each in self.holdings.all_evidence_of(digest)}
         ever = sorted({each.key_id for each in self._signed if each.covered & written})
-        lineages, gone = self.holdings.lineages_of(digest), self._gone.get(digest, ())
-        return Grounds(evidence, tuple(lineages), pins, signed, tuple(ever), tuple(gone))
+        gone = tuple(each for each in self._gone.get(digest, ()) if each.about != entry.about)
+        return Grounds(evidence, tuple(self.holdings.lineages_of(digest)), pins, signed, tuple(ever), gone)
 
     def _counts(self, signed: Signed, entry: Entry, evidence: Artifact | None) -> bool:
         """Whether a signature of a run is from a day on which its key was good.
@@ -85,24 +85,27 @@ class Line(Config):
     status: str
     since: datetime.datetime
     by: str
-    """Who took the decision that made it so."""
+    """Who took the decision that made it so; of a published model who published it, though it was approved again since."""
     text: str
     evidence: tuple[str, ...]
-    """Artifacts that the decision rests on."""
+    """Artifacts that the last decision about its status rests on."""
     conditions: tuple[str, ...] = ()
     until: datetime.date | None = None
     """The last day of the approval."""
     lapsed: tuple[str, ...] = ()
     """Why the approval does not hold; empty where it does."""
     flags: tuple[str, ...] = ()
-    """What somebody says is wrong with it, with the outcome so far."""
+    """What somebody says is wrong with it, with the outcome so far; it stands against the model."""
+    dismissed: tuple[str, ...] = ()
+    """What somebody said was wrong with it, until an approver dismissed that."""
     waived: tuple[str, ...] = ()
     withdrawn: tuple[str, ...] = ()
-    """What it rests on and was withdrawn."""
+    """What it rests on, or has the weights of, and was withdrawn: a sentence each."""
 
 
 def line_of(entry: Entry, books: Books) -> Line:
-    decided = next(each for each in reversed(entry.history) if each.decision.kind in _DECIDING)
+    decisions = [each for each in reversed(entry.history) if each.decision.kind in _DECIDING]
+    decided = next(each for each in decisions if entry.status != "published" or each.decision.kind == "publish")
     terms = entry.terms
     return Line(
         name=entry.about.name,
@@ -112,13 +115,14 @@ def line_of(entry: Entry, books: Books) -> Line:
         since=decided.decision.when,
         by=decided.signer.name,
         text=decided.decision.text,
-        evidence=tuple(each.name for each in decided.decision.evidence),
+        evidence=tuple(each.name for each in decisions[0].decision.evidence),
         conditions=terms.conditions if terms else (),
         until=terms.until if terms else None,
         lapsed=tuple(books.lapses(entry)),
-        flags=tuple(f"{flag.outcome}: {flag.raised.decision.text}" for flag in entry.flags),
+        flags=tuple(f"{flag.outcome}: {flag.raised.decision.text}" for flag in entry.flags if flag.stands),
+        dismissed=tuple(flag.raised.decision.text for flag in entry.flags if not flag.stands),
         waived=tuple(sorted(entry.waivers)),
-        withdrawn=tuple(f"{each.about.what} {each.about}" for each in books.grounds(entry).gone),
+        withdrawn=tuple(map(str, books.grounds(entry).gone)),
     )
 
 

@@ -33,7 +33,7 @@ class About(Config):
     """Of a model in the register; empty for what is only withdrawn, such as a base that is not in it."""
     digest: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{20,64})?$")]
     """Of a model the root digest over its files, of a source that over its files, of a document its id. Empty for a base that
-    is known by name alone, which can only be withdrawn."""
+    is known by name alone and for all documents of a unit, whatever they hold: these can only be withdrawn."""
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}".strip()

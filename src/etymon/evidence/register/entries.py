@@ -3,6 +3,7 @@
 A decision that its signer may not take, or that does not fit what came before, is kept and shown but has no effect.
 """
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -118,7 +119,9 @@ class Register:
         if found:
             versions = ", ".join(entry.about.version for entry in found)
             raise EtymonError(f"{name} is in the register with the versions {versions}.", "Say which: --version VERSION.")
-        known = ", ".join(dict.fromkeys(entry.about.name for entry in self.entries.values())) or "nothing yet"
+        names = list(dict.fromkeys(entry.about.name for entry in self.entries.values()))
+        of_name = [str(entry.about) for entry in self.entries.values() if entry.about.name == name]
+        known = ", ".join(of_name or difflib.get_close_matches(name, names, n=3) or names) or "nothing yet"
         raise EtymonError(
             f"The register has no {f'{name} {version}' if version else name}; it has {known}.",
             "`etymon register add MODEL` adds one.",
