@@ -12,7 +12,7 @@ from etymon.evidence.impact.graph import read_graph
 from etymon.evidence.keys import load_key
 from etymon.evidence.register.act import Desk, about, add, approve, withdraw, withdraw_other
 from etymon.evidence.register.books import Books, Line, line_of, open_books
-from etymon.evidence.register.chain import Signed
+from etymon.evidence.register.chain import STAGE, Signed
 from etymon.evidence.register.decision import Added, Approved, DeclaredParent
 from etymon.evidence.register.gate import Objection, unanswered
 from etymon.evidence.register.pins import Holdings
@@ -130,6 +130,27 @@ def show_model(books: Books, name: str, version: str | None) -> Shown:
     entry = books.register.find(name, version)
     found = unanswered(books.objections(entry), entry)
     return Shown(line_of(entry, books), entry.history, tuple(found))
+
+
+def warnings_of(model: str, store: Store, signers: Path) -> list[str]:
+    """What the register of a store, if there is one, has against handing on the model with this digest; a sentence each."""
+    if not any(artifact.manifest.stage == STAGE for artifact in store.artifacts()):
+        return []
+    if not signers.is_file():
+        return [f"What the register says of it was not looked at: there is no file of signers {signers}."]
+    try:
+        books = books_of(store, signers)
+    except EtymonError as error:
+        return [f"What the register says of it cannot be relied upon. {error.problem}"]
+    lapses = [
+        books.lapses(entry)
+        for entry in books.register.entries.values()
+        if entry.about.digest == model and entry.terms and entry.status != "withdrawn"
+    ]
+    if [] in lapses:
+        return []
+    gone = [str(each) for each in books.gone(model)]
+    return [*gone, *(f"Its approval has lapsed: {why}" for each in lapses for why in each if why not in gone)]
 
 
 def decisions_since(books: Books, digest: str) -> list[Signed]:

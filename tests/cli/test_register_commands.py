@@ -1,5 +1,6 @@
 """etymon register and impact, as typed: from keys to a withdrawn document."""
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -85,7 +86,11 @@ def test_without_signers_nothing_is_believed(place: Path) -> None:
         ("submit lamp --key lost.pem", "The private key lost.pem cannot be read"),
         ("submit lamp --key ada.pem.pub", "is no private key"),
         ("submit torch --key ada.pem", "The register has no torch; it has lamp."),
-        ("approve lamp --until 2099-12-31 --key ada.pem", "ada may not approve"),
+        (
+            "approve lamp --until 2099-12-31 --key ada.pem",
+            "ada may not approve: that takes the right to approve. Who may: grace.",
+        ),
+        ("submit lamb --key ada.pem", "The register has no lamb; it has lamp."),
         ("add nowhere/model --key ada.pem", "nowhere/model"),
         ("withdraw nothing --reason why --key ada.pem", "knows no model, source or document nothing"),
         ("log --since 0123456789", "no decisions 0123456789"),
@@ -99,6 +104,18 @@ def test_mistakes_end_with_one_message_and_exit_code_2(
         cli.main()
     assert done.value.code == 2
     assert says in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_changed_decision_is_named_as_the_log_does(place: Path) -> None:
+    etymon("register", "submit", "lamp", "--key", "ada.pem")
+    first, second = [line.split()[2] for line in etymon("register", "log").output.splitlines()[:2]]
+    (path,) = [
+        each for each in place.rglob("decision.dsse.json") if hashlib.sha256(each.read_bytes()).hexdigest()[:12] == second
+    ]
+    path.write_bytes(path.read_bytes().replace(b"A", b"B"))
+    with pytest.raises(EtymonError, match=rf"number 2 of 2: .*  {second}  ada  submit lamp 1.0. 1 others are as") as error:
+        etymon("register", "log")
+    assert first not in str(error.value)
 
 
 def test_a_wrong_password(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from etymon.cli.common import DEFAULT_WORKSPACE, Reasons, Workspace, console, open_store, progress
 from etymon.cli.make import read_waivers, shown_path
+from etymon.cli.register import DEFAULT_SIGNERS, SignersFile
 from etymon.errors import EtymonError
 from etymon.foundation.gguf.quantisation import Quantisation
 from etymon.recipe import Waiver
@@ -46,32 +47,36 @@ def export(
         list[str] | None, typer.Option("--waive", help="Pass it on with an obligation unmet: its name, such as name-prefix.")
     ] = None,
     reasons: Reasons = None,
+    signers: SignersFile = DEFAULT_SIGNERS,
 ) -> None:
     """A model ready to be passed on, with its card and licences: for the Hugging Face hub, or as a GGUF file."""
     waivers = read_waivers(waive, reasons)
     store = open_store(workspace)
     if to is Form.gguf:
-        _as_gguf(name, target, quantize or Quantisation.f16, store, waivers)
+        _as_gguf(name, target, quantize or Quantisation.f16, store, waivers, signers)
     elif quantize is not None:
         raise EtymonError("--quantize is for --to gguf; the hub takes the weights as they are.", "Leave it out.")
     else:
-        _for_hub(name, target or Path(name), store, waivers)
+        _for_hub(name, target or Path(name), store, waivers, signers)
 
 
-def _for_hub(name: str, folder: Path, store: Store, waivers: tuple[Waiver, ...]) -> None:
+def _for_hub(name: str, folder: Path, store: Store, waivers: tuple[Waiver, ...], signers: Path) -> None:
     with console.status("Copying and comparing …"):
         from etymon.export.hub import export_for_hub
 
         done = export_for_hub(name, folder, store, waivers)
     console.print(f"[bold]hf[/]      {escape(shown_path(done.folder))}", soft_wrap=True)
     console.print(f"        {counted(done.files, 'file')}, {done.bytes / 1e6:,.1f} MB, each as the run recorded it")
+    _say_what_was_decided(done, store, signers)
     _say_what_is_asked(done)
     _say_how_to_sign(done)
     upload = shlex.join(["hf", "upload", f"ORGANISATION/{name}", shown_path(done.folder)])
     console.print(f"[dim]Upload: {escape(upload)}[/]", soft_wrap=True)
 
 
-def _as_gguf(name: str, target: Path | None, quantisation: Quantisation, store: Store, waivers: tuple[Waiver, ...]) -> None:
+def _as_gguf(
+    name: str, target: Path | None, quantisation: Quantisation, store: Store, waivers: tuple[Waiver, ...], signers: Path
+) -> None:
     with progress() as live:
         from etymon.export.gguf import export_gguf
 
@@ -83,9 +88,17 @@ def _as_gguf(name: str, target: Path | None, quantisation: Quantisation, store: 
     console.print(f"[dim]Papers: {escape(shown_path(done.folder))}[/]", soft_wrap=True)
     for note in made.written.notes:
         console.print(plain(f"! {note}"), style="yellow", markup=False, soft_wrap=True)
+    _say_what_was_decided(done, store, signers)
     _say_what_is_asked(done)
     if made.file.parent == done.folder:
         _say_how_to_sign(done)
+
+
+def _say_what_was_decided(done: "Exported", store: Store, signers: Path) -> None:
+    from etymon.register import warnings_of
+
+    for each in warnings_of(done.model, store, signers):
+        console.print(plain(f"! {each}"), style="yellow", markup=False, soft_wrap=True)
 
 
 def _say_what_is_asked(done: "Exported") -> None:

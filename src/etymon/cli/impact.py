@@ -86,7 +86,8 @@ def _print(group: str, rows: list[list[str]]) -> None:
 
 def _item(item: "Item") -> list[str]:
     role = "" if item.role in (item.through, "document") else f" ({item.role})"
-    cells = [item.name, ", ".join(item.called) or item.said, _known_by(item), f"through {item.through}{role}"]
+    name = f"{item.name[:16]}…" if item.name == item.digest else item.name
+    cells = [name, ", ".join(item.called) or item.said, _known_by(item), f"through {item.through}{role}"]
     return [plain(cell) for cell in cells]
 
 

@@ -135,12 +135,12 @@ def approve(
 def publish(
     name: Name,
     key: KeyFile,
+    reason: Annotated[str, typer.Option(help="Where, such as an address; it is signed with the decision.")],
     version: Version = None,
-    reason: Reason = "",
     signers: SignersFile = DEFAULT_SIGNERS,
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
-    """Verify everything again, then note that the model is handed out; --reason says where."""
+    """Verify everything again, then note that the model is handed out, and where."""
     from etymon.evidence.register import act
 
     desk = _desk(workspace, signers, key)
@@ -159,7 +159,7 @@ def withdraw(
     signers: SignersFile = DEFAULT_SIGNERS,
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
-    """Something is not to be used any more. Approvals of what rests on it lapse; `etymon impact` lists all that does."""
+    """Something is not to be used any more, for good: approvals of what rests on it lapse. `etymon impact` lists that."""
     from etymon.register import withdraw_anything
 
     done = withdraw_anything(what, version, reason, _desk(workspace, signers, key), kind.value if kind else None)

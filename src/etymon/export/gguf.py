@@ -101,7 +101,7 @@ def export_gguf(
         making.rename(folder)
         if alone:
             _place(weights, file)
-    done = Exported(folder, len(papers) + 1, size, source.waived, source.to_do)
+    done = Exported(folder, source.model.digest, len(papers) + 1, size, source.waived, source.to_do)
     return ExportedGguf(file, done, written)
 
 

@@ -39,7 +39,7 @@ def export_for_hub(name: str, folder: Path, store: Store, waivers: Sequence[Waiv
             folder.rmdir()
         making.rename(folder)
     total = sum(copy.record.bytes for copy in copies)
-    return Exported(folder, len(copies) + 1, total, tuple(waived), tuple(to_do(obligations)))
+    return Exported(folder, model_digest(derivative), len(copies) + 1, total, tuple(waived), tuple(to_do(obligations)))
 
 
 def _of_model(derivative: Artifact, taken: Collection[str]) -> Iterator[Copy]:

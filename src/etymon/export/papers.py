@@ -24,6 +24,8 @@ class Exported:
     """What was written."""
 
     folder: Path
+    model: str
+    """Digest of the model that was exported, as it was before."""
     files: int
     bytes: int
     waived: tuple[Waived, ...]

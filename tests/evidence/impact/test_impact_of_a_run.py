@@ -14,7 +14,7 @@ from etymon.evidence.provenance import model_digest
 from etymon.export.hub import export_for_hub
 from etymon.foundation.facts import describe_model
 from etymon.recipe import Budget, Train
-from etymon.register import add_model, impact_of, withdraw_anything
+from etymon.register import add_model, impact_of, warnings_of, withdraw_anything
 from etymon.store import Artifact, Store
 from etymon.train.stage import TrainExecution, TrainMeaning, train_stage
 
@@ -68,7 +68,13 @@ def test_what_was_exported_is_still_the_run(run: Run, store: Store, tmp_path: Pa
     further, _ = store.obtain(train_stage, inputs, TrainMeaning(settings=settings), TrainExecution(pack_tokens=512))
     found = impact_of("tiny-base", store, None).group("derivatives")
     assert {each.name for each in found} == {run.derivative.name, exported.digest, further.name}
+    signers = office.write_signers(tmp_path)
+    assert warnings_of(model_digest(run.derivative), store, signers) == []
     withdraw_anything("tiny-base", None, "Its licence was withdrawn", office.desk("Grace"))
+    (said,) = warnings_of(model_digest(run.derivative), store, signers)
+    assert said == "It rests on the model tiny-base, which was withdrawn: Its licence was withdrawn."
+    (said,) = warnings_of(model_digest(run.derivative), store, tmp_path / "lost.yaml")
+    assert "there is no file of signers" in said
     assert [each.about.name for each in office.books().grounds(office.books().register.find("release")).gone] == ["tiny-base"]
 
 

@@ -193,6 +193,7 @@ def test_every_base_and_corpus_against_the_tables(world: World) -> None:
         ("", "knows no model, source or document"),
         ("../../etc/passwd", "knows no model"),
         ("train-", "knows no model"),
+        ("notes-1O", r"Did you mean notes-\d\?"),
     ],
 )
 def test_names_of_nothing(world: World, text: str, says: str) -> None:

@@ -26,7 +26,7 @@ from etymon.evidence.register.decision import (
     payload_of,
 )
 from etymon.evidence.register.gate import unanswered
-from etymon.register import add_model, approve_model, withdraw_anything
+from etymon.register import add_model, approve_model, impact_of, withdraw_anything
 from etymon.store import Store
 from etymon.workspace import leftovers
 
@@ -315,6 +315,7 @@ def test_withdrawals_of_what_is_not_in_the_register(office: Office, tiny_llama: 
             }
         ),
     )
+    assert impact_of("org/old-base", office.store, None).what == "model", "known by what a card says alone"
     withdraw_anything("org/old-base", None, "Its data was stolen", office.desk("Grace"))
     register = office.books().register
     assert [str(each) for each in office.books().grounds(register.find("child")).gone] == [

@@ -1,5 +1,6 @@
 """What a text names: a model, a source, a document, or anything by its digest."""
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -41,7 +42,8 @@ def find_start(text: str, graph: Graph, what: What | None = None) -> Start:
     if not found:
         raise EtymonError(
             f"The workspace knows no {what or 'model, source or document'} {text}.",
-            "Give a model, a source, a document's id or unit, or the first digits of a digest; `etymon runs` lists runs.",
+            f"{_close(text, graph)}Give a model, a source, a document's id or unit, or the first digits of a digest; "
+            "`etymon runs` lists runs.",
         )
     kinds = sorted({start.what for start in found})
     if len(kinds) > 1:
@@ -55,6 +57,15 @@ def find_start(text: str, graph: Graph, what: What | None = None) -> Start:
         raise EtymonError(f"{text} could be {listed}.", "Give a digest, or more of it.")
     first = max(found, key=lambda start: bool(start.digest))
     return Start(first.what, first.name, first.digest, nodes, first.presences, first.contents)
+
+
+def _close(text: str, graph: Graph) -> str:
+    """A question, where a name of a model or source is much like the text."""
+    names = {name for labels in graph.labels.values() for name in labels} | {
+        edge.role for edges in graph.edges.values() for edge in edges if graph.stage(edge.target) == DOCUMENTS
+    }
+    close = difflib.get_close_matches(text, sorted(names), n=1)
+    return f"Did you mean {close[0]}? " if close else ""
 
 
 def _candidates(text: str, graph: Graph) -> Iterator[Start]:
@@ -86,8 +97,9 @@ def _kind(graph: Graph, node: str) -> What:
         return "model" if graph.stage(node) in (TRAIN, "foundation") else "artifact"
     if _roles(graph, node):
         return "source"
-    used_as = {edge.role for edge in graph.edges.get(node, ()) if edge.target in graph.artifacts}
-    return "artifact" if used_as and not used_as & _MODEL_ROLES else "model"
+    used = [(edge.role, graph.artifacts[edge.target]) for edge in graph.edges.get(node, ()) if edge.target in graph.artifacts]
+    is_other = used and all(role in artifact.manifest.inputs and role not in _MODEL_ROLES for role, artifact in used)
+    return "artifact" if is_other else "model"
 
 
 def _roles(graph: Graph, node: str) -> set[str]:

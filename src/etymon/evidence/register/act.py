@@ -26,9 +26,9 @@ from etymon.evidence.register.decision import (
     Waived,
     Withdrawn,
 )
-from etymon.evidence.register.entries import Entry, Flag, refusal, unfit
+from etymon.evidence.register.entries import Entry, Flag, Register, entitled, refusal, unfit
 from etymon.evidence.register.gate import Objection, unanswered
-from etymon.evidence.register.signers import Signers
+from etymon.evidence.register.signers import Signer, Signers
 from etymon.store import Artifact, Input, Store
 
 
@@ -85,7 +85,7 @@ def decide(desk: Desk, plan: Callable[[Books], Plan], text: str = "") -> Signed:
         except ValidationError as error:
             raise _not_to_be_signed(error) from None
         if problem := refusal(books.register, Signed(decision, desk.signers[key], "", "")):
-            raise _refused(problem)
+            raise _refused(problem, books.register, desk.signers[key], decision.kind, planned.about)
         return append(desk.store, decision, desk.key, desk.signers[key], _inputs(planned, books))
 
 
@@ -212,12 +212,18 @@ def _fit(desk: Desk, books: Books, name: str, version: str | None, kind: str) ->
     entry = books.register.find(name, version)
     signer, now = desk.signers[desk.key.public.id], datetime.datetime.now(datetime.UTC)
     if problem := unfit(books.register, signer, kind, entry.about, now):
-        raise _refused(problem)
+        raise _refused(problem, books.register, signer, kind, entry.about)
     return entry
 
 
-def _refused(problem: str) -> EtymonError:
-    return EtymonError(f"Nothing was decided. {problem}", "`etymon register log` lists what was decided before.")
+def _refused(problem: str, register: Register, signer: Signer, kind: str, about: About) -> EtymonError:
+    remedy = "`etymon register log` lists what was decided before."
+    if not entitled(register, signer, kind, about):
+        today = datetime.datetime.now(datetime.UTC)
+        others = [each for each in register.signers.values() if entitled(register, each, kind, about)]
+        names = ", ".join(dict.fromkeys(each.name for each in others if not (each.last or each.expired(today))))
+        remedy = f"Who may: {names}." if names else "The file of signers names nobody who may."
+    return EtymonError(f"Nothing was decided. {problem}", remedy)
 
 
 def _simple(name: str, version: str | None, details: Details) -> Callable[[Books], Plan]:

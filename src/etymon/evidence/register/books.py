@@ -32,7 +32,7 @@ class Books:
         pins = take_pins(digest, entry.declared.license, self.holdings).model_copy(update={"signed_by": tuple(keys)})
         written = {each.name for each in self.holdings.all_evidence_of(digest)}
         ever = sorted({each.key_id for each in self._signed if each.covered & written})
-        gone = tuple(each for each in self._gone.get(digest, ()) if each.about != entry.about)
+        gone = tuple(each for each in self.gone(digest) if each.about != entry.about)
         return Grounds(evidence, tuple(self.holdings.lineages_of(digest)), pins, signed, tuple(ever), gone)
 
     def _counts(self, signed: Signed, entry: Entry, evidence: Artifact | None) -> bool:
@@ -56,6 +56,10 @@ class Books:
     def lapses(self, entry: Entry) -> list[str]:
         """Why its approval does not hold any more; empty where it does, or there is none."""
         return lapses(entry, self.grounds(entry), self.today) if entry.approval else []
+
+    def gone(self, model: str) -> list[Gone]:
+        """What was withdrawn of the model with this digest, or upstream of it."""
+        return self._gone.get(model, [])
 
     @cached_property
     def _gone(self) -> dict[str, list[Gone]]:

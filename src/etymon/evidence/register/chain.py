@@ -1,7 +1,7 @@
 """The register's decisions in a store: one artifact each, in one chain that is only ever added to."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from etymon.evidence.register.signers import Signer, Signers
 from etymon.evidence.signed import read_file
 from etymon.evidence.statement import PAYLOAD_TYPE
 from etymon.store import Artifact, Config, Draft, Input, Stage, Store
+from etymon.text.plain import plain
 
 STAGE = "decision"
 ENVELOPE = f"decision{SUFFIX}"
@@ -60,7 +61,7 @@ def read_chain(store: Store, artifacts: Iterable[Artifact], signers: Signers) ->
 
     Raises EtymonError where a signature is bad or of somebody unknown, one is missing, or two follow the same one.
     """
-    found = {each.digest: each for each in (_open(each, signers) for each in artifacts if each.manifest.stage == STAGE)}
+    found = {each.digest: each for each in _opened([each for each in artifacts if each.manifest.stage == STAGE], signers)}
     following: dict[str | None, Signed] = {}
     for each in found.values():
         before = each.decision.previous
@@ -79,6 +80,34 @@ def read_chain(store: Store, artifacts: Iterable[Artifact], signers: Signers) ->
     while following:
         chain.append(following.pop(chain[-1].digest if chain else None))
     return chain
+
+
+def _opened(artifacts: Sequence[Artifact], signers: Signers) -> list[Signed]:
+    """Raises EtymonError that says of the first bad one which it is among all, as far as its manifest tells that."""
+    found, bad = [], list[tuple[Artifact, EtymonError]]()
+    for each in artifacts:
+        try:
+            found.append(_open(each, signers))
+        except EtymonError as error:
+            bad.append((each, error))
+    if not bad:
+        return found
+    first, error = bad[0]
+    number = 1 + sum(str(each.facts.get("when")) < str(first.facts.get("when")) for each in artifacts)
+    others = f"{len(found)} others are as they were signed" + (f", {len(bad) - 1} more are not" if len(bad) > 1 else "")
+    raise EtymonError(
+        f"{error.problem}\nBy its manifest it is number {number} of {len(artifacts)}: {_as_recorded(first)}. {others}.",
+        f"{error.remedy} Or bring its folder back from a copy; until then nothing that the register says can be relied upon.",
+    )
+
+
+def _as_recorded(artifact: Artifact) -> str:
+    """A decision in the words of ``register log``, by its manifest, which nobody signed."""
+    facts, record = artifact.facts, artifact.manifest.files.get(ENVELOPE)
+    about = facts.get("about")
+    what = " ".join(str(about.get(key, "")) for key in ("name", "version")).strip() if isinstance(about, dict) else ""
+    said = f"{facts.get('signer')}  {facts.get('kind')} {what}".strip()
+    return plain(f"{str(facts.get('when'))[:16].replace('T', ' ')}  {record.sha256[:12] if record else ''}  {said}")
 
 
 def append(store: Store, decision: Decision, key: Key, signer: Signer, inputs: Mapping[str, Input]) -> Signed:

@@ -111,19 +111,17 @@ class Register:
 
     def find(self, name: str, version: str | None = None) -> Entry:
         """Raises EtymonError where there is no such entry, or several versions and none is named."""
-        found = [
-            entry for entry in self.entries.values() if entry.about.name == name and version in (None, entry.about.version)
-        ]
+        of_name = [entry for entry in self.entries.values() if entry.about.name == name]
+        found = [entry for entry in of_name if version in (None, entry.about.version)]
         if len(found) == 1:
             return found[0]
         if found:
             versions = ", ".join(entry.about.version for entry in found)
             raise EtymonError(f"{name} is in the register with the versions {versions}.", "Say which: --version VERSION.")
         names = list(dict.fromkeys(entry.about.name for entry in self.entries.values()))
-        of_name = [str(entry.about) for entry in self.entries.values() if entry.about.name == name]
-        known = ", ".join(of_name or difflib.get_close_matches(name, names, n=3) or names) or "nothing yet"
+        listed = [str(entry.about) for entry in of_name] or difflib.get_close_matches(name, names) or names or ["nothing yet"]
         raise EtymonError(
-            f"The register has no {f'{name} {version}' if version else name}; it has {known}.",
+            f"The register has no {f'{name} {version}' if version else name}; it has {', '.join(listed)}.",
             "`etymon register add MODEL` adds one.",
         )
 
@@ -194,6 +192,13 @@ def unfit(register: Register, signer: Signer, kind: str, about: About, when: dat
     return None
 
 
+def entitled(register: Register, signer: Signer, kind: str, about: About) -> bool:
+    """Whether the signer may take decisions of this kind about this, whatever came before."""
+    entry = register.entries.get((about.name, about.version))
+    own = entry is not None and kind in ("approve", "waive") and _own(entry, signer)
+    return bool({*signer.may} & {*_MAY[kind]}) and not own
+
+
 _PASSIVE = {
     "submit": "be submitted",
     "approve": "be approved",
@@ -221,10 +226,8 @@ def _signed_run(register: Register, signed: Signed, keys: Iterable[str]) -> str 
 
 
 def _flagged(entry: Entry) -> str | None:
-    return next(
-        (f"{entry.about} is flagged ({flag.outcome}): {flag.raised.decision.text}" for flag in entry.flags if flag.stands),
-        None,
-    )
+    standing = (flag for flag in entry.flags if flag.stands)
+    return next((f"{entry.about} is flagged ({each.outcome}): {each.raised.decision.text}" for each in standing), None)
 
 
 def _may_not_approve(register: Register, signed: Signed, approved: Approved) -> str | None:
