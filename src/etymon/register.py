@@ -114,10 +114,10 @@ def withdraw_anything(text: str, version: str | None, reason: str, desk: Desk, w
     start = find_start(text, read_graph(books.holdings.artifacts), what)
     if start.what == "artifact":
         raise EtymonError(f"{text} is an artifact.", "Withdraw a model, a source or a document that it was made of.")
-    names = sorted({each.name for each in start.presences})
-    if len(names) > 1 and "://" not in text:
-        raise EtymonError(f"{text} is a document of several sources: {', '.join(names[:5])}.", "Name one of them.")
     if start.what == "document" and len(start.contents) > 1:
+        names = sorted({each.name for each in start.presences})
+        if len(names) > 1 and "://" not in text:
+            raise EtymonError(f"{text} is a document of several sources: {', '.join(names[:5])}.", "Name one of them.")
         return Withdrawal(withdraw_other(desk, about("document", text, "", ""), reason), start.contents)
     if len(start.contents) > 1:
         listed = ", ".join(digest[:16] for digest in start.contents)

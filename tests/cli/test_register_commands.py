@@ -113,12 +113,14 @@ def test_a_changed_decision_is_named_as_the_log_does(place: Path) -> None:
         each for each in place.rglob("decision.dsse.json") if hashlib.sha256(each.read_bytes()).hexdigest()[:12] == second
     ]
     path.write_bytes(path.read_bytes().replace(b"A", b"B"))
-    with pytest.raises(EtymonError, match=rf"number 2 of 2: .*  {second}  ada  submit lamp 1.0. 1 others are as") as error:
+    with pytest.raises(
+        EtymonError, match=rf"number 2 of 2: .*  {second}  ada  submit lamp 1.0. As they were signed: 1; not: 1"
+    ) as error:
         etymon("register", "log")
     assert first not in str(error.value)
 
 
 def test_a_wrong_password(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ETYMON_KEY_PASSWORD", "wrong")
-    with pytest.raises(EtymonError, match=r"The password does not open ada.pem"):
+    with pytest.raises(EtymonError, match=r"The password in ETYMON_KEY_PASSWORD does not open ada.pem"):
         etymon("register", "submit", "lamp", "--key", "ada.pem")

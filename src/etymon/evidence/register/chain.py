@@ -92,12 +92,12 @@ def _opened(artifacts: Sequence[Artifact], signers: Signers) -> list[Signed]:
             bad.append((each, error))
     if not bad:
         return found
-    first, error = bad[0]
+    first, why = bad[0]
     number = 1 + sum(str(each.facts.get("when")) < str(first.facts.get("when")) for each in artifacts)
-    others = f"{len(found)} others are as they were signed" + (f", {len(bad) - 1} more are not" if len(bad) > 1 else "")
     raise EtymonError(
-        f"{error.problem}\nBy its manifest it is number {number} of {len(artifacts)}: {_as_recorded(first)}. {others}.",
-        f"{error.remedy} Or bring its folder back from a copy; until then nothing that the register says can be relied upon.",
+        f"{why.problem}\nBy its manifest it is number {number} of {len(artifacts)}: {_as_recorded(first)}. "
+        f"As they were signed: {len(found)}; not: {len(bad)}.",
+        f"{why.remedy} Or bring its folder back from a copy; until then nothing that the register says can be relied upon.",
     )
 
 
