@@ -35,6 +35,10 @@ def opener(store: Store, listener: Listener = silent) -> Find:
     def open_for_service(entry: ModelEntry) -> Opened:
         assert entry.model is not None
         if path := open_gguf(entry.model, listener=listener):
+            if "quantize" in entry.model_fields_set:
+                raise EtymonError(
+                    f"{entry.model} is a GGUF file, which is served as it is: `quantize` would do nothing.", "Leave it out."
+                )
             alias = alias_named(entry.model)
             return _file(path, alias.name if alias else Path(entry.model).stem, store)
         from etymon.workspace import find_model  # seconds of imports that a GGUF does not need

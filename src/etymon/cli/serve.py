@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 from rich.text import Text
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, open_store
 from etymon.errors import EtymonError
@@ -29,15 +29,29 @@ class _ModelsUnlessKeys(TyperGroup):
         return super().parse_args(ctx, args)
 
 
+class _Unnamed(typer.Context):
+    """Of a command that its group runs without being told its name."""
+
+    @property
+    def command_path(self) -> str:
+        assert self.parent
+        return self.parent.command_path
+
+
+class _Serve(TyperCommand):
+    context_class = _Unnamed
+
+
 app = typer.Typer(cls=_ModelsUnlessKeys, add_completion=False)
 keys_app = typer.Typer(help="Keys of clients: made, listed, revoked.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 
 
-@app.command(_DEFAULT)
+@app.command(_DEFAULT, cls=_Serve)
 def serve_models(
     model: Annotated[
-        list[str] | None, typer.Argument(help="Runs, folders, aliases, .gguf files; with --engine, names there.")
+        list[str] | None,
+        typer.Argument(help="Runs, folders, aliases, .gguf files; with --engine, names there.", metavar="MODEL"),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Models and limits as a YAML file, read again at SIGHUP.")] = None,
     engine: Annotated[str | None, typer.Option(help="An OpenAI-compatible server: vLLM, SGLang …", metavar="URL")] = None,
@@ -114,7 +128,9 @@ def new_key(
     """Make a key. It is printed once, and kept as a digest."""
     from etymon.serve.gateway.keys import Role
 
-    key, secret = _file(workspace).new(
+    file = _file(workspace)
+    others = [key.id for key in file.read() if key.name == name]
+    key, secret = file.new(
         name,
         Role.operator if operator else Role.user,
         days=days,
@@ -124,6 +140,8 @@ def new_key(
     )
     print(secret)
     typer.echo(f"Key {key.id} of {name}. Keep it: it cannot be shown again.", err=True)
+    if others:
+        typer.echo(f"{name} has another already: {', '.join(others)}. `etymon serve keys revoke ID` ends one.", err=True)
 
 
 @keys_app.command("list")

@@ -31,6 +31,13 @@ def test_a_key_is_kept_as_a_digest_that_its_owner_alone_can_read(file: KeyFile) 
     assert Keyring(file).find(secret + "x") is None
 
 
+@pytest.mark.parametrize("name", ["", " ", "an\nna", "a" * 201])
+def test_a_key_is_somebodys(file: KeyFile, name: str) -> None:
+    with pytest.raises(EtymonError, match="is no name"):
+        file.new(name)
+    assert not file.read()
+
+
 def test_without_a_file_no_key_is_asked_for_and_with_one_it_always_is(file: KeyFile) -> None:
     keyring = Keyring(file)
     assert not keyring.on

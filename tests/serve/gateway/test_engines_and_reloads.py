@@ -133,7 +133,7 @@ def test_reloads_come_one_after_the_other_and_change_all_or_nothing(tmp_path: Pa
             first, second, third, fourth = map(json.loads, written.getvalue().splitlines())
             assert (first["models"], second["models"]) == (["a", "b"], ["b"])
             assert "NO_SUCH_KEY" in third["failed"]
-            assert "limits" in fourth["failed"]
+            assert "limits.waiting from 64 to 7" in fourth["failed"]
             assert [each.card.name for each in models.visible(None)] == ["b"]
             assert models.ready
             await models.stop()

@@ -58,9 +58,12 @@ def test_a_text_is_continued(service: Served) -> None:
     pieces = client.completions.create(
         model="tiny", prompt="the and", max_tokens=6, temperature=0, stream=True, logit_bias=BROKEN
     )
-    assert "".join(piece.choices[0].text for piece in pieces) == whole.choices[0].text
+    texts = [(piece.id[:5], piece.choices[0].text) for piece in pieces]
+    assert {of for of, _ in texts} == {"cmpl-"}
+    assert "".join(text for _, text in texts) == whole.choices[0].text
     assert whole.usage
     assert whole.usage.completion_tokens == 6
+    assert whole.id.startswith("cmpl-")
 
 
 def test_texts_become_vectors(service: Served) -> None:
@@ -106,27 +109,49 @@ def test_tools_and_their_answers_reach_the_model(service: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "error", "code"),
+    ("changed", "error", "code", "words"),
     [
-        ({"model": "other"}, openai.NotFoundError, "model_not_found"),
-        ({"max_tokens": -1}, openai.BadRequestError, "invalid_value"),
-        ({"extra_body": {"id_slot": 0}}, openai.BadRequestError, "unknown_parameter"),
-        ({"messages": []}, openai.BadRequestError, "invalid_value"),
-        ({"messages": [{"role": "user", "content": "the " * 600}]}, openai.BadRequestError, "context_length_exceeded"),
+        ({"model": "other"}, openai.NotFoundError, "model_not_found", "may ask: tiny"),
+        ({"max_tokens": -1}, openai.BadRequestError, "invalid_value", "max_tokens: "),
+        ({"extra_body": {"id_slot": 0}}, openai.BadRequestError, "unknown_parameter", "id_slot"),
+        ({"messages": []}, openai.BadRequestError, "invalid_value", "messages: "),
+        ({"messages": [{"role": "user", "content": "the " * 600}]}, openai.BadRequestError, "context_length_exceeded", ""),
         ({"messages": [{"role": "user", "content": "the " * 600}], "stream": True}, openai.BadRequestError,
-         "context_length_exceeded"),
-        ({"n": 2}, openai.BadRequestError, "unsupported_value"),
+         "context_length_exceeded", ""),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]},
+         openai.BadRequestError, "invalid_value", "messages.0.content.0: models here take parts of type text only"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, openai.BadRequestError,
+         "missing_required_parameter", "parameter: messages.0.content.0.text\n"),
+        ({"messages": [{"role": "user", "content": 5}]}, openai.BadRequestError, "invalid_value",
+         "messages.0.content: "),
+        ({"response_format": {"type": "json_schema"}}, openai.BadRequestError, "missing_required_parameter",
+         "parameter: response_format.json_schema\n"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "a"}}}, openai.BadRequestError,
+         "missing_required_parameter", "parameter: response_format.json_schema.schema\n"),
+        ({"store": True}, openai.BadRequestError, "unsupported_value", "store is not supported"),
+        ({"n": 2}, openai.BadRequestError, "unsupported_value", "n: this engine"),
         ({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "objekt"}}}},
-         openai.BadRequestError, "invalid_value"),
+         openai.BadRequestError, "invalid_value", "this schema: at #: unrecognized type objekt"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(
-    service: Served, changed: dict[str, Any], error: type[openai.APIStatusError], code: str
+    service: Served, changed: dict[str, Any], error: type[openai.APIStatusError], code: str, words: str
 ) -> None:
     with pytest.raises(error) as raised:
         service.client().chat.completions.create(**ASKED | changed)
     assert raised.value.code == code
+    assert words in f"{raised.value}\n"
     assert raised.value.request_id
+
+
+def test_what_no_model_read_is_no_token_read(service: Served) -> None:
+    before = service.get("/metrics").text
+    with pytest.raises(openai.BadRequestError, match="context") as raised:
+        service.client().chat.completions.create(**ASKED | {"messages": [{"role": "user", "content": "the " * 600}]})
+    (line,) = [each for each in service.events("request") if each["id"] == raised.value.request_id]
+    assert (line["outcome"], line["prompt_tokens"]) == ("refused", 0)
+    (count,) = [each for each in before.splitlines() if each.startswith('etymon_tokens_total{kind="prompt",model="tiny"}')]
+    assert count in service.get("/metrics").text
 
 
 def test_what_was_said_is_in_no_log(service: Served) -> None:

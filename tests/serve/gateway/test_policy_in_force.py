@@ -69,7 +69,7 @@ def test_what_may_not_be_asked_is_refused(guarded: Served, question: str) -> Non
     assert answer.choices[0].finish_reason == "content_filter"
     said, ends, _ = text_of(guarded.client().chat.completions.create(**saying("a", question), stream=True))
     assert (said, ends) == ("Not here.", "content_filter")
-    logged(guarded, rule="weapons", side="input", outcome="refused", status=200, stream=True)
+    logged(guarded, rule="weapons", side="input", outcome="refused", status=200, stream=True, prompt_tokens=0)
     assert "bomb" not in json.dumps(guarded.log)
 
 

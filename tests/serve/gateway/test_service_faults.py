@@ -117,8 +117,12 @@ def test_what_cannot_be_served_is_said_with_code_2(tmp_path: Path, tiny_model: P
     broken.write_bytes(tiny_model.read_bytes()[:5000])
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(json.dumps({"models": [{"model": str(tiny_model), "paralel": 3}]}))
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("guart: {}")
     for ended, words in (
         (in_use, "in use"),
+        (run(tmp_path, str(tiny_model), "--port", "0", "--quantize", "q8_0"), "served as it is"),
+        (run(tmp_path, str(tiny_model), "--port", "0", "--policy", str(policy)), "guart"),
         (run(tmp_path, "no-such-model", "--port", "0"), "no-such-model"),
         (run(tmp_path, str(unsupported), "--port", "0"), "unknown model architecture: 'klama'"),
         (run(tmp_path, str(broken), "--port", "0"), "ends within its header"),
@@ -132,3 +136,5 @@ def test_what_cannot_be_served_is_said_with_code_2(tmp_path: Path, tiny_model: P
         assert ended.returncode == 2, ended
         assert words in ended.stderr, ended.stderr
         assert "Traceback" not in ended.stderr
+        assert "Unclosed" not in ended.stderr
+        assert '"state": "ready"' not in ended.stderr, "no engine was started"

@@ -41,6 +41,7 @@ def test_tokens_beyond_the_limit_are_paid_for_before_the_next_request() -> None:
         meter.begin(None)
     assert refused.value.status == 429
     assert 85 < int(refused.value.headers["Retry-After"]) < 95
+    assert f"again in {refused.value.headers['Retry-After']} s" in refused.value.message
 
 
 def test_tokens_are_reserved_before_an_answer_and_settled_after_it() -> None:
@@ -57,6 +58,11 @@ def test_tokens_are_reserved_before_an_answer_and_settled_after_it() -> None:
     second.begin()
     second.cut_off()  # nobody counted: it costs what was expected of it
     assert (second.prompt, second.completion) == (10, 256)
+    third = Tokens()
+    third.expect(40, None, 1, 256)
+    third.begin()
+    third.unread()  # it was refused after it had been looked at
+    assert (third.prompt, third.total) == (0, 10)
 
 
 @pytest.mark.parametrize("told", [None, "many", -5, 1 << 80, 2.5])

@@ -12,9 +12,9 @@ _RANDOM_SEED = 0xFFFFFFFF
 def for_llama(order: dict[str, Any]) -> dict[str, Any]:
     """Fields under llama.cpp's names. Raises Unsupported for what it would ignore, or take too long over."""
     if order.get("n", 1) > 1:
-        raise Unsupported("This engine gives one answer to a request.", "n")
+        raise Unsupported("n: this engine gives one answer to a request.", "n")
     if "dimensions" in order:
-        raise Unsupported("This engine gives whole vectors.", "dimensions")
+        raise Unsupported("dimensions: this engine gives whole vectors.", "dimensions")
     for field in ("response_format", "tools"):
         if field in order:
             refuse_large(order[field], field)

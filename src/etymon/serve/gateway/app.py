@@ -118,7 +118,11 @@ def _model_object(served: Served, policy: ServicePolicy) -> dict[str, Any]:
 async def _not_here(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     wrong_method = error.status_code == 405
-    message = f"{request.method} is not what this path takes." if wrong_method else "There is nothing at this path."
+    message = (
+        f"{request.method} is not what this path takes."
+        if wrong_method
+        else "There is nothing at this path. /openapi.json describes those that there are."
+    )
     problem = Problem(error.status_code, message, code="method_not_allowed" if wrong_method else "unknown_url")
     return JSONResponse(problem.body(), problem.status, headers=dict(error.headers or {}))
 
@@ -287,6 +291,7 @@ class _Endpoint:
         """Say no in place of an answer. Raises Problem 400 where an answer cannot say anything: to /v1/embeddings."""
         exchange, edit = question.exchange, question.edit
         exchange.refused = True
+        exchange.tokens.unread()
         if edit is None:
             raise bad_request("This text is not taken by the policy of this service.", "input", FILTERED)
         kind = "chat.completion" if isinstance(question.asked, ChatRequest) else "text_completion"
@@ -321,5 +326,9 @@ def _note(problem: Problem, exchange: Exchange) -> None:
     exchange.code = problem.code
     exchange.outcome = "failed" if problem.status >= 500 else "refused"
     exchange.status = exchange.status or problem.status
-    if problem.status in (502, 503) and not exchange.tokens.completion:
+    if exchange.tokens.completion:
+        return
+    if problem.status in (502, 503):
         exchange.tokens.forget()
+    elif problem.status < 500:
+        exchange.tokens.unread()

@@ -25,6 +25,9 @@ _LOOK_EVERY = 1.0
 """Seconds after which a revoked key is refused at the latest."""
 
 
+_LONGEST_NAME = 200
+
+
 class Role(StrEnum):
     """What a key opens."""
 
@@ -85,7 +88,9 @@ class KeyFile:
         requests_per_minute: int | None = None,
         tokens_per_minute: int | None = None,
     ) -> tuple[Key, str]:
-        """A key and its record; the key is kept nowhere."""
+        """A key and its record; the key is kept nowhere. Raises EtymonError for a name that nobody could read."""
+        if not name.strip() or not name.isprintable() or len(name) > _LONGEST_NAME:
+            raise EtymonError(f"{name[:50]!r} is no name for a key.", "Say whose it is: anna.")
         secret = PREFIX + secrets.token_urlsafe(32)
         now = datetime.now(UTC).replace(microsecond=0)
         key = Key(

@@ -16,7 +16,7 @@ from etymon.serve.engine.remote import RemoteEngine, Server
 from etymon.serve.gateway.control_tokens import ControlTokens
 from etymon.serve.gateway.keys import Key
 from etymon.serve.gateway.limits import Queue
-from etymon.serve.gateway.problems import forbidden, no_model, unavailable
+from etymon.serve.gateway.problems import Problem, forbidden, no_model, unavailable
 from etymon.serve.gateway.settings import CONTEXT, ModelEntry, Service
 
 
@@ -116,10 +116,13 @@ class Models:
         """Raises Problem 404 for a model that is not served, 403 for one that the key does not open."""
         served = self._served.get(name)
         if key and key.models is not None and name not in key.models:
-            raise forbidden(f"This key does not open the model {name!r}.") if served else no_model(name)
+            raise forbidden(f"This key does not open the model {name!r}.") if served else self._no_model(name, key)
         if served is None:
-            raise no_model(name)
+            raise self._no_model(name, key)
         return served
+
+    def _no_model(self, name: str, key: Key | None) -> Problem:
+        return no_model(name, [each.card.name for each in self.visible(key)])
 
     def visible(self, key: Key | None) -> list[Served]:
         """Those that a key opens."""
@@ -136,19 +139,15 @@ class Models:
         """
         before = {(each.entry, each.card): each for each in self._served.values()}
         wanted: dict[str, Served] = {}
-        begun: list[Served] = []
+        for entry in service.models:
+            for made in await self._made(entry, service.limits.waiting):
+                if made.card.name in wanted:
+                    raise EtymonError(f"Two models would be served as {made.card.name}.", "Give one of them another `name`.")
+                wanted[made.card.name] = before.get((entry, made.card), made)
+        begun = [each for each in wanted.values() if each not in before.values()]
         try:
-            for entry in service.models:
-                for made in await self._made(entry, service.limits.waiting):
-                    if made.card.name in wanted:
-                        raise EtymonError(
-                            f"Two models would be served as {made.card.name}.", "Give one of them another `name`."
-                        )
-                    known = before.get((entry, made.card))
-                    if known is None:
-                        begun.append(made)
-                        await made.engine.start()
-                    wanted[made.card.name] = known or made
+            for each in begun:
+                await each.engine.start()
         except BaseException:
             await _all(each.engine.stop() for each in begun)
             raise

@@ -49,6 +49,8 @@ class ErrorLines(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, asyncio.CancelledError):  # an answer that was cut off at the end of the service
             return
+        if record.args == (0,):  # uvicorn, where the time for running answers is over and there were none
+            return
         trace = traceback.format_tb(error.__traceback__) if error else []
         # Without the error's own words, which may quote what somebody asked.
         what = type(error).__name__ if error else record.getMessage()

@@ -1,9 +1,10 @@
 """Refusals as OpenAI words them: a status, and an object with a message, a type, a parameter and a code."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+_MOST_NAMED = 10
 INVALID, SERVER, BUSY = "invalid_request_error", "server_error", "rate_limit_error"
 
 
@@ -47,8 +48,11 @@ def forbidden(message: str) -> Problem:
     return Problem(403, message, code="insufficient_permissions")
 
 
-def no_model(name: str) -> Problem:
-    return Problem(404, f"The model {name!r} does not exist here.", code="model_not_found", param="model")
+def no_model(name: str, others: Sequence[str]) -> Problem:
+    """``others``: those that the client may ask."""
+    named = ", ".join(others[:_MOST_NAMED]) + (" …" if len(others) > _MOST_NAMED else "")
+    message = f"The model {name!r} does not exist here. Those that you may ask: {named or 'none'}."
+    return Problem(404, message, code="model_not_found", param="model")
 
 
 def too_large(limit: int) -> Problem:
@@ -58,7 +62,8 @@ def too_large(limit: int) -> Problem:
 
 def too_many(message: str, seconds: float, code: str = "rate_limit_exceeded") -> Problem:
     """``seconds``: when it is worth trying again."""
-    return Problem(429, message, code=code, type=BUSY, headers={"Retry-After": str(max(1, round(seconds + 0.5)))})
+    whole = max(1, round(seconds + 0.5))
+    return Problem(429, f"{message} Ask again in {whole} s.", code=code, type=BUSY, headers={"Retry-After": str(whole)})
 
 
 def unavailable(message: str, seconds: int = 2) -> Problem:

@@ -11,13 +11,17 @@ import aiohttp
 from etymon.serve.gateway.edit import DONE
 from etymon.serve.gateway.exchange import Exchange
 from etymon.serve.gateway.models import Served
-from etymon.serve.gateway.problems import INVALID, SERVER, Problem, engine_lost, unavailable
+from etymon.serve.gateway.problems import INVALID, SERVER, Problem, bad_request, engine_lost, unavailable
 
 _ERROR = (b'data: {"error"', b"error:")
 _USAGE = (b'"usage":{', b'"usage": {')
 """Only ever as the field: within a text the quotes would be escaped."""
+_CHAT_ID = re.compile(rb'"id": ?"chatcmpl-')
+"""As llama.cpp begins the ids of texts too; OpenAI's begin with cmpl-."""
 _INTERNAL = ("timings", "prompt_tokens_details")
 """What tells of the engine, and of what others asked it before: how much of a prompt was in its cache."""
+_SCHEMA = "JSON schema error "
+"""What llama.cpp says before the place and the fault of a schema that it cannot keep to."""
 _LARGEST_EVENT = 16_000_000
 
 
@@ -44,6 +48,8 @@ class Relay:
             raise engine_lost()
         exchange.tokens.count(_usage(answer))
         exchange.complete = True
+        if path == "completions":
+            answer["id"] = re.sub(r"^chatcmpl-", "cmpl-", str(answer.get("id")))
         return _ours(answer, served)
 
     async def stream(
@@ -56,7 +62,7 @@ class Relay:
         async with self._asked(served, path, order) as response:
             async for event in _events(response):
                 if piece := _for_client(event, served, exchange, usage=usage):
-                    yield piece
+                    yield _CHAT_ID.sub(b'"id":"cmpl-', piece, 1) if path == "completions" else piece
         if not exchange.complete:
             raise engine_lost()
 
@@ -72,7 +78,8 @@ class Relay:
             ) as response:
                 if response.status != 200:
                     told = re.fullmatch(r"[0-9]{1,6}", response.headers.get("Retry-After", ""))
-                    raise _refusal(response.status, await response.read(), int(told[0]) if told else None)
+                    schema = "response_format" if "response_format" in order else "tools"
+                    raise _refusal(response.status, await response.read(), int(told[0]) if told else None, schema)
                 begun = True
                 yield response
         except (aiohttp.ClientError, ConnectionError):
@@ -143,16 +150,18 @@ def _usage(answer: dict[str, Any]) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _refusal(status: int, body: bytes, again: int | None = None) -> Problem:
+def _refusal(status: int, body: bytes, again: int | None = None, schema: str | None = None) -> Problem:
     """An engine's error as ours: its words where the request was wrong, none where the fault is its own.
 
-    ``again``: seconds after which it wants to be asked again, if it said so.
+    ``again``: seconds after which it wants to be asked again, if it said so. ``schema``: the field that may hold one.
     """
     error = (_object(body) or {}).get("error")
     error = error if isinstance(error, dict) else {}
     message = str(error.get("message") or "")[:1000]
     if error.get("type") == "exceed_context_size_error" or "maximum context length" in message:
         return Problem(400, message, code="context_length_exceeded", param="messages")
+    if _SCHEMA in message:
+        return bad_request(f"The engine cannot keep to this schema: {message.partition(_SCHEMA)[2]}", schema)
     told = error.get("code")
     status = told if isinstance(told, int) and status == 500 else status
     if status in (400, 404, 413, 415, 422, 501):

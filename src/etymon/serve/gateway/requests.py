@@ -8,6 +8,7 @@ import json
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, from_json
 
 from etymon.serve.gateway.problems import Problem, bad_request
 
@@ -30,6 +31,13 @@ class TextPart(_Part):
 
     type: Literal["text"]
     text: Text
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_pictures(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("type", "text") != "text":
+            raise ValueError("models here take parts of type text only, no images, sound or files")
+        return value
 
 
 def _json(text: str) -> str:
@@ -188,21 +196,46 @@ def length_of(asked: Asked) -> tuple[int | None, int]:
     return asked.max_tokens if longest is None else longest, asked.n or 1
 
 
+_MOST_FAULTS = 100
+"""Of a request, that are looked through for the one to tell."""
+
+
 def parse(kind: type[Asked], body: bytes) -> Asked:
     """A request, checked. Raises Problem 400 that names the field."""
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
-        raise _problem(error) from None
+        raise _problem(error.errors(include_url=False, include_input=False), body) from None
 
 
-def _problem(error: ValidationError) -> Problem:
-    first = error.errors(include_url=False, include_input=False)[0]
-    if first["type"] == "json_invalid":
+def _problem(errors: list[ErrorDetails], body: bytes) -> Problem:
+    """Where there are several kinds of a value, of the one that fits best: whose fault is deepest within it."""
+    if errors[0]["type"] == "json_invalid":
         return bad_request("The body is no valid JSON in UTF-8.", code="invalid_json")
-    where = ".".join(str(part) for part in first["loc"])[:200]
+    content = from_json(body)
+    paths = [_path(each, content) for each in errors[:_MOST_FAULTS]]
+    found = max(range(len(paths)), key=lambda i: len(paths[i]) if paths[i][: len(paths[0])] == paths[0] else -1)
+    return _told(errors[found], ".".join(paths[found])[:200])
+
+
+def _path(error: ErrorDetails, value: Any) -> list[str]:
+    """The way to a fault by the keys of the request, without the names that kinds of values have here."""
+    path = []
+    for i, part in enumerate(error["loc"], 1):
+        there = part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int)
+        if there:
+            value = value[part]
+        elif error["type"] != "missing" or i < len(error["loc"]):
+            continue
+        path.append(str(part))
+    return path
+
+
+def _told(first: ErrorDetails, where: str) -> Problem:
+    if first["type"] == "literal_error" and first["ctx"]["expected"] == "False":
+        return bad_request(f"{where} is not supported here: leave it out.", where, "unsupported_value")
     if first["type"] == "extra_forbidden":
         return bad_request(f"Unrecognized request argument supplied: {where}", where, "unknown_parameter")
     if first["type"] == "missing":
         return bad_request(f"Missing required parameter: {where}", where, "missing_required_parameter")
-    return bad_request(f"{where or 'The body'}: {first['msg']}", where or None)
+    return bad_request(f"{where or 'The body'}: {first['msg'].removeprefix('Value error, ')}", where or None)

@@ -89,8 +89,8 @@ async def _serve(startup: Startup, service: Service, keyring: Keyring, bound: so
     logger.propagate = False
     limits = service.limits
     models = Models(startup.find, lambda name, what: log.write({"event": "engine", "model": name, "state": what}))
+    in_force = InForce(_rules(service), limits.seconds)  # before anything is opened that would have to be closed
     relay = Relay(limits.seconds)
-    in_force = InForce(_rules(service), limits.seconds)
     metrics = Metrics()
     audit = Writer(
         startup.records,
@@ -167,8 +167,9 @@ class _Reloads:
     async def _replace(self) -> None:
         """All of it or nothing: rules are made first, and cannot fail once the models are there."""
         service = await asyncio.to_thread(self._read)
-        if service.limits != self._limits:
-            raise EtymonError("The limits are not those of the start.", "Start the service again to change them.")
+        now, before = service.limits.model_dump(), self._limits.model_dump()
+        if changed := [f"limits.{name} from {before[name]} to {now[name]}" for name in now if now[name] != before[name]]:
+            raise EtymonError(f"A reload cannot change {', '.join(changed)}.", "Start the service again to change limits.")
         rules = await asyncio.to_thread(_rules, service)
         try:
             await self._models.replace(service)

@@ -22,6 +22,7 @@ class Tokens:
     completion: int = 0
     reserved: int = 0
     """Taken from the key's minute before the answer."""
+    _looked_at: int = 0
     _prompt_expected: int = 0
     _completion_expected: int = 0
     _counted: bool = False
@@ -29,7 +30,7 @@ class Tokens:
     @property
     def total(self) -> int:
         """What the key pays for."""
-        return self.prompt + self.completion
+        return self.prompt + self.completion + self._looked_at
 
     def expect(self, body_bytes: int, answer: int | None, answers: int, context: int | None) -> None:
         """``answer``: the most that an answer may have, where the client said so; ``answers``: how many were asked for."""
@@ -53,6 +54,10 @@ class Tokens:
         """An answer that comes in one piece was not waited for: nobody knows how far it was, so that it costs all of it."""
         if self.prompt and not self._counted:
             self.completion = self._completion_expected
+
+    def unread(self) -> None:
+        """No model read it: none are told, but its key pays for what was looked at here."""
+        self._looked_at, self.prompt = self._looked_at + self.prompt, 0
 
     def forget(self) -> None:
         """The engine did nothing for it."""
