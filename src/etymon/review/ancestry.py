@@ -77,6 +77,7 @@ def _kin(model: Model, other: Model, lineage: Lineage) -> Kin:
         says=_sentence(lineage),
         lattice=tuple(dict.fromkeys(each.format for each in lineage.attribution.quantised if each.side == "model")),
         same_vocabulary=lineage.same_vocabulary,
+        quantised_from=tuple(each.uri for each in other.facts.parents if each.relation in ("quantized", "dequantized")),
         declares_this=any(hub_name(each.uri) == hub_name(model.facts.source) for each in other.facts.parents),
     )
 

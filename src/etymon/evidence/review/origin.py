@@ -22,9 +22,18 @@ def likely_origins(kin: Sequence[Kin]) -> list[Kin]:
 
 
 def is_declared(declared: DeclaredParent, kin: Kin) -> bool:
-    """Whether a declared parent is the model that the weights were compared with: by its source, else by its name."""
+    """Whether a declared parent is the model that the weights were compared with: by its source, else by its name.
+
+    A model that was quantised and declares so stands for the one that it was quantised from.
+    """
+    if _is_quantised(declared, kin):
+        return True
     named, source = hub_name(declared.uri).lower(), hub_name(kin.source).lower()
     return named == source or named.rpartition("/")[2] in (kin.name.lower(), source.rpartition("/")[2])
+
+
+def _is_quantised(declared: DeclaredParent, kin: Kin) -> bool:
+    return hub_name(declared.uri).lower() in {hub_name(each).lower() for each in kin.quantised_from}
 
 
 def origin_findings(claims: Claims, kin: Sequence[Kin], suspects: Sequence[Suspect], searched: str) -> Iterator[Finding]:
@@ -67,7 +76,10 @@ def _undeclared(claims: Claims, origins: Sequence[Kin], kin: Sequence[Kin], sear
 def _declared(parent: DeclaredParent, compared: Sequence[Kin], others: Sequence[Kin]) -> Finding:
     name = parent.uri.removeprefix("hf:")
     claim = f"Made from {name}."
-    found = next(iter(sorted(compared, key=lambda each: each.verdict != "related")), None)
+    nearest = sorted(
+        compared, key=lambda each: (_is_quantised(parent, each), each.verdict != "related")
+    )  # itself, if at hand
+    found = next(iter(nearest), None)
     if found is None:
         if copied := next((each for each in others if each.unchanged), None):
             ask = f"How can the model be made from {name} and hold the weights of {copied.name}? Please supply {name}."
@@ -75,6 +87,8 @@ def _declared(parent: DeclaredParent, compared: Sequence[Kin], others: Sequence[
         ask = f"Please supply {name} at the revision that was used, so that the weights can be compared."
         return _finding(claim, "unknown", f"{name} was not at hand: give it with --parent.", ask)
     taken = "" if hub_name(parent.uri) == hub_name(found.source) else f" (Taken for {name} by its name: {found.source}.)"
+    if _is_quantised(parent, found):
+        taken = f" {found.name} declares itself quantised from {name}, which was not compared."
     if found.verdict == "inconclusive":
         ask = f"How was the model made from {name}? Please supply the recipe and a checkpoint from between."
         return _finding(claim, "unknown", found.says + taken, ask)

@@ -54,6 +54,8 @@ class Kin(Config):
     lattice: tuple[str, ...] = ()
     """Formats of quantisation that the reviewed model's values show."""
     same_vocabulary: bool | None = None
+    quantised_from: tuple[str, ...] = ()
+    """What it declares itself quantised from, and nothing else done to it."""
     declares_this: bool = False
     """It declares itself made from the reviewed model."""
 

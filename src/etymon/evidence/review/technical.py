@@ -86,10 +86,13 @@ def precision_finding(claims: Claims, facts: ModelFacts, origins: Sequence[Kin])
     claimed = next((claims.config[key] for key in ("dtype", "torch_dtype") if isinstance(claims.config.get(key), str)), None)
     declared = claims.relation == "quantized" or "quantization_config" in claims.config
     lattice = next((" and ".join(each.lattice) for each in origins if each.lattice), "")
+    earlier = next((each.name for each in origins if each.lattice and each.quantised_from), "")
     measured = f"Stored as {facts.dtype}."
-    if lattice:
+    if earlier:
+        measured += f" The values show the lattice of {lattice}: {earlier}, which it was made from, had been quantised."
+    elif lattice:
         measured += f" The values lie on the lattice of {lattice}: they were quantised, and what that took is gone."
-    hidden = bool(lattice) and not declared
+    hidden = bool(lattice) and not declared and not earlier
     differs = claimed is not None and not declared and claimed.removeprefix("torch.") != facts.dtype
     status: Status = "contradicted" if claimed and (hidden or differs) else "established"
     return Finding(
