@@ -247,6 +247,25 @@ def unruly() -> Iterator[Unruly]:
     server.server_close()
 
 
+def test_while_no_answer_comes_it_says_so_and_what_to_do_when_it_is_ended(
+    unruly: Unruly, schema: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "in.csv"
+    table.write_text("text\na\nb\n")
+    unruly.script = dict.fromkeys((".", "a", "b"), [(503, "busy")])
+    running = subprocess.Popen(
+        [*(sys.executable, "-m", "etymon", "map", str(table), "--prompt", "{text}", "--schema", str(schema)),
+         *("--service", str(unruly.entry.engine), "--workspace", str(tmp_path / "workspace"))],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert running.stderr
+    assert "asking · 0 of 2 rows" in running.stderr.readline()
+    running.terminate()
+    _, said = running.communicate(timeout=30)
+    assert said.strip() == "Stopped. Run the same command again to go on from here."
+    assert running.returncode == 130
+
+
 def test_what_a_service_says_is_checked_here_too(
     run: Callable[..., tuple[Mapped, list[str]]], unruly: Unruly, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """A model over the rows of a table: map."""
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,7 @@ def map_table(
     if service is not None and context is not None:
         raise EtymonError("--context is for a model that is computed here.", "Leave it out beside --service.")
     entry = ModelEntry(model=model, engine=service, parallel=parallel, context=context)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # as Ctrl-C: the engine is ended, then told
     with progress() as live:
         job = Job(input, prompt, schema, entry, output, tokens)
         done = map_rows(job, opener(open_store(workspace)), live, lambda text: console.print(Text(text), soft_wrap=True))

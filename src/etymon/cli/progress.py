@@ -60,7 +60,8 @@ def describe(report: Report) -> str:
     elif report.done:
         parts.append(f"{report.done:,.0f} {report.unit}")
     if report.done and report.seconds > 1 and report.unit:
-        parts.append(f"{report.per_second:,.0f} {report.unit}/s")
+        rate = report.per_second
+        parts.append(f"{rate:,.0f} {report.unit}/s" if rate >= 1 else f"{60 * rate:,.1f} {report.unit}/min")
     parts += [f"{key} {value}" for key, value in report.facts.items()]
     if report.seconds_left is not None and report.seconds > 1:
         parts.append(f"{duration(report.seconds_left)} left")

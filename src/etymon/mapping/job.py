@@ -21,6 +21,9 @@ from etymon.serve.gateway.problems import Problem
 from etymon.serve.gateway.relay import Relay
 from etymon.serve.gateway.settings import Limits, ModelEntry, Service
 
+_TELL_SECONDS = 2.0
+"""How often progress is told while no answer comes: on a machine with other work the first may take a minute."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -140,6 +143,7 @@ class _Run:
             return
         limits = Limits()
         models, relay = Models(find, lambda name, what: None), Relay(limits.seconds)
+        telling = asyncio.create_task(self._keep_telling())
         try:
             await models.replace(Service(models=(job.entry,), limits=limits))
             asker = Asker(_only(models), relay, self._schema, job.tokens)
@@ -152,6 +156,7 @@ class _Run:
             except* EtymonError as errors:
                 raise errors.exceptions[0] from None
         finally:
+            telling.cancel()
             await relay.close()
             await models.stop()
 
@@ -191,6 +196,14 @@ class _Run:
 
     def _tick(self) -> None:
         self._done += 1
+        self._tell()
+
+    async def _keep_telling(self) -> None:
+        while True:
+            await asyncio.sleep(_TELL_SECONDS)
+            self._tell()
+
+    def _tell(self) -> None:
         self._clock(self._done, **({"failed": f"{self._failed:,}"} if self._failed else {}))
 
 

@@ -19,6 +19,9 @@ from etymon.serve.engine.llama_order import for_llama
 BACK_OFF_SECONDS = (0.2, 1.0, 5.0, 15.0, 30.0)
 """Before each start after an end; an engine that held for longer than the last begins again with the first."""
 _EMBEDDED_TOGETHER = 2
+_SPINS = "10000"
+"""Rounds that a thread of llama.cpp waits awake for the others. OpenMP's own 300,000 take a core from a thread that is waited for
+where other work runs on the machine: answers then take five times as long."""
 _LINES = 60
 _ENVIRONMENT = (
     "PATH", "HOME", "TMPDIR", "TEMP", "TMP", "LANG", "LC_", "TZ", "LD_", "DYLD_", "SYSTEMROOT", "PYTHON", "VIRTUAL_ENV",
@@ -121,7 +124,7 @@ class LlamaEngine:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={name: value for name, value in os.environ.items() if name.upper().startswith(_ENVIRONMENT)},
+            env=_environment(),
             start_new_session=True,  # Ctrl-C is for the gateway, which lets answers end first
         )
         try:
@@ -177,6 +180,12 @@ class LlamaEngine:
                 await self._begin()
             except Exception:  # where memory is short no process can be made, for one
                 self._changed(self.settings.name, "failed")
+
+
+def _environment() -> dict[str, str]:
+    """Of the child. What the user says of waiting threads holds."""
+    given = {name: value for name, value in os.environ.items() if name.upper().startswith(_ENVIRONMENT)}
+    return given if "OMP_WAIT_POLICY" in given else {"GOMP_SPINCOUNT": _SPINS} | given
 
 
 async def _listen(stream: asyncio.StreamReader, said: deque[str]) -> None:
