@@ -23,6 +23,15 @@ class Rate(Config):
     """Wilson's interval of 95%."""
 
 
+class Misjudged(Config):
+    """A question of the bank on which the guard is wrong."""
+
+    id: str
+    question: str
+    rule: str
+    """That refused it; empty where none did."""
+
+
 class Measured(Config):
     """A guard on a bank."""
 
@@ -40,10 +49,9 @@ class Measured(Config):
     """Of answers that may."""
     by_rule: dict[str, int]
     """How many questions each rule refused."""
-    missed: tuple[str, ...]
-    """Ids in the bank of questions that should have been refused, and were not."""
-    refused_wrongly: dict[str, str]
-    """The rule, by the question's id."""
+    missed: tuple[Misjudged, ...]
+    """Should have been refused, and were not."""
+    refused_wrongly: tuple[Misjudged, ...]
 
 
 def measure_guard(policy: Path, bank: Path | None = None) -> Measured:
@@ -65,8 +73,8 @@ def measure_guard(policy: Path, bank: Path | None = None) -> Measured:
         output_refusal=_rate(questions.of("refuse", "output"), found),
         output_over_refusal=_rate(questions.of("answer", "output"), found),
         by_rule=dict(Counter(rule for rule in found.values() if rule).most_common()),
-        missed=tuple(each.id for each in refuse if not found[each.id]),
-        refused_wrongly={each.id: rule for each in answer if (rule := found[each.id])},
+        missed=tuple(_misjudged(each, found) for each in refuse if not found[each.id]),
+        refused_wrongly=tuple(_misjudged(each, found) for each in answer if found[each.id]),
     )
 
 
@@ -77,6 +85,10 @@ async def _rules(guard: Guard, questions: Sequence[Question]) -> dict[str, str]:
     finally:
         await guard.close()
     return {name: each.rule if each else "" for name, each in found.items()}
+
+
+def _misjudged(question: Question, found: dict[str, str]) -> Misjudged:
+    return Misjudged(id=question.id, question=question.question, rule=found[question.id])
 
 
 def _rate(questions: Sequence[Question], found: dict[str, str]) -> Rate | None:

@@ -252,7 +252,7 @@ def test_while_no_answer_comes_it_says_so_and_what_to_do_when_it_is_ended(
 ) -> None:
     table = tmp_path / "in.csv"
     table.write_text("text\na\nb\n")
-    unruly.script = dict.fromkeys((".", "a", "b"), [(503, "busy")])
+    unruly.script = {question: [(503, "busy")] for question in (".", "a", "b")}
     running = subprocess.Popen(
         [*(sys.executable, "-m", "etymon", "map", str(table), "--prompt", "{text}", "--schema", str(schema)),
          *("--service", str(unruly.entry.engine), "--workspace", str(tmp_path / "workspace"))],

@@ -8,6 +8,9 @@ import typer
 from etymon.cli.common import console
 from etymon.errors import EtymonError
 
+_SHOWN = 160
+"""Characters of a question that are shown."""
+
 
 def guard(
     policy: Annotated[Path, typer.Argument(help="The policy of a service, a YAML file.", metavar="POLICY")],
@@ -42,9 +45,15 @@ def guard(
         told("answers that may be given", found.output_over_refusal)
     for rule, count in found.by_rule.items():
         console.print(f"  {rule}: {count}", markup=False)
-    for question, rule in found.refused_wrongly.items():
-        console.print(f"  refused wrongly: {question} by {rule}", markup=False)
-    if found.missed:
-        console.print(f"  not refused: {', '.join(found.missed)}", markup=False, soft_wrap=True)
+    for each in found.refused_wrongly:
+        console.print(f"  refused wrongly by {each.rule}: {_line(each.question)}", markup=False, soft_wrap=True)
+    for each in found.missed:
+        console.print(f"  not refused: {_line(each.question)}", markup=False, soft_wrap=True)
     if found.bank_too_small:
         console.print("The bank that is shipped is for trying out: far too small to say anything. Give yours with --bank.")
+
+
+def _line(text: str) -> str:
+    """A text on one line, cut where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
