@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -13,20 +14,23 @@ from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console
 from etymon.errors import EtymonError
 
 if TYPE_CHECKING:
-    from etymon.serve.audit.records import Total
+    from etymon.serve.audit.records import Records, Total
 
 _NEWEST = 50
 _SHOWN = ("time", "key", "model", "endpoint", "status", "outcome", "code", "rule", "prompt_tokens", "completion_tokens", "ms")
+_WHOLE = ("time", "key", "status", "outcome")
+"""Columns that are never cut."""
 
 
 def audit(
     since: Annotated[str | None, typer.Option(help="7d, 24h, 30m, or a day such as 2026-11-29.")] = None,
-    key: Annotated[str | None, typer.Option(help="Of this key alone, by its id.")] = None,
+    key: Annotated[str | None, typer.Option(help="Of this key alone: its id, or whose it is.")] = None,
     model: Annotated[str | None, typer.Option(help="To this model alone.")] = None,
     outcome: Annotated[
         Literal["answered", "refused", "failed", "left"] | None, typer.Option(help="With this outcome alone.")
     ] = None,
     rule: Annotated[str | None, typer.Option(help="That broke this rule of the policy.")] = None,
+    request: Annotated[str | None, typer.Option("--id", help="This request alone: the x-request-id of its answer.")] = None,
     by: Annotated[Literal["model", "key", "day"] | None, typer.Option(help="Sums in place of records.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="All of them, an object a line.")] = False,
     prune: Annotated[int | None, typer.Option(help="Remove what is older, first.", metavar="DAYS", min=1, max=36_500)] = None,
@@ -40,9 +44,11 @@ def audit(
 
     from etymon.serve.audit.records import Wanted, moment, open_records, reason
 
-    wanted = Wanted(moment(since, datetime.now(UTC)) if since else None, key, model, outcome, rule)
+    begin = moment(since, datetime.now(UTC)) if since else None
     records = open_records(workspace, database, new=False)
     try:
+        keys = None if key is None else _keys(key, workspace, records)
+        wanted = Wanted(begin, request, keys, model, outcome, rule)
         if prune is not None:
             typer.echo(f"{records.prune(prune):,} records older than {prune:,} days are removed.", err=True)
         if by is not None:
@@ -59,13 +65,38 @@ def audit(
 
 
 def _print_newest(newest: list[dict[str, Any]], count: int) -> None:
-    table = Table(*(name.replace("_", " ") for name in _SHOWN), box=None, pad_edge=False)
+    names = [name for name in _SHOWN if any(record[name] not in (None, "") for record in newest)]
+    table = Table(box=None, pad_edge=False)
+    for name in names:
+        title = "time (UTC)" if name == "time" else name.replace("_", " ")
+        table.add_column(title, no_wrap=name in _WHOLE, overflow="fold")
     for record in newest:
-        table.add_row(*(Text("" if record[name] is None else str(record[name])) for name in _SHOWN))
+        table.add_row(*(Text(_shown(name, record[name])) for name in names))
     if newest:
         console.print(table)
     shown = f", the newest {len(newest)} shown; --json prints all" if count > len(newest) else ""
     console.print(f"{count:,} requests{shown}.")
+
+
+def _shown(name: str, value: object) -> str:
+    """A value in little room: `11-29 11:34:33` for a time, `chat` for `chat/completions`."""
+    if value is None:
+        return ""
+    text = str(value)
+    if name == "time":
+        return text[5:19].replace("T", " ")
+    return text.removesuffix("/completions") if name == "endpoint" else text
+
+
+def _keys(given: str, workspace: Path, records: "Records") -> tuple[str, ...]:
+    """The ids of the keys that are called so. Raises EtymonError where neither a key nor a record knows it."""
+    from etymon.serve.audit.records import Wanted
+    from etymon.serve.gateway.keys import KeyFile
+
+    known = tuple(each.id for each in KeyFile(workspace / "serve" / "keys.json").read() if given in (each.id, each.name))
+    if not known and not records.count(Wanted(keys=(given,))):
+        raise EtymonError(f"There is no key {given!r}, and no record of one.", "`etymon serve keys list` shows them.")
+    return known or (given,)
 
 
 def _print_totals(totals: "list[Total]", by: str, *, as_json: bool) -> None:

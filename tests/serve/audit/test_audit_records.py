@@ -12,12 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
+from typer.testing import CliRunner
 
+from etymon.cli import common
+from etymon.cli.app import app
 from etymon.errors import EtymonError
 from etymon.serve.audit import writer as writing
 from etymon.serve.audit.records import Records, Total, Wanted, moment, open_records, stamp
 from etymon.serve.audit.texts import Texts
 from etymon.serve.audit.writer import Writer
+from etymon.serve.gateway.keys import KeyFile
 from postgres import PostgreSQL
 
 NOW = datetime.now(UTC)
@@ -65,7 +69,8 @@ def check_records(url: str) -> None:
     records.write(rows)  # as after a commit whose answer was lost
     assert list(records.read(Wanted())) == rows[::-1]
     assert [row["id"] for row in records.read(Wanted(), newest=2)] == ["req_0002", "req_0001"]
-    assert [row["id"] for row in records.read(Wanted(since=moment("7d", NOW), key="k1"))] == ["req_0030", "req_0001"]
+    assert [row["id"] for row in records.read(Wanted(since=moment("7d", NOW), keys=("k1", "k3")))] == ["req_0030", "req_0001"]
+    assert [row["id"] for row in records.read(Wanted(id="req_0030"))] == ["req_0030"]
     assert [row["id"] for row in records.read(Wanted(rule="weapons"))] == ["req_0002"]
     assert records.count(Wanted(model="tiny", outcome="answered")) == 2
     assert records.totals(Wanted(since=moment("7d", NOW)), "model") == [
@@ -89,6 +94,30 @@ def test_records_in_postgresql(postgresql: str) -> None:
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE request"))
     engine.dispose()
+
+
+def test_records_are_shown_with_their_time_and_found_by_whose_key_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common.console, "_width", 80)
+    key, _ = KeyFile(tmp_path / "serve" / "keys.json").new("anna")
+    records = open_records(tmp_path, None, new=True)
+    records.write([record(1, key=key.id), record(2, key="revoked")])
+    records.close()
+
+    def shown(*arguments: str) -> str:
+        done = CliRunner().invoke(app, ["audit", "--workspace", str(tmp_path), *arguments])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    came = (NOW - timedelta(hours=1)).strftime("%m-%d %H:%M:%S")
+    assert came in shown("--key", "anna")
+    assert "1 requests." in shown("--key", key.id)
+    assert "1 requests." in shown("--key", "revoked")
+    assert json.loads(shown("--id", "req_0002", "--json"))["key"] == "revoked"
+    assert "rule" not in shown()
+    with pytest.raises(EtymonError, match="no key 'bert'"):
+        CliRunner().invoke(app, ["audit", "--workspace", str(tmp_path), "--key", "bert"], catch_exceptions=False)
 
 
 def test_what_is_removed_leaves_no_text_behind(tmp_path: Path) -> None:

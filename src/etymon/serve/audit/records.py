@@ -71,14 +71,18 @@ class Wanted:
     """Which records; None: whatever is there."""
 
     since: datetime | None = None
-    key: str | None = None
+    id: str | None = None
+    keys: tuple[str, ...] | None = None
+    """Any of these, by their ids."""
     model: str | None = None
     outcome: str | None = None
     rule: str | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
         found = [RequestRow.time >= stamp(self.since)] if self.since else []
-        named = {"key": self.key, "model": self.model, "outcome": self.outcome, "rule": self.rule}
+        if self.keys is not None:
+            found.append(RequestRow.key.in_(self.keys))
+        named = {"id": self.id, "model": self.model, "outcome": self.outcome, "rule": self.rule}
         return found + [getattr(RequestRow, name) == value for name, value in named.items() if value is not None]
 
 
