@@ -119,7 +119,8 @@ def verify_folder(folder: Path, keys: Sequence[PublicKey]) -> Checked:
         findings += _against(folder, bundle, covered, digests)
     statements, wrong = _statements(folder, covered or names, keys)
     chain = follow(statements, alone=True)
-    findings += [*wrong, *_of_chain(folder, chain, digests)]
+    added = {name for name in covered if bundle and name not in bundle.files}  # said of them already
+    findings += [*wrong, *(each for each in _of_chain(folder, chain, digests) if each.file not in added)]
     left_out = tuple(name for name in names if bundle and name not in covered and name != SIGNATURE)
     return Checked(tuple(findings), len(covered), left_out, chain, bundle.key_id if bundle else "")
 
