@@ -3,7 +3,6 @@
 Every stage is made once and found again afterwards, so running twice does nothing, and running after a kill goes on.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,39 +10,35 @@ from typing import Any
 from etymon.board.entries import BoardMeaning, Entry
 from etymon.board.stage import PAGE, BoardExecution, board_stage, read_standings
 from etymon.board.standings import Standings
-from etymon.corpus import build as corpus_build
-from etymon.corpus.sources.find import corpus_inputs
 from etymon.errors import EtymonError
 from etymon.evaluate.plan import Setting, TaskPlan, plan_evaluation
 from etymon.evaluate.stage import evaluate_stage
 from etymon.evidence.conflicts import waivers_of
 from etymon.evidence.stage import EvidenceExecution, EvidenceMeaning, evidence_stage
 from etymon.foundation.facts import describe_model
-from etymon.foundation.model import Model, tokenizer_of
+from etymon.foundation.model import Model
 from etymon.foundation.sources import open_model
 from etymon.job.ancestors import earlier_corpora
-from etymon.job.control import control_corpus, refuse_related
+from etymon.job.corpora import build_corpora, build_corpus
 from etymon.job.entries import board_entries
-from etymon.job.items import items_of_tasks
 from etymon.job.job import Job, StageLine
 from etymon.job.licences import check_licences, licence_texts, licences_used
 from etymon.job.record import RunExecution, RunMeaning, run_stage
 from etymon.job.seen import look_for_items, with_seen
-from etymon.job.summaries import board_line, corpus_line, evidence_line, foundation_line, score_line, training_line
+from etymon.job.summaries import board_line, evidence_line, foundation_line, score_line, training_line
 from etymon.job.trainings import Training, train_config, trainings
 from etymon.lineage.explain import explain
 from etymon.lineage.stage import Execution as LineageExecution
 from etymon.lineage.stage import Meaning as LineageMeaning
 from etymon.lineage.stage import lineage_stage
 from etymon.lineage.verdict import Lineage
-from etymon.recipe import Corpus
-from etymon.store import Artifact, Config, Input, Stage, Store
+from etymon.store import Artifact, Input, Store
 from etymon.train.stage import train_stage
 
 __all__ = [
     "Job", "Outcome", "StageLine", "Training", "board_entries", "build_corpora", "build_corpus", "check_licences",
-    "evaluate_models", "foundation_source", "open_foundation", "plan_tasks", "rank", "read_lineage", "record_run", "run",
-    "seed_notes", "trace_lineage", "train_config", "train_model", "trained_model", "trainings", "write_evidence",
+    "evaluate_models", "open_foundation", "plan_tasks", "rank", "read_lineage", "record_run", "run", "seed_notes",
+    "trace_lineage", "train_config", "train_model", "trained_model", "trainings", "write_evidence",
 ]  # fmt: skip
 
 
@@ -84,7 +79,7 @@ def run(job: Job) -> Outcome:
 
 def open_foundation(job: Job) -> Model:
     """The foundation, fetched into the user's cache if it is not there."""
-    model = open_model(foundation_source(job), listener=job.listener)
+    model = open_model(job.foundation_source, listener=job.listener)
     if model.name in [training.name(job.recipe) for training in trainings(job.recipe)]:
         raise EtymonError(
             f"The foundation and a model of the recipe are both named {model.name}.", "Give the recipe another `name`."
@@ -97,50 +92,6 @@ def open_foundation(job: Job) -> Model:
         )
     job.on_line(StageLine("foundation", foundation_line(model), 0.0, True))
     return model
-
-
-def foundation_source(job: Job) -> str:
-    """The recipe's foundation; a path is relative to the recipe."""
-    beside = job.folder / job.recipe.foundation
-    return str(beside) if beside.exists() else job.recipe.foundation
-
-
-def build_corpora(job: Job) -> tuple[Artifact, Artifact | None]:
-    """The recipe's corpus, and its control's where it has one: checked to be other documents."""
-    if "control" not in job.recipe.baselines:
-        return build_corpus(job), None
-    asked = control_corpus(job.recipe)
-    corpus, control = build_corpus(job), _corpus(job, "corpus control", asked)
-    refuse_related(control, corpus)
-    return corpus, control
-
-
-def build_corpus(job: Job) -> Artifact:
-    """The recipe's sources, curated and split."""
-    return _corpus(job, "corpus", job.recipe.corpus)
-
-
-def _corpus(job: Job, role: str, asked: Corpus) -> Artifact:
-    sources = corpus_inputs(asked, job.folder, job.store.digests, job.listener)
-    parts: list[Artifact] = []
-
-    def obtain(
-        part: str, stage: Stage[Any, Any], inputs: Mapping[str, Input], meaning: Config, execution: Config
-    ) -> Artifact:
-        if part:
-            parts.append(job.obtain(f"{part} of the {role}", stage, inputs, meaning, execution))
-            return parts[-1]
-        return job.obtain(role, stage, inputs, meaning, execution, corpus_line, parts)
-
-    return corpus_build.build_corpus(
-        asked,
-        sources,
-        obtain,
-        job.folder,
-        items=items_of_tasks(job),
-        tokenizer=tokenizer_of(open_model(foundation_source(job), listener=job.listener)) if asked.mix else None,
-        data_runner=job.recipe.execution.data_runner,
-    )
 
 
 def train_model(job: Job, foundation: Model, corpus: Artifact, training: Training | None = None) -> Model:

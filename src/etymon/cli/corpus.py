@@ -34,7 +34,7 @@ def build_corpus(
     """Build the corpus alone, and say what was dropped and why."""
     with progress() as live:
         job = start(recipe, overrides, workspace, live, read_waivers(waive, reasons))
-        from etymon.run import build_corpus
+        from etymon.job.corpora import build_corpus
 
         corpus = build_corpus(job)
     for reason, count in sorted(corpus.facts["drops"].items(), key=lambda item: -item[1]):

@@ -23,7 +23,7 @@ from etymon.errors import EtymonError
 from etymon.recipe import LICENCE_RULES, Waiver, load_recipe
 
 if TYPE_CHECKING:
-    from etymon.run import Job, StageLine
+    from etymon.job.job import Job, StageLine
 
 
 def run_recipe(
@@ -37,7 +37,7 @@ def run_recipe(
     begun = time.monotonic()
     with progress() as live:
         job = start(recipe, overrides, workspace, live, read_waivers(waive, reasons))
-        from etymon.run import foundation_source, run
+        from etymon.run import run
 
         outcome = run(job)
     from etymon.board.terminal import terminal_standings
@@ -51,7 +51,7 @@ def run_recipe(
         console.print(f"[bold]Lineage[/] {escape(explain(lineage)[0])}")
     for note in outcome.notes:
         console.print(f"Note: {note}", style="dim", markup=False)
-    chat = ["etymon", "chat", outcome.derivative.name, "--beside", foundation_source(job)]
+    chat = ["etymon", "chat", outcome.derivative.name, "--beside", job.foundation_source]
     chat += ["-w", str(workspace)] if workspace != DEFAULT_WORKSPACE else []
     console.print(f"\n[bold]Board[/]   {escape(shown_path(outcome.page))}", soft_wrap=True)
     console.print(f"[bold]Chat[/]    {escape(shlex.join(chat))}", soft_wrap=True)
@@ -68,7 +68,8 @@ def train_recipe(
     """Train alone: foundation, corpus, training."""
     with progress() as live:
         job = start(recipe, overrides, workspace, live, read_waivers(waive, reasons))
-        from etymon.run import build_corpus, check_licences, open_foundation, train_model
+        from etymon.job.corpora import build_corpus
+        from etymon.run import check_licences, open_foundation, train_model
 
         foundation = open_foundation(job)
         check_licences(job, foundation)
@@ -88,7 +89,7 @@ def start(
     from etymon.progress import Report
 
     live(Report("starting", "loading libraries"))
-    from etymon.run import Job
+    from etymon.job.job import Job
 
     return Job(read, recipe.resolve().parent, open_store(workspace), live, lambda line: live.done(stage_line(line)))
 

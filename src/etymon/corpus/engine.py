@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 
@@ -39,12 +40,17 @@ class _Listener(Listener):
 daft.execution.udf.Listener = _Listener
 
 
+def leave_pandas_out() -> None:
+    """In a process that converts lists to Arrow and no more: pyarrow would import pandas at the first, for half a second."""
+    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # how Python marks a module that there is not
+
+
 def read_parquet(path: Path) -> DataFrame:
     """The table in one file, whatever its folders are called: the engine takes a path for a pattern."""
     return daft.read_parquet(re.sub(r"[*?\[\]{}\\]", r"[\g<0>]", str(path)))
 
 
 __all__ = [
-    "RUNNER", "DataType", "Expression", "batch_function", "col", "from_arrow", "lit",
+    "RUNNER", "DataType", "Expression", "batch_function", "col", "from_arrow", "leave_pandas_out", "lit",
     "read_parquet", "when",
 ]  # fmt: skip

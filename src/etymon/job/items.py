@@ -1,7 +1,5 @@
 """The items of a recipe's tasks, which its corpora must not hold."""
 
-from etymon.evaluate.items import items_stage
-from etymon.evaluate.plan import Setting, plan_evaluation
 from etymon.job.job import Job
 from etymon.store import Artifact
 
@@ -12,7 +10,13 @@ def items_of_tasks(job: Job) -> dict[str, Artifact]:
     Raises EtymonError where a task cannot be loaded.
     """
     asked = job.recipe.evaluate
-    others = asked.model_copy(update={"tasks": tuple(task for task in asked.named_tasks if task != "heldout")})
+    tasks = tuple(task for task in asked.named_tasks if task != "heldout")
+    if not (tasks or asked.suite):
+        return {}
+    from etymon.evaluate.items import items_stage  # with it come the libraries of tasks
+    from etymon.evaluate.plan import Setting, plan_evaluation
+
+    others = asked.model_copy(update={"tasks": tasks})
     plans = plan_evaluation(others, Setting(folder=job.folder, device=job.recipe.execution.device))
     found = {}
     for plan in plans:

@@ -36,6 +36,12 @@ class Job:
     made: dict[str, Artifact] = field(default_factory=dict)
     """Every artifact of the run, by what it is to the run."""
 
+    @property
+    def foundation_source(self) -> str:
+        """The recipe's foundation; a path is relative to the recipe."""
+        beside = self.folder / self.recipe.foundation
+        return str(beside) if beside.exists() else self.recipe.foundation
+
     def obtain(
         self,
         role: str,

@@ -11,7 +11,7 @@ from typing import Literal
 from etymon.corpus.read.formats import READERS, ROW_TYPES, Document, Unread, read_file, suffix_of, text_in, type_of
 from etymon.corpus.read.row_files import read_rows
 from etymon.corpus.read.tables import rows_in
-from etymon.corpus.signals.measure import detect_language
+from etymon.corpus.signals.language import detect_language
 from etymon.corpus.sources.find import printable
 from etymon.corpus.sources.local import find_local
 from etymon.errors import EtymonError

@@ -13,8 +13,9 @@ from corpus_building import prose
 from etymon.corpus.decide import first_of, is_broken
 from etymon.corpus.policy.load import load_policy
 from etymon.corpus.policy.rules import RULE_SETS, Rule, load_rules
-from etymon.corpus.signals.measure import SIGNAL_NAMES, measure
+from etymon.corpus.signals.measure import measure
 from etymon.corpus.signals.stop_words import STOP_WORDS
+from etymon.corpus.signals.stored import SIGNAL_NAMES
 from etymon.errors import EtymonError
 
 ENGLISH = """The river rises in the hills to the north and runs for forty miles before it meets the sea.

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from corpus_building import prose
 from etymon.corpus.decide import first_of
 from etymon.corpus.policy.load import load_policy
-from etymon.corpus.signals.measure import SIGNAL_NAMES, detect_language, document_id, measure, measure_batch
+from etymon.corpus.signals.compared import document_id
+from etymon.corpus.signals.language import detect_language
+from etymon.corpus.signals.measure import measure, measure_batch
+from etymon.corpus.signals.stored import SIGNAL_NAMES
 from etymon.text.normalise import comparable
 from etymon.text.rows import Message, Row
 from etymon.text.words import words

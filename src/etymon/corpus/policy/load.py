@@ -21,7 +21,7 @@ from etymon.corpus.policy.policy import (
     Text,
 )
 from etymon.corpus.policy.rules import Rule, load_rules
-from etymon.corpus.signals.measure import SIGNAL_TYPES
+from etymon.corpus.signals.stored import SIGNAL_TYPES
 from etymon.errors import EtymonError
 from etymon.recipe import explain_invalid, read_mapping
 from etymon.store import Config

@@ -1,4 +1,4 @@
-"""The forms in which documents are compared."""
+"""The forms in which documents are compared, and the digests by which they are known."""
 
 from dataclasses import replace
 from hashlib import sha256
@@ -26,3 +26,9 @@ def content_digest(folded_text: str, row: str | None) -> str:
     Two rows may read alike and differ in who says what, or in how they are judged: only the whole row tells.
     """
     return sha256((folded_text if row is None else row).encode()).hexdigest()[:32]
+
+
+def document_id(text: str) -> str:
+    """A document's name: 20 hex digits of the SHA-256 of its repaired text, or of a row's JSON. The same text has one name
+    everywhere."""
+    return sha256(text.encode()).hexdigest()[:20]

@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from etymon.corpus.engine import RUNNER
+from etymon.corpus.engine import RUNNER, leave_pandas_out
 from etymon.errors import EtymonError
 from etymon.progress import Report
 from etymon.store import Draft
@@ -91,6 +91,8 @@ def _no_listener(report: Report) -> None:
 
 def _child() -> None:
     """Read the order, do it, and send what comes of it; standard output belongs to the messages alone."""
+    if os.environ[RUNNER] == "native":  # on Ray, the engine's own parts may ask for it
+        leave_pandas_out()
     messages = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
 

@@ -11,8 +11,8 @@ import pyarrow.parquet
 from etymon.corpus.batches import batches_of
 from etymon.corpus.read.formats import EXCERPT, Unread
 from etymon.corpus.reasons import AFTER_LAST_ANSWER
+from etymon.corpus.signals.compared import document_id
 from etymon.corpus.signals.kinds import KINDS
-from etymon.corpus.signals.measure import document_id
 from etymon.corpus.signals.personal import mask
 from etymon.corpus.sources.find import SourceFiles
 from etymon.store import Config

@@ -10,30 +10,26 @@ import heapq
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from etymon.corpus.duplicates.signatures import band_hashes_of
-from etymon.corpus.engine import DataType, batch_function, col, read_parquet
+from etymon.corpus.engine import col, read_parquet
 from etymon.corpus.signals.kinds import Kind
-from etymon.corpus.signals.measure import SIGNAL_TYPES, measure_batch
+from etymon.corpus.stages import measuring
 from etymon.corpus.stages.apart import apart_if_large
 from etymon.corpus.stages.documents import DOCUMENTS
 from etymon.errors import EtymonError
 from etymon.store import Config, Draft, Stage
 
 BANDS = "bands.parquet"
-_BATCH = 256  # documents
 _GROUP, _GROUP_CHARACTERS = 4_096, 32_000_000
 """Documents of a row group, and characters after which one ends: small groups slow every reader, large ones need memory."""
 _ALONE = 2_000
 """Documents that one process measures sooner than several have started."""
 _CARRIED = dict.fromkeys(("source", "unit", "license", "url", "date"), pa.string())
-_MEASURED = {"id": pa.string(), "text": pa.large_string(), "row": pa.large_string(), "content": pa.string()} | SIGNAL_TYPES
-_TEXTS = pa.schema({"position": pa.int64()} | _CARRIED | _MEASURED)
-_BANDS = pa.schema({"position": pa.int64(), "bands": pa.list_(pa.uint64())})
+_TEXTS = pa.schema({"position": pa.int64()} | _CARRIED | measuring.MEASURED)
+_BANDS = pa.schema([("position", pa.int64()), measuring.BANDS])
 
 
 class SignalsMeaning(Config):
@@ -65,7 +61,7 @@ def _measure(draft: Draft[SignalsMeaning, SignalsExecution]) -> None:
     path = draft.inputs["documents"].file(DOCUMENTS)
     count = parquet.read_metadata(path).num_rows
     tick = draft.clock("measuring", total=count, unit="documents")
-    measured = _measured(several=_several(path))
+    measured = measuring.measuring(in_processes=_several(path))
     frame = read_parquet(path).select(
         "position", *_CARRIED, measured(col("raw"), col("row"), draft.meaning.model_dump_json())
     )
@@ -101,20 +97,6 @@ def _told(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             "Where the machine ran out of memory, it is killed: close other programs or build on a larger machine. "
             "What was finished before is kept, and the same command goes on from there.",
         ) from None
-
-
-def _measured(several: bool) -> Any:
-    """Raw text, row and what is asked → the columns of a measured document, as a Daft function over batches."""
-    fields = _MEASURED | {"bands": pa.list_(pa.uint64())}
-    kinds = {name: DataType.from_arrow_type(kind) for name, kind in fields.items()}
-
-    def measured(raw: Any, row: Any, asked: str) -> pa.Array:
-        meaning = SignalsMeaning.model_validate_json(asked)
-        found = measure_batch(raw.to_pylist(), row.to_pylist(), meaning.mask, meaning.terms)
-        found["bands"] = list(band_hashes_of(found.pop("comparable"), meaning.ngram, meaning.bands, meaning.rows))
-        return pa.StructArray.from_arrays([pa.array(found[name], kind) for name, kind in fields.items()], list(fields))
-
-    return batch_function(return_dtype=DataType.struct(kinds), unnest=True, batch_size=_BATCH, use_process=several)(measured)
 
 
 def in_order(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -35,8 +35,8 @@ class Term:
         return (
             self._begins(seen, begin)
             and self._ends(seen, end, whole=whole)
-            and self._reads(seen, begin)
             and all(self._joined(seen, at, at - begin) for at in range(begin + 1, end))
+            and self._reads(seen, begin)
         )
 
     def _begins(self, seen: Seen, begin: int) -> bool:
