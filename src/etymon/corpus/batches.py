@@ -12,3 +12,9 @@ def batches_of(table: Path, columns: list[str], most: int) -> Iterator[pa.Record
     file = parquet.ParquetFile(table)
     for group in range(file.num_row_groups):
         yield from file.iter_batches(batch_size=most, row_groups=[group], columns=columns)
+
+
+def table_bytes(table: Path) -> int:
+    """What a table holds before it is compressed."""
+    metadata = parquet.read_metadata(table)
+    return sum(int(metadata.row_group(number).total_byte_size) for number in range(metadata.num_row_groups))

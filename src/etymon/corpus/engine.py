@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from importlib.abc import MetaPathFinder
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 
@@ -40,9 +41,17 @@ class _Listener(Listener):
 daft.execution.udf.Listener = _Listener
 
 
+class _WithoutPandas(MetaPathFinder):
+    @staticmethod
+    def find_spec(name: str, *_: object) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("pandas is not used in a process that measures", name=name)
+
+
 def leave_pandas_out() -> None:
     """In a process that converts lists to Arrow and no more: pyarrow would import pandas at the first, for half a second."""
-    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # how Python marks a module that there is not
+    if _WithoutPandas not in sys.meta_path:
+        sys.meta_path.insert(0, _WithoutPandas)
 
 
 def read_parquet(path: Path) -> DataFrame:

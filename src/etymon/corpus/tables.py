@@ -13,7 +13,7 @@ import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from etymon.corpus.batches import batches_of
+from etymon.corpus.batches import batches_of, table_bytes
 from etymon.corpus.read.formats import EXCERPT
 
 DOCUMENT = pa.schema(
@@ -51,9 +51,7 @@ def write_documents(
     Ids are digests, so a part is what begins with one range of digits. The documents are read once and laid beside ``path``
     by parts; then one part after the other is sorted.
     """
-    metadata = parquet.read_metadata(documents)
-    total = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
-    parts = min(_MOST_PARTS, max(1, round(total / _PART_BYTES)))
+    parts = min(_MOST_PARTS, max(1, round(table_bytes(documents) / _PART_BYTES)))
     columns = [name for name in DOCUMENT.names if name not in extra_N]
     with TemporaryDirectory(dir=path.parent, prefix="sorting-") as folder:
         files = [Path(folder, str(part)) for part in range(parts)]

@@ -32,8 +32,8 @@ def apart_if_large(build: Build, draft: Draft[Any, Any], tables: list[Path], *, 
 
     ``always`` is for work that starts processes of its own: the engine aborts its process after one of these was killed.
 
-    ``build`` is a function of a module. The child's progress is the draft's; its errors are raised here. Raises EtymonError
-    where the child is killed.
+    ``build`` is a function of a module, or a part of one. The child's progress is the draft's; its errors are raised here.
+    Raises EtymonError where the child is killed.
     """
     runner = draft.execution.data_runner
     small = sum(table.stat().st_size for table in tables) < LARGE_BYTES

@@ -8,12 +8,13 @@ an exact copy has its survivor's id.
 
 import heapq
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from etymon.corpus.batches import table_bytes
 from etymon.corpus.engine import col, read_parquet
 from etymon.corpus.signals.kinds import Kind
 from etymon.corpus.stages import measuring
@@ -25,8 +26,8 @@ from etymon.store import Config, Draft, Stage
 BANDS = "bands.parquet"
 _GROUP, _GROUP_CHARACTERS = 4_096, 32_000_000
 """Documents of a row group, and characters after which one ends: small groups slow every reader, large ones need memory."""
-_ALONE = 2_000
-"""Documents that one process measures sooner than several have started."""
+_ALONE_BYTES = 12_000_000
+"""Bytes of a table that one process measures sooner than several have started."""
 _CARRIED = dict.fromkeys(("source", "unit", "license", "url", "date"), pa.string())
 _TEXTS = pa.schema({"position": pa.int64()} | _CARRIED | measuring.MEASURED)
 _BANDS = pa.schema([("position", pa.int64()), measuring.BANDS])
@@ -54,14 +55,15 @@ class SignalsExecution(Config):
 
 def _build(draft: Draft[SignalsMeaning, SignalsExecution]) -> None:
     documents = draft.inputs["documents"].file(DOCUMENTS)
-    apart_if_large(_measure, draft, [documents], always=_several(documents))
+    several = table_bytes(documents) > _ALONE_BYTES
+    apart_if_large(partial(_measure, several), draft, [documents], always=several)
 
 
-def _measure(draft: Draft[SignalsMeaning, SignalsExecution]) -> None:
+def _measure(several: bool, draft: Draft[SignalsMeaning, SignalsExecution]) -> None:
     path = draft.inputs["documents"].file(DOCUMENTS)
     count = parquet.read_metadata(path).num_rows
     tick = draft.clock("measuring", total=count, unit="documents")
-    measured = measuring.measuring(in_processes=_several(path))
+    measured = measuring.measuring(in_processes=several)
     frame = read_parquet(path).select(
         "position", *_CARRIED, measured(col("raw"), col("row"), draft.meaning.model_dump_json())
     )
@@ -78,10 +80,6 @@ def _measure(draft: Draft[SignalsMeaning, SignalsExecution]) -> None:
     if done != count:
         raise RuntimeError(f"{count} documents were to be measured, and {done} came back")
     draft.facts |= {"documents": count}
-
-
-def _several(documents: Path) -> bool:
-    return bool(parquet.read_metadata(documents).num_rows > _ALONE)
 
 
 def _told(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
