@@ -74,7 +74,7 @@ def make_runs(place: Path) -> None:
 
 def flip_bytes(root: Path, public: Any, count: int) -> tuple[int, int, int]:
     """Flips, those that were found with their file named, and files."""
-    from etymon.signing import verify_workspace
+    from etymon.commands.signing import verify_workspace
 
     files = sorted(path for part in ("artifacts", "signed") for path in (root / part).rglob("*") if path.is_file())
     files = [path for path in files if path.stat().st_size]
@@ -102,7 +102,7 @@ def flip_bytes(root: Path, public: Any, count: int) -> tuple[int, int, int]:
 
 def lose_and_add(root: Path, public: Any) -> tuple[int, int]:
     """Every file taken away, and one added in every folder, one after the other; and how many of these were found."""
-    from etymon.signing import verify_workspace
+    from etymon.commands.signing import verify_workspace
 
     def named(path: Path) -> bool:
         _, artifact, *rest = path.relative_to(root).parts
@@ -311,10 +311,10 @@ def _restate(folder: Path, file: str) -> None:
 
 def try_folders(store: Any, place: Path, key: Path, public: Any) -> tuple[int, int]:
     """Forged folders, tried on their signer and, signed all the same, on whoever verifies; and those that both refused."""
+    from etymon.commands.export.hub import export_for_hub
     from etymon.errors import EtymonError
     from etymon.evidence.bundle import SIGNATURE, sign_files
     from etymon.evidence.folder import sign_folder, verify_folder
-    from etymon.export.hub import export_for_hub
 
     shutil.rmtree(place, ignore_errors=True)
     exported = export_for_hub("small", place / "exported", store).folder
@@ -387,8 +387,8 @@ def main() -> None:
     if not (place / "workspace" / "artifacts").is_dir() or len(list(place.glob("workspace/artifacts/run-*"))) < 2:
         shutil.rmtree(place, ignore_errors=True)
         make_runs(place)
+    from etymon.commands.signing import sign, verify_workspace
     from etymon.evidence.keys import load_key, load_public, new_key, public_path
-    from etymon.signing import sign, verify_workspace
     from etymon.store import Store
 
     root, keys = place / "workspace", place / "keys"

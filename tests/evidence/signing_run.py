@@ -8,9 +8,9 @@ from pathlib import Path
 from evidence_run import Run
 
 from etymon import recipe
+from etymon.commands.signing import sign
 from etymon.evidence.keys import PublicKey, load_public, new_key
 from etymon.job.record import RunExecution, RunMeaning, run_stage
-from etymon.signing import sign
 from etymon.store import Artifact, Store
 
 PASSWORD = "correct horse"

@@ -10,13 +10,13 @@ import pytest
 from evidence_run import Run
 from signing_run import record_run
 
+from etymon.commands.export.hub import export_for_hub
 from etymon.errors import EtymonError
 from etymon.evidence.ancestry import all_used
 from etymon.evidence.bom import BOM, bill_of_materials, refuse_invalid
 from etymon.evidence.conflicts import find_conflicts
 from etymon.evidence.notice import NOTICE, companions
 from etymon.evidence.obligations import derive_obligations
-from etymon.export.hub import export_for_hub
 from etymon.foundation.facts import describe_model
 from etymon.foundation.model import Model
 from etymon.store import Artifact

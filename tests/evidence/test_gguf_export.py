@@ -12,10 +12,10 @@ from signing_run import record_run
 from typer.testing import CliRunner
 
 from etymon.cli.app import app
+from etymon.commands.export.gguf import export_gguf
 from etymon.errors import EtymonError
 from etymon.evidence.folder import sign_folder, verify_folder
 from etymon.evidence.keys import new_key
-from etymon.export.gguf import export_gguf
 from etymon.foundation.gguf.header import read_gguf_header
 from etymon.foundation.gguf.quantisation import Quantisation
 from etymon.foundation.sources import open_model

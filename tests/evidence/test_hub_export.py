@@ -12,9 +12,9 @@ from signing_run import record_run
 from typer.testing import CliRunner
 
 from etymon.cli.app import app
+from etymon.commands.export.hub import export_for_hub
 from etymon.errors import EtymonError
 from etymon.evidence.provenance import model_files
-from etymon.export.hub import export_for_hub
 from etymon.foundation.facts import describe_model
 from etymon.recipe import Waiver
 from etymon.store import Artifact, Store

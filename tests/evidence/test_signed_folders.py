@@ -20,11 +20,11 @@ from signing_run import PASSWORD, flips, record_run
 from typer.testing import CliRunner
 
 from etymon.cli.app import app
+from etymon.commands.export.hub import export_for_hub
 from etymon.errors import EtymonError
 from etymon.evidence.bundle import SIGNATURE
 from etymon.evidence.folder import RECORD, sign_folder, verify_folder
 from etymon.evidence.keys import PublicKey, load_public, new_key
-from etymon.export.hub import export_for_hub
 from etymon.store import Artifact, Store
 
 

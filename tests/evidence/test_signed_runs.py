@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from evidence_run import Run
 from signing_run import PASSWORD, SignedRun, files_of_run, flips, record_run, sign_in
 
+from etymon.commands.signing import sign, verify_workspace
 from etymon.errors import EtymonError
 from etymon.evidence.bundle import SIGNATURE, open_bundle
 from etymon.evidence.envelope import open_envelope, seal
@@ -22,7 +23,6 @@ from etymon.evidence.signed import INVENTORY
 from etymon.evidence.statement import PAYLOAD_TYPE
 from etymon.evidence.statements import TRAINING
 from etymon.evidence.verify import Finding
-from etymon.signing import sign, verify_workspace
 from etymon.store import Artifact, Store
 from etymon.workspace import find_artifact
 

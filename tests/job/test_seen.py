@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from etymon.board.stage import read_standings
+from etymon.commands.reproduce import reproduce
 from etymon.job.job import Job
 from etymon.recipe import load_recipe
-from etymon.reproduce import reproduce
 from etymon.run import run
 from etymon.store import Store
 

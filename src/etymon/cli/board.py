@@ -69,7 +69,7 @@ def _made(file: Path | None, store: "Store", live: Listener) -> "Artifact":
         from etymon.workspace import workspace_board
 
         return workspace_board(store, live)
-    from etymon.listing import board_of
+    from etymon.commands.listing import board_of
 
     return board_of(file, store, live)
 
@@ -90,7 +90,7 @@ def add(
         from etymon.board.file import read_board
         from etymon.board.flags import Flag
         from etymon.cli.make import stage_line
-        from etymon.listing import Wish, add_model
+        from etymon.commands.listing import Wish, add_model
 
         wish = Wish(model, name, released.date() if released else None, base, licence)
         for line in add_model(file, wish, open_store(workspace), _today(), live):
@@ -111,7 +111,7 @@ def remove(
     file: BoardPath = Path("board.yaml"),
 ) -> None:
     """Take MODEL off the board. The reason stays."""
-    from etymon.listing import remove_model
+    from etymon.commands.listing import remove_model
 
     remove_model(file, model, reason, _today())
     console.print(f"{model} is no longer listed on {file}.", markup=False)
@@ -132,7 +132,7 @@ def flag(
     if len(given) > 1:
         raise EtymonError("A flag takes one step at a time.", "Give one of --contest, --uphold and --withdraw.")
     if given:
-        from etymon.listing import step_flag
+        from etymon.commands.listing import step_flag
 
         (state, text), *_ = given
         _show_flag(step_flag(file, model, other, state, text or "", _today()))
@@ -194,7 +194,7 @@ def _show_flag(flag: "Flag") -> None:
 
 def _recompute(workspace: Path, file: Path | None, run_again: bool) -> None:
     with progress() as live:
-        from etymon.reproduce import recompute_board
+        from etymon.commands.reproduce import recompute_board
 
         store = open_store(workspace)
         found = recompute_board(store, live, run_again=run_again, board=_made(file, store, live))

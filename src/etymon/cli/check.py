@@ -11,7 +11,7 @@ from etymon.cli.common import DEFAULT_WORKSPACE, Overrides, Reasons, Recipe, Wai
 from etymon.cli.make import read_waivers, start
 
 if TYPE_CHECKING:
-    from etymon.check import Checked
+    from etymon.commands.check import Checked
     from etymon.train.finding import Finding
 
 _SIGNS = {"good": ("✓", "green"), "note": ("!", "yellow"), "fault": ("✗", "red")}
@@ -33,7 +33,7 @@ def check_recipe(
         job = start(recipe, overrides, workspace, live, read_waivers(waive, reasons))
         if as_json:
             job.on_line = lambda line: None
-        from etymon.check import check
+        from etymon.commands.check import check
 
         found = check(job, probe=probe)
     if as_json:

@@ -10,7 +10,7 @@ from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console, open_store,
 from etymon.cli.make import shown_path
 
 if TYPE_CHECKING:
-    from etymon.dossier import Written
+    from etymon.commands.dossier import Written
 
 app = typer.Typer(help="What a regulator asks, clause by clause, beside the evidence of a run.", no_args_is_help=True)
 Run = Annotated[str | None, typer.Argument(help="A run; by default the one that finished last.", metavar="[RUN]")]
@@ -67,8 +67,8 @@ def refusals(
 ) -> None:
     """Put a bank of questions to a run's model. Its answers go into the next dossier, with a sheet for reviewers."""
     with progress() as live:
-        from etymon.dossier import draws, find_run, rules_of
-        from etymon.refusals import put_questions
+        from etymon.commands.dossier import draws, find_run, rules_of
+        from etymon.commands.refusals import put_questions
 
         store = open_store(workspace)
         model = find_run(run, store).model
@@ -97,7 +97,7 @@ def _write(
     region: Literal["cn", "eu"], run: str | None, organisation: Path, out: Path | None, workspace: Path, seed: int
 ) -> "Written":
     with progress():
-        from etymon.dossier import find_run, write_dossier
+        from etymon.commands.dossier import find_run, write_dossier
 
         store = open_store(workspace)
         parts = find_run(run, store)

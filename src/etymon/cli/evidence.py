@@ -15,9 +15,9 @@ from etymon.text.counted import counted
 from etymon.text.plain import plain
 
 if TYPE_CHECKING:
+    from etymon.commands.reproduce import Again
     from etymon.evidence.links import Chain
     from etymon.evidence.verify import Finding
-    from etymon.reproduce import Again
 
 keys_app = typer.Typer(help="Keys that sign statements and models.", no_args_is_help=True)
 
@@ -61,7 +61,7 @@ def sign(
             files = sign_folder(Path(what), key, secret)
             place, told = Path(what) / "model.sig", f"{counted(files, 'file')} signed"
         else:
-            from etymon.signing import sign as sign_run
+            from etymon.commands.signing import sign as sign_run
 
             try:
                 place, known = sign_run(what, open_store(workspace), key, secret, expires.date() if expires else None)
@@ -133,8 +133,8 @@ def _verify_folder(folder: Path, keys: list[Path]) -> None:
 
 
 def _verify_workspace(root: Path, keys: list[Path]) -> None:
+    from etymon.commands.signing import verify_workspace
     from etymon.evidence.keys import load_public
-    from etymon.signing import verify_workspace
 
     trusted = [load_public(each) for each in keys]
     with console.status("Reading every byte again …"):
@@ -184,7 +184,7 @@ def _tell_chain(chain: "Chain") -> None:
 
 
 def _reproduce(name: str, sample: int | None, store: Store) -> None:
-    from etymon.reproduce import convert_foundation_again, make_again, parts_of
+    from etymon.commands.reproduce import convert_foundation_again, make_again, parts_of
 
     parts, found = parts_of(name, store), []
     for artifact in parts:

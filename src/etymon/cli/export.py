@@ -19,7 +19,7 @@ from etymon.text.counted import counted
 from etymon.text.plain import plain
 
 if TYPE_CHECKING:
-    from etymon.export.papers import Exported
+    from etymon.commands.export.papers import Exported
 
 
 class Form(StrEnum):
@@ -62,7 +62,7 @@ def export(
 
 def _for_hub(name: str, folder: Path, store: Store, waivers: tuple[Waiver, ...], signers: Path) -> None:
     with console.status("Copying and comparing …"):
-        from etymon.export.hub import export_for_hub
+        from etymon.commands.export.hub import export_for_hub
 
         done = export_for_hub(name, folder, store, waivers)
     console.print(f"[bold]hf[/]      {escape(shown_path(done.folder))}", soft_wrap=True)
@@ -78,7 +78,7 @@ def _as_gguf(
     name: str, target: Path | None, quantisation: Quantisation, store: Store, waivers: tuple[Waiver, ...], signers: Path
 ) -> None:
     with progress() as live:
-        from etymon.export.gguf import export_gguf
+        from etymon.commands.export.gguf import export_gguf
 
         made = export_gguf(name, target, quantisation, store, waivers, live)
     done = made.papers
@@ -95,7 +95,7 @@ def _as_gguf(
 
 
 def _say_what_was_decided(done: "Exported", store: Store, signers: Path) -> None:
-    from etymon.register import warnings_of
+    from etymon.commands.register import warnings_of
 
     for each in warnings_of(done.model, store, signers):
         console.print(plain(f"! {each}"), style="yellow", markup=False, soft_wrap=True)

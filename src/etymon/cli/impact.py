@@ -46,7 +46,7 @@ def impact(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """List every corpus, derivative, score and approval downstream of something, by declared and measured edges."""
-    from etymon.register import impact_of
+    from etymon.commands.register import impact_of
 
     known = signers or (DEFAULT_SIGNERS if DEFAULT_SIGNERS.is_file() else None)
     with console.status("Following what was made of what …"):

@@ -26,7 +26,7 @@ def add(
 ) -> None:
     """Take the fingerprints of models: at most 1 MB each."""
     with progress() as live:
-        from etymon.identify import add_models
+        from etymon.commands.identify import add_models
 
         found = add_models(models, open_store(workspace), live)
     for about in found:
@@ -39,7 +39,7 @@ def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """What the index holds, and where each fingerprint came from."""
-    from etymon.identify import listed
+    from etymon.commands.identify import listed
 
     found = listed(open_store(workspace))
     if as_json:
@@ -56,7 +56,7 @@ def list_models(
 @app.command()
 def remove(models: Models, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     """Take models out of the index."""
-    from etymon.identify import remove_models
+    from etymon.commands.identify import remove_models
 
     for about in remove_models(models, open_store(workspace)):
         console.print(f"{about.name} is no longer in the index.", markup=False)
@@ -70,7 +70,7 @@ def export(
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
     """Write fingerprints to FILE, to give to others instead of weights."""
-    from etymon.identify import export_index
+    from etymon.commands.identify import export_index
 
     found = export_index(file, models or [], key, open_store(workspace), key_password(key) if key else None)
     signed = "signed" if key else "not signed (--key signs)"
@@ -84,7 +84,7 @@ def import_models(
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
     """Take over fingerprints of others. Without --public-key they are marked unsigned."""
-    from etymon.identify import import_index
+    from etymon.commands.identify import import_index
 
     taken, stay = import_index(file, public_key, open_store(workspace))
     for about, origin in taken:

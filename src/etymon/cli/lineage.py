@@ -27,7 +27,7 @@ def lineage(
     """
     _check_place(html)
     with progress() as live:
-        from etymon.identify import identify
+        from etymon.commands.identify import identify
         from etymon.lineage.attribute.words import merge_lines
         from etymon.lineage.show.page import lineage_page
         from etymon.lineage.show.terminal import WIDTH, terminal_lineage

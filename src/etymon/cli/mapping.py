@@ -29,11 +29,11 @@ def map_table(
     have none and are listed in OUTPUT.failed.jsonl; 2: nothing could be done.
     """
     try:
-        from etymon.mapping.job import Job, map_rows
+        from etymon.commands.mapping.job import Job, map_rows
     except ModuleNotFoundError as error:
         raise EtymonError(f"This needs {error.name}.", "Install it: pip install 'etymon[serve]'.") from None
+    from etymon.commands.service import opener
     from etymon.serve.gateway.settings import ModelEntry
-    from etymon.service import opener
 
     if model is None and service is None:
         raise EtymonError("Say which model answers.", "Give --model MODEL, or --service URL of one that is running.")

@@ -13,7 +13,7 @@ from etymon.text.counted import counted
 from etymon.text.plain import plain
 
 if TYPE_CHECKING:
-    from etymon.propose.survey import Survey
+    from etymon.commands.propose.survey import Survey
 
 
 _EXCERPT = 70
@@ -24,8 +24,8 @@ def new_recipe(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the recipe.")] = None,
 ) -> None:
     """Look at your own documents (txt, md, html, pdf, jsonl, csv, parquet) or conversations, and write a recipe."""
-    from etymon.propose.proposal import recipe_for, recipe_name
-    from etymon.propose.survey import survey
+    from etymon.commands.propose.proposal import recipe_for, recipe_name
+    from etymon.commands.propose.survey import survey
 
     name = recipe_name(folder)
     path = output or Path(f"{name}.yaml")
@@ -48,7 +48,7 @@ def plan_recipe(recipe: Recipe, overrides: Overrides = None, workspace: Workspac
     """Measure one training step and show the time, memory and disk a recipe will take, before anything runs."""
     with progress() as live:
         job = start(recipe, overrides, workspace, live)
-        from etymon.plan import plan
+        from etymon.commands.plan import plan
 
         estimate = plan(job)
     rows = [

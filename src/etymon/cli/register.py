@@ -78,7 +78,7 @@ def add(
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
     """A model comes into the register, as a draft."""
-    from etymon.register import add_model
+    from etymon.commands.register import add_model
 
     desk = _desk(workspace, signers, key)
     with progress() as live:
@@ -117,7 +117,7 @@ def approve(
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
     """Verify everything, then approve. It lapses when a digest, a licence or a verdict changes."""
-    from etymon.register import approve_model
+    from etymon.commands.register import approve_model
 
     if condition and no_condition:
         raise EtymonError("--condition and --no-condition contradict each other.", "Give one of them.")
@@ -160,7 +160,7 @@ def withdraw(
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
     """Something is not to be used any more, for good: approvals of what rests on it lapse. `etymon impact` lists that."""
-    from etymon.register import withdraw_anything
+    from etymon.commands.register import withdraw_anything
 
     done = withdraw_anything(what, version, reason, _desk(workspace, signers, key), kind.value if kind else None)
     _report(done.signed, "is withdrawn")
@@ -233,8 +233,8 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """The models and what holds today; of one, its history and all that stands against it."""
+    from etymon.commands.register import books_of, show_model
     from etymon.evidence.register.books import line_of
-    from etymon.register import books_of, show_model
 
     books = books_of(open_store(workspace), signers)
     if name is None:
@@ -277,7 +277,7 @@ def log(
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
     """Every decision in order, each signature checked. Note the last digest elsewhere: with --since it shows any cut."""
-    from etymon.register import books_of, decisions_since
+    from etymon.commands.register import books_of, decisions_since
 
     books = books_of(open_store(workspace), signers)
     refused = {signed.digest: problem for signed, problem in books.register.without_effect}
@@ -290,7 +290,7 @@ def log(
 
 
 def _desk(workspace: Path, signers: Path, key: Path) -> "Desk":
-    from etymon.register import desk_of
+    from etymon.commands.register import desk_of
 
     return desk_of(open_store(workspace), signers, key, key_password(key))
 

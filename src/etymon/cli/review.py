@@ -36,10 +36,10 @@ def review(
     if html:
         check_place(html)
     with progress() as live:
+        from etymon.commands.review.review import Wish, review_model
         from etymon.evidence.keys import load_public
         from etymon.evidence.review.show.page import review_page
         from etymon.evidence.review.show.terminal import terminal_review
-        from etymon.review.review import Wish, review_model
 
         keys = tuple(load_public(each) for each in key or ())
         wish = Wish(tuple(parent or ()), corpus, passages, bank, keys)

@@ -77,9 +77,9 @@ def serve_models(
         from etymon.serve.gateway.server import Startup, serve
     except ModuleNotFoundError as error:
         raise EtymonError(f"The service needs {error.name}.", "Install it: pip install 'etymon[serve]'.") from None
+    from etymon.commands.service import opener
     from etymon.serve.audit.records import open_records
     from etymon.serve.gateway.settings import ModelEntry, Service, read_service
-    from etymon.service import opener
 
     given = {"context": context, "parallel": parallel, "quantize": quantize}
     options = {name: value for name, value in given.items() if value is not None}

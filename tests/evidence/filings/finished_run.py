@@ -5,7 +5,7 @@ from pathlib import Path
 
 from evidence_run import make_run
 
-from etymon.dossier import find_run
+from etymon.commands.dossier import find_run
 from etymon.evidence.filings.run_facts import RunParts
 from etymon.job.record import RunExecution, RunMeaning, run_stage
 from etymon.recipe import Budget, Corpus, Recipe, Source, Train

@@ -12,11 +12,11 @@ from finished_run import Finished
 from typer.testing import CliRunner
 
 from etymon.cli.app import app
-from etymon.dossier import find_run, write_dossier
+from etymon.commands.dossier import find_run, write_dossier
+from etymon.commands.refusals import drawn_questions, latest_answers, put_questions, refusals_stage
 from etymon.errors import EtymonError
 from etymon.evidence.filings.dossier import Dossier
 from etymon.evidence.filings.organisation import read_organisation, write_template
-from etymon.refusals import drawn_questions, latest_answers, put_questions, refusals_stage
 
 DAY = date(2026, 9, 1)
 SAID = {
@@ -192,15 +192,15 @@ def test_a_bank_is_put_to_the_model_and_reviewed(finished: Finished, tmp_path: P
 
 
 def _bank_input() -> object:
+    from etymon.commands.refusals import BankFile
     from etymon.evidence.filings.bank import read_bank, shipped_bank
-    from etymon.refusals import BankFile
 
     return BankFile("small-bank.csv", shipped_bank(), read_bank(shipped_bank()).sha256)
 
 
 def test_answers_that_a_kill_left_are_not_asked_again(finished: Finished, tmp_path: Path) -> None:
+    from etymon.commands.refusals import RefusalsMeaning, _journal_key
     from etymon.evidence.filings.bank import read_bank
-    from etymon.refusals import RefusalsMeaning, _journal_key
 
     path = tmp_path / "bank.csv"
     path.write_text("question,test,risk\nOne?,answer,\nTwo?,answer,\n", "utf-8")

@@ -8,13 +8,13 @@ from evidence_run import Run
 from register_office import Office
 from signing_run import record_run
 
+from etymon.commands.export.hub import export_for_hub
+from etymon.commands.register import add_model, impact_of, warnings_of, withdraw_anything
 from etymon.errors import EtymonError
 from etymon.evidence.impact.documents import find_document
 from etymon.evidence.provenance import model_digest
-from etymon.export.hub import export_for_hub
 from etymon.foundation.facts import describe_model
 from etymon.recipe import Budget, Train
-from etymon.register import add_model, impact_of, warnings_of, withdraw_anything
 from etymon.store import Artifact, Store
 from etymon.train.stage import TrainExecution, TrainMeaning, train_stage
 

@@ -10,12 +10,12 @@ import pytest
 from fifty_models import BASES, COPY, DOCUMENT, Given, World, made, make_world
 from register_office import Office, digest_of
 
+from etymon.commands.register import impact_of, withdraw_anything
 from etymon.errors import EtymonError
 from etymon.evidence.impact.downstream import Impact
 from etymon.evidence.provenance import model_digest
 from etymon.evidence.register import act
 from etymon.evidence.register.decision import Added
-from etymon.register import impact_of, withdraw_anything
 from etymon.store import Store
 
 GIVEN = Added(source="x", license="MIT")

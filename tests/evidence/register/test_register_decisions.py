@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from register_office import LATER, Office, digest_of
 
+from etymon.commands.register import add_model, approve_model, impact_of, withdraw_anything
 from etymon.errors import EtymonError
 from etymon.evidence.register import act
 from etymon.evidence.register.books import line_of
@@ -26,7 +27,6 @@ from etymon.evidence.register.decision import (
     payload_of,
 )
 from etymon.evidence.register.gate import unanswered
-from etymon.register import add_model, approve_model, impact_of, withdraw_anything
 from etymon.store import Store
 from etymon.workspace import leftovers
 

@@ -13,14 +13,14 @@ from register_office import LATER, Office
 from signing_run import PASSWORD, record_run
 
 from etymon import recipe
+from etymon.commands.register import add_model, show_model
+from etymon.commands.signing import sign
 from etymon.errors import EtymonError
 from etymon.evidence.keys import load_key, new_key
 from etymon.evidence.register import act
 from etymon.foundation.facts import describe_model
 from etymon.foundation.model import Model
 from etymon.lineage.stage import COMPARISON_VERSION, Execution, Meaning
-from etymon.register import add_model, show_model
-from etymon.signing import sign
 from etymon.store import Artifact, Draft, Stage, Store
 
 CODES = ["unsigned", "obligation:tiny-base:changes-stated", "lineage-inconclusive"]

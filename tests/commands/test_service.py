@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tiny_gguf import write_tiny_gguf
 
+from etymon.commands.service import opener
 from etymon.serve.gateway.settings import ModelEntry
-from etymon.service import opener
 from etymon.store import Store
 from etymon.store.digest import file_digest
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from etymon.commands.review.ancestry import Ancestry, origin_materials, trace
+from etymon.commands.review.behaviour import find_corpus, recite, refuse
+from etymon.commands.review.subject import Subject, open_subject
 from etymon.evaluate.stage import evaluate_stage
 from etymon.evidence.bundle import SIGNATURE
 from etymon.evidence.folder import verify_folder
@@ -33,9 +36,6 @@ from etymon.foundation.model import Model
 from etymon.foundation.weights import open_weights
 from etymon.lineage.read.structure import read_structure
 from etymon.progress import Listener, silent
-from etymon.review.ancestry import Ancestry, origin_materials, trace
-from etymon.review.behaviour import find_corpus, recite, refuse
-from etymon.review.subject import Subject, open_subject
 from etymon.store import Artifact, Store, root_digest
 
 

@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 from etymon.board.entries import BoardMeaning, Entry
 from etymon.board.stage import BoardExecution, board_stage
 from etymon.cli.app import app
+from etymon.commands.reproduce import convert_foundation_again, make_again, parts_of, recompute_board, reproduce
 from etymon.errors import EtymonError
 from etymon.evaluate.plan import plan_task
 from etymon.evaluate.stage import evaluate_stage
 from etymon.foundation.sources import open_model
 from etymon.recipe import load_recipe
-from etymon.reproduce import convert_foundation_again, make_again, parts_of, recompute_board, reproduce
 from etymon.run import Job, run
 from etymon.store import Artifact, Store
 

@@ -13,8 +13,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from chat_templates import tokenizer_with
-from etymon.check import Checked, check
 from etymon.cli.app import app
+from etymon.commands.check import Checked, check
 from etymon.errors import EtymonError
 from etymon.recipe import load_recipe
 from etymon.run import Job

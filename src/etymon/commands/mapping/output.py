@@ -12,12 +12,12 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
+from etymon.commands.mapping.answers import Schema
+from etymon.commands.mapping.columns import column
+from etymon.commands.mapping.journal import Failure, Journal
+from etymon.commands.mapping.table import BATCH, Row, Table, rows_of
+from etymon.commands.mapping.values import plain
 from etymon.corpus.read.packed import type_of
-from etymon.mapping.answers import Schema
-from etymon.mapping.columns import column
-from etymon.mapping.journal import Failure, Journal
-from etymon.mapping.table import BATCH, Row, Table, rows_of
-from etymon.mapping.values import plain
 
 Answered = tuple[Row, Row]
 """A row, and what was answered."""

@@ -10,11 +10,11 @@ from fpdf import FPDF
 
 from corpus_building import prose
 from etymon.cli.new import new_recipe
+from etymon.commands.propose.proposal import recipe_for, recipe_name
+from etymon.commands.propose.survey import Survey, estimated_tokens, survey
 from etymon.corpus.build import build_corpus, obtain_in
 from etymon.corpus.sources.find import corpus_inputs
 from etymon.errors import EtymonError
-from etymon.propose.proposal import recipe_for, recipe_name
-from etymon.propose.survey import Survey, estimated_tokens, survey
 from etymon.recipe import Corpus, Recipe, load_recipe
 from etymon.store import Artifact, Store
 

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
+from etymon.commands.propose.kinds import ROWS_LOOKED_AT, Kind, first_rows, kind_of, most_of
 from etymon.corpus.read.formats import READERS, ROW_TYPES, Document, Unread, read_file, suffix_of, text_in, type_of
 from etymon.corpus.read.row_files import read_rows
 from etymon.corpus.read.tables import rows_in
@@ -16,7 +17,6 @@ from etymon.corpus.sources.find import printable
 from etymon.corpus.sources.local import find_local
 from etymon.errors import EtymonError
 from etymon.progress import Clock, Listener, silent
-from etymon.propose.kinds import ROWS_LOOKED_AT, Kind, first_rows, kind_of, most_of
 from etymon.text.normalise import repair
 
 _SECONDS = 20.0

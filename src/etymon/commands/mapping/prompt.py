@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from etymon.commands.mapping.values import plain
 from etymon.errors import EtymonError
-from etymon.mapping.values import plain
 
 _PIECES = re.compile(r"\{\{|\}\}|\{([^{}]+)\}|[{}]")
 

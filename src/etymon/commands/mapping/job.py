@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from etymon.commands.mapping.answers import Schema, UnfitAnswer, read_schema
+from etymon.commands.mapping.ask import Asker, Unavailable
+from etymon.commands.mapping.journal import Failure, Journal
+from etymon.commands.mapping.output import write_failed, write_output
+from etymon.commands.mapping.prompt import MissingColumn, Prompt, read_prompt
+from etymon.commands.mapping.table import TYPES, Table, default_output, read_table, rows_of
 from etymon.errors import EtymonError
-from etymon.mapping.answers import Schema, UnfitAnswer, read_schema
-from etymon.mapping.ask import Asker, Unavailable
-from etymon.mapping.journal import Failure, Journal
-from etymon.mapping.output import write_failed, write_output
-from etymon.mapping.prompt import MissingColumn, Prompt, read_prompt
-from etymon.mapping.table import TYPES, Table, default_output, read_table, rows_of
 from etymon.progress import Clock, Listener
 from etymon.serve.gateway.models import Find, Models, Served
 from etymon.serve.gateway.problems import Problem

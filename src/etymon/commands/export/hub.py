@@ -8,10 +8,10 @@ import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from etymon.commands.export.papers import Copy, Exported, copied, obligations_of, parts_of_run, refuse_filled, to_do
 from etymon.evidence.bom import BOM, refuse_invalid
 from etymon.evidence.folder import RECORD, TRAINED
 from etymon.evidence.provenance import MODEL_FOLDER, model_digest
-from etymon.export.papers import Copy, Exported, copied, obligations_of, parts_of_run, refuse_filled, to_do
 from etymon.recipe import Waiver
 from etymon.store import Artifact, Store
 from etymon.waivers import Waived

@@ -15,8 +15,8 @@ from jsonschema.validators import validator_for
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from etymon.commands.mapping.columns import column
 from etymon.errors import EtymonError
-from etymon.mapping.columns import column
 
 _EXAMPLE = 'Such as {"type": "object", "properties": {"label": {"enum": ["yes", "no"]}}, "required": ["label"]}.'
 _SHOWN = 300

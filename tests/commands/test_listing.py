@@ -20,9 +20,9 @@ from etymon.board.stage import read_standings
 from etymon.board.standings import Standings
 from etymon.cli.app import app
 from etymon.cli.make import stage_line
+from etymon.commands.listing import Wish, add_model, board_of, remove_model, step_flag
 from etymon.errors import EtymonError
 from etymon.job.job import StageLine
-from etymon.listing import Wish, add_model, board_of, remove_model, step_flag
 from etymon.store import Store
 from etymon.workspace import leftovers
 

@@ -6,7 +6,7 @@ import json
 import random
 from typing import Any
 
-from etymon.mapping.answers import Schema, UnfitAnswer
+from etymon.commands.mapping.answers import Schema, UnfitAnswer
 from etymon.serve.gateway.exchange import Exchange
 from etymon.serve.gateway.models import Served
 from etymon.serve.gateway.order import order_of

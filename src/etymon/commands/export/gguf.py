@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from etymon.commands.export.papers import Copy, Exported, copied, obligations_of, parts_of_run, refuse_filled, to_do
 from etymon.errors import EtymonError
 from etymon.evidence.folder import RECORD, stays_inside
 from etymon.evidence.licences import find_licences, licence_text
 from etymon.evidence.notice import LICENSE, LICENSES, is_licence_file, is_notice_file
 from etymon.evidence.obligations import OBLIGATIONS
 from etymon.evidence.provenance import MODEL_FOLDER
-from etymon.export.papers import Copy, Exported, copied, obligations_of, parts_of_run, refuse_filled, to_do
 from etymon.foundation.card import CARD
 from etymon.foundation.gguf.quantisation import Quantisation
 from etymon.foundation.gguf.write import WrittenGguf, write_gguf

@@ -19,11 +19,11 @@ import pyarrow.parquet
 import pytest
 from tiny_gguf import write_tiny_gguf
 
+from etymon.commands.mapping.job import Job, Mapped, map_rows
+from etymon.commands.service import opener
 from etymon.errors import EtymonError
-from etymon.mapping.job import Job, Mapped, map_rows
 from etymon.progress import silent
 from etymon.serve.gateway.settings import ModelEntry
-from etymon.service import opener
 from etymon.store import Store
 
 SCHEMA = {

@@ -7,9 +7,9 @@ import re
 from math import ceil
 from pathlib import Path
 
+from etymon.commands.propose.survey import Survey
 from etymon.corpus.read.formats import ROW_TYPES, type_of
 from etymon.corpus.stages.reading import FEWEST_UNITS, section_size
-from etymon.propose.survey import Survey
 from etymon.text.counted import counted
 
 _EPOCHS = 1.5

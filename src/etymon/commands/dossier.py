@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from etymon.commands.refusals import BANK, latest_answers
 from etymon.errors import EtymonError
 from etymon.evidence.filings.answers import ANSWERS, Answer, answer_facts, read_answers, review_answers, sum_up
 from etymon.evidence.filings.answers import SHEET as ANSWER_SHEET
@@ -27,7 +28,6 @@ from etymon.evidence.filings.show.markdown import dossier_markdown, form_markdow
 from etymon.evidence.filings.show.page import dossier_page
 from etymon.evidence.run_record import read_run
 from etymon.pictures.page import write_page
-from etymon.refusals import BANK, latest_answers
 from etymon.run import trained_model
 from etymon.store import Artifact, Store
 from etymon.workspace import find_artifact, runs

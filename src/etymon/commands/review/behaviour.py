@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
+from etymon.commands.refusals import put_questions
 from etymon.errors import EtymonError
 from etymon.evaluate.verbatim import SIDES, VerbatimExecution, VerbatimMeaning, verbatim_stage
 from etymon.evidence.filings.answers import ANSWERS, read_answers
@@ -13,7 +14,6 @@ from etymon.evidence.review.records import Finding
 from etymon.evidence.run_record import RUN, read_run
 from etymon.foundation.model import Model
 from etymon.progress import Listener
-from etymon.refusals import put_questions
 from etymon.store import Artifact, Store
 from etymon.workspace import find_artifact
 

@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
+from etymon.commands.mapping.journal import Failure
+from etymon.commands.mapping.values import plain
 from etymon.corpus.read.found import Unread
 from etymon.corpus.read.packed import suffix_of, type_of
 from etymon.corpus.read.tables import rows_in
 from etymon.errors import EtymonError
-from etymon.mapping.journal import Failure
-from etymon.mapping.values import plain
 
 TYPES = (".csv", ".jsonl", ".parquet")
 BATCH = 1024
