@@ -127,7 +127,7 @@ def lose_and_add(root: Path, public: Any) -> tuple[int, int]:
 def restated(path: Path, change: Callable[[dict[str, Any]], object], key: Any = None) -> None:
     """Another statement in an envelope, under its old signature or that of ``key``."""
     from etymon.evidence.envelope import seal
-    from etymon.evidence.statement import PAYLOAD_TYPE
+    from etymon.evidence.predicates import PAYLOAD_TYPE
 
     envelope = json.loads(path.read_bytes())
     statement = json.loads(b64decode(envelope["payload"]))

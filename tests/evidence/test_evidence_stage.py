@@ -18,8 +18,8 @@ from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
 
 from etymon.errors import EtymonError
 from etymon.evidence.card_metadata import metadata
+from etymon.evidence.predicates import DerivationStatement, read_statement
 from etymon.evidence.provenance import foundation_resource
-from etymon.evidence.statement import DerivationStatement, read_statement
 from etymon.evidence.statements import (
     CORPUS,
     DERIVATION,

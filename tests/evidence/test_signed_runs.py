@@ -19,8 +19,8 @@ from etymon.errors import EtymonError
 from etymon.evidence.bundle import SIGNATURE, open_bundle
 from etymon.evidence.envelope import open_envelope, seal
 from etymon.evidence.keys import load_key, load_public, new_key
-from etymon.evidence.signed import INVENTORY
-from etymon.evidence.statement import PAYLOAD_TYPE
+from etymon.evidence.predicates import PAYLOAD_TYPE
+from etymon.evidence.signed_run import INVENTORY
 from etymon.evidence.statements import TRAINING
 from etymon.evidence.verify import Finding
 from etymon.store import Artifact, Store

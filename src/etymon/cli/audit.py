@@ -12,6 +12,7 @@ from rich.text import Text
 
 from etymon.cli.common import DEFAULT_WORKSPACE, Workspace, console
 from etymon.errors import EtymonError
+from etymon.text.counted import counted
 
 if TYPE_CHECKING:
     from etymon.serve.audit.records import Records, Total
@@ -48,6 +49,8 @@ def audit(
     records = open_records(workspace, database, new=False)
     try:
         keys = None if key is None else _keys(key, workspace, records)
+        _refuse_unknown(records, "model", model)
+        _refuse_unknown(records, "rule", rule)
         wanted = Wanted(begin, request, keys, model, outcome, rule)
         if prune is not None:
             typer.echo(f"{records.prune(prune):,} records older than {prune:,} days are removed.", err=True)
@@ -75,7 +78,7 @@ def _print_newest(newest: list[dict[str, Any]], count: int) -> None:
     if newest:
         console.print(table)
     shown = f", the newest {len(newest)} shown; --json prints all" if count > len(newest) else ""
-    console.print(f"{count:,} requests{shown}.")
+    console.print(f"{counted(count, 'request')}{shown}.")
 
 
 def _shown(name: str, value: object) -> str:
@@ -97,6 +100,13 @@ def _keys(given: str, workspace: Path, records: "Records") -> tuple[str, ...]:
     if not known and not records.count(Wanted(keys=(given,))):
         raise EtymonError(f"There is no key {given!r}, and no record of one.", "`etymon serve keys list` shows them.")
     return known or (given,)
+
+
+def _refuse_unknown(records: "Records", name: Literal["model", "rule"], given: str | None) -> None:
+    known = [] if given is None else records.known(name)
+    if given is not None and given not in known:
+        those = f"There are records of: {', '.join(known)}." if known else f"No record names a {name}."
+        raise EtymonError(f"There is no record of the {name} {given!r}.", those)
 
 
 def _print_totals(totals: "list[Total]", by: str, *, as_json: bool) -> None:

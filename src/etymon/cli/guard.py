@@ -22,7 +22,7 @@ def guard(
 ) -> None:
     """Put a bank of questions and answers to a guard: what it refuses that it should, and that it should not."""
     try:
-        from etymon.commands.guarded import Rate, measure_guard
+        from etymon.commands.guard import Rate, measure_guard
     except ModuleNotFoundError as error:
         raise EtymonError(f"The guard needs {error.name}.", "Install it: pip install 'etymon[serve]'.") from None
 

@@ -1,1 +1,1 @@
-"""What commands do besides the main job: each module is called by one group of `cli`, and rests on `run` and below."""
+"""What commands do besides the main job, each under its own name; ``cli`` calls them, and they rest on ``run`` and below."""

@@ -10,6 +10,7 @@ from etymon.evidence.impact.downstream import Approval, Impact, downstream
 from etymon.evidence.impact.found import What, find_start
 from etymon.evidence.impact.graph import read_graph
 from etymon.evidence.keys import load_key
+from etymon.evidence.predicates import TrainingStatement, read_statement
 from etymon.evidence.register.act import Desk, about, add, approve, withdraw, withdraw_other
 from etymon.evidence.register.books import Books, Line, line_of, open_books
 from etymon.evidence.register.chain import STAGE, Signed
@@ -17,7 +18,6 @@ from etymon.evidence.register.decision import Added, Approved, DeclaredParent
 from etymon.evidence.register.gate import Objection, unanswered
 from etymon.evidence.register.pins import Holdings
 from etymon.evidence.register.signers import read_signers
-from etymon.evidence.statement import TrainingStatement, read_statement
 from etymon.evidence.statements import TRAINING
 from etymon.foundation.model import Model
 from etymon.progress import Listener, silent

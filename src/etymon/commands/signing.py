@@ -9,7 +9,7 @@ from etymon.evidence.keys import PublicKey
 from etymon.evidence.register.chain import STAGE as DECISION
 from etymon.evidence.register.pins import Holdings
 from etymon.evidence.run_record import run_name
-from etymon.evidence.signed import Signed, check_signed, sign_run, signed_folders
+from etymon.evidence.signed_run import Signed, check_signed, sign_run, signed_folders
 from etymon.evidence.verify import Finding, load_all, taken_from_outside, verify
 from etymon.store import Artifact, Store
 from etymon.workspace import find_run, runs_among

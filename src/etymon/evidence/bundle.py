@@ -20,7 +20,7 @@ from securesystemslib.dsse import Envelope
 from etymon.errors import EtymonError
 from etymon.evidence.envelope import UnknownSigner, check_signature
 from etymon.evidence.keys import PublicKey
-from etymon.evidence.statement import LARGEST, PAYLOAD_TYPE
+from etymon.evidence.predicates import LARGEST, PAYLOAD_TYPE
 from etymon.foundation.bounded_json import bounded_json
 from etymon.store import root_digest
 

@@ -18,9 +18,9 @@ from etymon.evidence.keys import PublicKey, load_key
 from etymon.evidence.links import Chain, follow
 from etymon.evidence.notice import LICENSES, is_licence_file, is_notice_file
 from etymon.evidence.obligations import OBLIGATIONS
-from etymon.evidence.signed import read_file
+from etymon.evidence.predicates import PAYLOAD_TYPE, Statement, TrainingStatement, read_statement
+from etymon.evidence.signed_run import read_file
 from etymon.evidence.spdx import SPDX
-from etymon.evidence.statement import PAYLOAD_TYPE, Statement, TrainingStatement, read_statement
 from etymon.evidence.statements import FOLDER, files_of
 from etymon.evidence.verify import Finding, read_again, refusal
 from etymon.foundation.bounded_json import bounded_json

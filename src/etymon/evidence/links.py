@@ -6,7 +6,7 @@ A statement that speaks of something else than the chain is wrong; a link that n
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from etymon.evidence.statement import (
+from etymon.evidence.predicates import (
     Compared,
     CorpusStatement,
     DerivationStatement,

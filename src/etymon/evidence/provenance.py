@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from urllib.parse import quote
 
 from etymon.errors import EtymonError
-from etymon.evidence.statement import (
+from etymon.evidence.predicates import (
     BuildDefinition,
     Builder,
     Digest,

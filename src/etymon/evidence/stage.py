@@ -1,6 +1,6 @@
 """The evidence stage: what a finished derivative is made of, written from the artifacts of the run.
 
-Files: ``statements/`` (in-toto Statements v1, unsigned: ``etymon.evidence.signed`` signs them), ``README.md``, the model
+Files: ``statements/`` (in-toto Statements v1, unsigned: ``etymon.evidence.signed_run`` signs them), ``README.md``, the model
 card, ``bom.cdx.json``, ``bom.spdx.json``, ``obligations.json``, and what goes beside the weights when they are passed on:
 ``NOTICE``, ``LICENSE`` and ``LICENSES/``.
 """

@@ -5,14 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from etymon.evidence.provenance import (
-    MODEL_FOLDER,
-    ROOT,
-    foundation_resource,
-    model_resource,
-    training_statement,
-)
-from etymon.evidence.statement import (
+from etymon.evidence.predicates import (
     Compared,
     CorpusStatement,
     Curation,
@@ -29,6 +22,13 @@ from etymon.evidence.statement import (
     TestResult,
     TestStatement,
     TrainingStatement,
+)
+from etymon.evidence.provenance import (
+    MODEL_FOLDER,
+    ROOT,
+    foundation_resource,
+    model_resource,
+    training_statement,
 )
 from etymon.foundation.model import Model
 from etymon.store import Artifact, value_digest

@@ -2,8 +2,8 @@
 
 What this shows and what not: files that differ from their manifest, manifests that differ from their own digests or address,
 and statements that say other than their artifacts are found. Someone who rewrites a file together with all that records it
-is found only by a signature (``etymon.evidence.signed``), and so is a change of a manifest's facts, execution, environment
-or times, which no digest covers.
+is found only by a signature (``evidence.signed_run``), and so is a change of a manifest's facts, execution, environment or
+times, which no digest covers.
 """
 
 import os
@@ -16,9 +16,9 @@ from pathlib import Path, PurePosixPath
 
 from etymon.errors import EtymonError
 from etymon.evidence.envelope import UnknownSigner
+from etymon.evidence.predicates import Statement, TrainingStatement, read_statement
 from etymon.evidence.provenance import model_digest, model_files, origins_among
 from etymon.evidence.run_record import EVIDENCE, RUN, run_name
-from etymon.evidence.statement import Statement, TrainingStatement, read_statement
 from etymon.evidence.statements import FOLDER, TRAINING, statements
 from etymon.store import Artifact, file_digest, load_artifact, root_digest
 from etymon.store.artifact import MANIFEST, InputRecord, artifact_name, content_digests

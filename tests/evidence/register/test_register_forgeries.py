@@ -14,11 +14,11 @@ from register_office import Office
 from etymon.commands.register import decisions_since
 from etymon.errors import EtymonError
 from etymon.evidence.envelope import seal
+from etymon.evidence.predicates import PAYLOAD_TYPE
 from etymon.evidence.register import act
 from etymon.evidence.register.chain import ENVELOPE
 from etymon.evidence.register.decision import decision_in
 from etymon.evidence.register.signers import read_signers, write_signers
-from etymon.evidence.statement import PAYLOAD_TYPE
 from etymon.store import Store
 
 

@@ -112,12 +112,13 @@ def test_records_are_shown_with_their_time_and_found_by_whose_key_it_was(
 
     came = (NOW - timedelta(hours=1)).strftime("%m-%d %H:%M:%S")
     assert came in shown("--key", "anna")
-    assert "1 requests." in shown("--key", key.id)
-    assert "1 requests." in shown("--key", "revoked")
+    assert "1 request." in shown("--key", key.id)
+    assert "1 request." in shown("--key", "revoked")
     assert json.loads(shown("--id", "req_0002", "--json"))["key"] == "revoked"
     assert "rule" not in shown()
-    with pytest.raises(EtymonError, match="no key 'bert'"):
-        CliRunner().invoke(app, ["audit", "--workspace", str(tmp_path), "--key", "bert"], catch_exceptions=False)
+    for option, value, said in (("--key", "bert", "no key 'bert'"), ("--model", "x", "no record of the model 'x'")):
+        with pytest.raises(EtymonError, match=said):
+            CliRunner().invoke(app, ["audit", "--workspace", str(tmp_path), option, value], catch_exceptions=False)
 
 
 def test_what_is_removed_leaves_no_text_behind(tmp_path: Path) -> None:

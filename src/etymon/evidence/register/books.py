@@ -10,7 +10,7 @@ from etymon.evidence.register.gate import Grounds, Objection, lapses, objections
 from etymon.evidence.register.pins import Holdings, take_pins
 from etymon.evidence.register.signers import Signers
 from etymon.evidence.register.withdrawn import Gone, resting_on_withdrawn
-from etymon.evidence.signed import Signed, check_signed, signed_folders
+from etymon.evidence.signed_run import Signed, check_signed, signed_folders
 from etymon.store import Artifact, Config, Store
 
 

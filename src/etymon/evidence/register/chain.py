@@ -11,10 +11,10 @@ from filelock import FileLock
 from etymon.errors import EtymonError
 from etymon.evidence.envelope import SUFFIX, open_envelope, seal
 from etymon.evidence.keys import Key
+from etymon.evidence.predicates import PAYLOAD_TYPE
 from etymon.evidence.register.decision import Added, Decision, decision_in, payload_of
 from etymon.evidence.register.signers import Signer, Signers
-from etymon.evidence.signed import read_file
-from etymon.evidence.statement import PAYLOAD_TYPE
+from etymon.evidence.signed_run import read_file
 from etymon.store import Artifact, Config, Draft, Input, Stage, Store
 from etymon.text.plain import plain
 

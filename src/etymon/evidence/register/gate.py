@@ -9,7 +9,7 @@ from etymon.evidence.register.decision import Pins, Waived
 from etymon.evidence.register.entries import NEVER_WAIVED, Entry
 from etymon.evidence.register.pins import CONTRARY, Holdings, changes, obligations_of
 from etymon.evidence.register.withdrawn import Gone
-from etymon.evidence.signed import Signed
+from etymon.evidence.signed_run import Signed
 from etymon.evidence.verify import verify
 from etymon.store import Artifact
 from etymon.text.plain import plain

@@ -129,6 +129,12 @@ class Records:
         with self._engine.connect() as connection:
             return connection.execute(select(func.count()).select_from(RequestRow).where(*wanted.conditions())).scalar_one()
 
+    def known(self, name: Literal["model", "rule"]) -> list[str]:
+        """Every value that there is, in order."""
+        column = RequestRow.__table__.c[name]
+        with self._engine.connect() as connection:
+            return list(connection.execute(select(column).distinct().where(column.is_not(None)).order_by(column)).scalars())
+
     def read(self, wanted: Wanted, newest: int | None = None) -> Iterator[dict[str, Any]]:
         """Oldest first; of many the ``newest``."""
         table = RequestRow.__table__

@@ -18,9 +18,7 @@ from etymon.evidence.bundle import SIGNATURE, open_bundle, sign_files
 from etymon.evidence.envelope import LARGEST, SUFFIX, Opened, open_envelope, seal
 from etymon.evidence.keys import PublicKey, load_key
 from etymon.evidence.links import Chain, follow
-from etymon.evidence.provenance import MODEL_FOLDER, model_digest, model_files
-from etymon.evidence.run_record import RUN, RunRecord
-from etymon.evidence.statement import (
+from etymon.evidence.predicates import (
     PAYLOAD_TYPE,
     Digest,
     Inventory,
@@ -29,6 +27,8 @@ from etymon.evidence.statement import (
     Statement,
     read_statement,
 )
+from etymon.evidence.provenance import MODEL_FOLDER, model_digest, model_files
+from etymon.evidence.run_record import RUN, RunRecord
 from etymon.evidence.statements import FOLDER
 from etymon.evidence.verify import Finding, refusal, verify
 from etymon.store import Artifact, file_digest, value_digest

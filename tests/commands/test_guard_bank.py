@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from etymon.cli.app import app
-from etymon.commands.guarded import measure_guard
+from etymon.commands.guard import measure_guard
 from etymon.errors import EtymonError
 
 POLICY = "guard: {mode: observe, rules: [{id: bombs, terms: [bomb, 炸药]}, {id: kill, terms: kill, sides: input}]}"
