@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import openai
+from tiny_gguf import BYTES, SPECIAL
 
 
 class Served:
@@ -67,3 +68,12 @@ class Served:
         assert self.process.stderr
         for line in self.process.stderr:
             self.log.append(json.loads(line) if line.startswith("{") else {"event": "plain", "line": line})
+
+
+def saying(letter: str, question: str = "Hello", **more: Any) -> dict[str, Any]:
+    """A request whose answer is one letter again and again."""
+    bias = {str(len(SPECIAL) + BYTES.index(letter)): 100}
+    return {
+        "model": "tiny", "messages": [{"role": "user", "content": question}], "max_tokens": 12, "logit_bias": bias,
+        "temperature": 0, **more,
+    }  # fmt: skip

@@ -4,7 +4,9 @@ import contextlib
 import json
 import os
 import socket
+import string
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from served import Served
+from served import Served, saying
 
 CHAT = "/v1/chat/completions"
 ASKED: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}
@@ -219,6 +221,30 @@ def test_one_clients_words_reach_no_other(service: Served) -> None:
     again = service.post(CHAT, ASKED | {"messages": [{"role": "user", "content": secret}]})
     assert "cache" not in again.text
     assert "timings" not in again.text
+
+
+def test_of_many_clients_at_once_each_gets_its_own_answer_and_nothing_of_anothers(service: Served) -> None:
+    """More than there are slots; some leave in mid-stream, and others take their slots."""
+    client = service.client()
+
+    def ask(number: int) -> tuple[str, str]:
+        letter = string.ascii_lowercase[number % 26]
+        asked = saying(letter, f"{letter * 9} {number}", max_tokens=24)
+        if number % 3:
+            stream = client.chat.completions.create(**asked, stream=True)
+            pieces = [next(stream)] if number % 3 == 1 else list(stream)
+            stream.close()
+            (name,) = {piece.id for piece in pieces}
+            return name, "".join(choice.delta.content or "" for piece in pieces for choice in piece.choices)
+        answer = client.chat.completions.create(**asked)
+        return answer.id, answer.choices[0].message.content or ""
+
+    with ThreadPoolExecutor(24) as together:
+        answers = list(together.map(ask, range(312)))
+    assert len({name for name, _ in answers}) == len(answers), "every answer has an id of its own"
+    for number, (_, said) in enumerate(answers):
+        whole = string.ascii_lowercase[number % 26] * 24
+        assert said == whole if number % 3 != 1 else whole.startswith(said)
 
 
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode))

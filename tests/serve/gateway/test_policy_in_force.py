@@ -11,8 +11,7 @@ from typing import Any
 
 import openai
 import pytest
-from served import Served
-from tiny_gguf import BYTES, SPECIAL
+from served import Served, saying
 
 POLICY = """
 permitted_uses: [questions about letters]
@@ -24,15 +23,6 @@ guard:
     - {{id: letters, patterns: zzzzz, sides: output}}
 labels: {{producer: Ada, visible: end, text: AI生成, unlabelled_on_request: {unlabelled}}}
 """
-
-
-def saying(letter: str, question: str = "Hello", **more: Any) -> dict[str, Any]:
-    """A request whose answer is one letter again and again."""
-    bias = {str(len(SPECIAL) + BYTES.index(letter)): 100}
-    return {
-        "model": "tiny", "messages": [{"role": "user", "content": question}], "max_tokens": 12, "logit_bias": bias,
-        "temperature": 0, **more,
-    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
