@@ -5,7 +5,7 @@
 Documents are composed of sentences that any machine with Python has (docstrings, package descriptions, README files), with
 near duplicates, exact copies and bad documents planted (``texts/``). Rules on both sides: Gopher's quality and repetition
 rules and FineWeb's, then MinHash of five-grams, 14 bands of 8. datatrove splits English into words with spaCy's blank ``en``,
-its own choice, which needs no download. Both sides run in two processes and are timed as whole commands, the interpreter's
+its own choice, which needs no download. Both sides may use two processes and are timed as whole commands, the interpreter's
 start included; ``start_seconds`` is what a run over 40 documents takes.
 
 Keys: ratio_datatrove (documents per second, ours / theirs, median of interleaved pairs), ratio_without_start, ratio_cpu (by
