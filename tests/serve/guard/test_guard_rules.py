@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from etymon.serve.guard.rules import Rule, Screen
-from etymon.serve.guard.seen import unescaped
+from etymon.serve.guard.rules import NOTHING, Found, Rule, Screen
+from etymon.serve.guard.seen import Seen, unescaped
 from etymon.serve.guard.stream import GuardedStream
 
 RULES = (
@@ -132,6 +132,11 @@ def test_a_pattern_that_takes_for_ever_counts_as_found() -> None:
     found = screen.find("a" * 60 + "b")
     assert found
     assert found.rule == "slow"
+
+
+def test_so_does_one_that_cannot_say_in_time_how_a_text_may_go_on() -> None:
+    screen = Screen([Rule(id="slow", patterns=(r"(a|aa|aaa)+c",))], "output")
+    assert screen.open_word(Seen("a" * 60 + "b"), NOTHING) == Found("slow")
 
 
 def test_a_stream_holds_back_what_may_become_a_term() -> None:

@@ -101,10 +101,16 @@ class Screen:
                 return Found(rule)
         return None
 
-    def open_word(self, seen: Seen, before: Seen) -> int | None:
-        """Where in the words something may have begun that is a finding only if the text goes on as it might."""
-        begins = [_opens(pattern, seen.words, len(before.words)) for pattern, _ in self._patterns]
-        return min((at for at in (self.terms.open_word(seen, before), *begins) if at is not None), default=None)
+    def open_word(self, seen: Seen, before: Seen) -> int | Found | None:
+        """Where in the words something may have begun that is a finding only if the text goes on as it might; the rule of a
+        pattern that takes too long to say."""
+        begins = [self.terms.open_word(seen, before)]
+        for pattern, rule in self._patterns:
+            try:
+                begins.append(_opens(pattern, seen.words, len(before.words)))
+            except TimeoutError:
+                return Found(rule)
+        return min((at for at in begins if at is not None), default=None)
 
 
 NOTHING = Seen("")
@@ -112,12 +118,9 @@ NOTHING = Seen("")
 
 def _opens(pattern: Any, words: str, begin: int) -> int | None:
     """The first place from which a pattern matches to the end, in part at least. ``regex`` prefers a whole match that begins
-    later, so what is before one is tried again."""
-    try:
-        match = pattern.search(words, begin, partial=True, timeout=_SECONDS)
-        if match is None or match.end() < len(words) or match.start() == len(words):
-            return None
-        before = range(begin, match.start() if not match.partial else begin)
-        return next((at for at in before if pattern.match(words, at, partial=True, timeout=_SECONDS)), int(match.start()))
-    except TimeoutError:
-        return begin
+    later, so what is before one is tried again. Raises TimeoutError."""
+    match = pattern.search(words, begin, partial=True, timeout=_SECONDS)
+    if match is None or match.end() < len(words) or match.start() == len(words):
+        return None
+    before = range(begin, match.start() if not match.partial else begin)
+    return next((at for at in before if pattern.match(words, at, partial=True, timeout=_SECONDS)), int(match.start()))

@@ -49,6 +49,9 @@ class GuardedStream:
         if self.found or whole:
             return len(self._text)
         letter, word = self._screen.terms.open_letter(seen, before), self._screen.open_word(seen, before)
+        if isinstance(word, Found):
+            self.found = word
+            return len(self._text)
         clear = [len(self._text)]
         if letter is not None:
             clear.append(origin(self._text, lambda text: len(Seen(view(text)).letters), letter, self._sent))
