@@ -122,9 +122,14 @@ def trained_model(artifact: Artifact, name: str, store: Store) -> Model:
 
 
 def plan_tasks(job: Job, corpus: Artifact) -> list[TaskPlan]:
-    """The recipe's tasks, loaded and checked."""
+    """The recipe's tasks, loaded and checked. Raises EtymonError for one with a fault."""
     characters, device = job.recipe.corpus.heldout.characters, job.recipe.execution.device
-    return plan_evaluation(job.recipe.evaluate, Setting(corpus, characters, job.folder, device))
+    plans = plan_evaluation(job.recipe.evaluate, Setting(corpus, characters, job.folder, device))
+    if any(plan.meaning.task == "lineage" for plan in plans):
+        raise EtymonError(
+            "A task of the recipe is called lineage, as the test of what a model descends from is.", "Rename the task's file."
+        )
+    return plans
 
 
 def evaluate_models(job: Job, models: list[Model], plans: list[TaskPlan]) -> tuple[dict[str, list[Artifact]], list[str]]:

@@ -41,14 +41,14 @@ def test_a_seed_decides_the_answer(chat_model: Model) -> None:
 @settings(max_examples=50)
 def test_pieces_are_whole_characters(tiny_tokenizer: PreTrainedTokenizerFast, text: str) -> None:
     ids = tiny_tokenizer(text + "日本語 🙂 é", add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    pieces = list(_text(tiny_tokenizer, (each for each in ids)))
+    pieces = list(_text(tiny_tokenizer, (each for each in ids), frozenset()))
     assert "".join(pieces) == text + "日本語 🙂 é"
     assert not any("\N{REPLACEMENT CHARACTER}" in piece for piece in pieces)
 
 
 def test_a_character_cut_off_at_the_end_is_not_kept_back(tiny_tokenizer: PreTrainedTokenizerFast) -> None:
     ids = tiny_tokenizer("ab🙂", add_special_tokens=False)["input_ids"][:-1]
-    assert "".join(_text(tiny_tokenizer, (each for each in ids))).startswith("ab")
+    assert "".join(_text(tiny_tokenizer, (each for each in ids), frozenset())).startswith("ab")
 
 
 def test_closing_stops_the_work(converse: Callable[..., tuple[Conversation, list[str]]]) -> None:
@@ -102,6 +102,17 @@ def test_the_answer_ends_where_the_context_does(chat_model: Model) -> None:
     network.register_forward_hook(lambda *_: steps.append(1))
     list(answer(network, tokenizer, messages, AnswerSettings(temperature=0)))
     assert 0 < len(steps) <= 12
+
+
+def test_whether_the_model_ended_an_answer_is_known(converse: Callable[..., tuple[Conversation, list[str]]]) -> None:
+    conversation, _ = converse(temperature=0.0, tokens=3)
+    list(conversation.say("the end"))
+    assert not conversation.ended
+    network = conversation.network
+    ids = prompt_ids(conversation.tokenizer, [*conversation.messages, {"role": "user", "content": "the end"}])
+    network.generation_config.eos_token_id = [int(network(torch.tensor([ids])).logits[0, -1].argmax())]
+    list(conversation.say("the end"))
+    assert conversation.ended
 
 
 @pytest.mark.parametrize("template", ["{{ raise_exception('roles must alternate') }}", "{{ 1 / 0 }}", "{% for %}"])

@@ -113,6 +113,12 @@ def call(**function: str) -> list[dict[str, Any]]:
     return [{"index": 1, "function": function}]
 
 
+def test_a_piece_that_says_nothing_may_say_so_with_null() -> None:
+    sent = streamed(edit(visible="end"), delta(content="yes"), {"index": 0, "delta": None, "finish_reason": "stop"})
+    assert text_of(sent).startswith("yes")
+    assert text_of(sent).endswith("AI")
+
+
 @pytest.mark.parametrize(
     "said",
     [

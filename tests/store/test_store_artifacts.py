@@ -285,6 +285,12 @@ def test_a_replay_does_the_work_again_and_names_what_differs(tmp_path: Path) -> 
         (draft.folder / "when.txt").write_text("now", "utf-8")
         draft.logs.add("when.txt")
 
+    def cleaned(draft: Draft[Words, Pace]) -> None:
+        (working,) = store.folders("making")
+        assert not store.remove_folder(working), "somebody is using it"
+        write_parts(draft)
+
+    assert Stage("words", words_stage.version, cleaned, Words, Pace).replay(made, {}) == []
     changed = Stage("words", words_stage.version, less, Words, Pace)
     assert changed.replay(made, {}) == ["group-0/part-0.txt", "more.txt"]
     assert list((tmp_path / "making").iterdir()) == []

@@ -75,7 +75,7 @@ def _ask(draft: Draft[RefusalsMeaning, RefusalsExecution]) -> None:
     shutil.rmtree(journal.parent)  # all that is in it is in the records now
 
 
-refusals_stage = Stage("refusals", 1, _ask, RefusalsMeaning, RefusalsExecution)
+refusals_stage = Stage("refusals", 2, _ask, RefusalsMeaning, RefusalsExecution)
 """Inputs: ``model`` (Model) and ``bank`` (a file). Files: ``answers.jsonl``, a record an answer, and ``bank.json``, the bank
 as it was read."""
 
@@ -143,13 +143,13 @@ def _answer_rest(
     tick = draft.clock("asking", total=before + len(rest), unit="answers", done_before=before)
     with journal.open("a", encoding="utf-8") as stream:
         for number, question in enumerate(rest, start=1):
-            known[question.id] = _answer(conversation, question, draft.meaning.tokens)
+            known[question.id] = _answer(conversation, question)
             stream.write(f"{known[question.id].model_dump_json()}\n")
             stream.flush()
             tick(before + number)
 
 
-def _answer(conversation: "Conversation", question: Question, most: int) -> Answer:
+def _answer(conversation: "Conversation", question: Question) -> Answer:
     """The model's answer, with nothing said before it."""
     conversation.messages = []
     text = "".join(conversation.say(question.question)).strip()
@@ -159,13 +159,8 @@ def _answer(conversation: "Conversation", question: Question, most: int) -> Answ
         risk=question.risk,
         question=question.question,
         answer=text,
-        cut=_reaches(conversation, text, most),
+        cut=not conversation.ended,
     )
-
-
-def _reaches(conversation: "Conversation", text: str, most: int) -> bool:
-    ids = conversation.tokenizer(text, add_special_tokens=False)["input_ids"]
-    return len(ids) >= most
 
 
 def _begun(journal: Path) -> Iterator[Answer]:

@@ -38,8 +38,9 @@ class AnswerSettings:
 
 def answer(
     network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], settings: AnswerSettings
-) -> Generator[str]:
-    """The assistant's answer to these messages, piece by piece; close the generator to stop it.
+) -> Generator[str, None, bool]:
+    """The assistant's answer to these messages, piece by piece; close the generator to stop it. In the end it returns whether
+    the model ended it, and not its length.
 
     Raises EtymonError, at once and not at the first piece, where the messages fill the model's context.
     """
@@ -50,14 +51,12 @@ def answer(
             f"The conversation has {len(prompt)} tokens; with its answer it may have {context_length(network)}.",
             "Shorten the message.",
         )
-    tokens = _tokens(network, prompt, min(settings.tokens, room), end_ids(network, tokenizer), settings)
-    return _text(tokenizer, tokens)
+    tokens = _tokens(network, prompt, min(settings.tokens, room), settings)
+    return _text(tokenizer, tokens, end_ids(network, tokenizer))
 
 
-def _tokens(
-    network: PreTrainedModel, prompt: list[int], most: int, ends: frozenset[int], settings: AnswerSettings
-) -> Generator[int]:
-    """Ids of the answer without the end mark."""
+def _tokens(network: PreTrainedModel, prompt: list[int], most: int, settings: AnswerSettings) -> Generator[int]:
+    """Ids of the answer, and what would come after its end mark."""
     chance = torch.Generator(device=network.device).manual_seed(settings.seed)
     new, cache = prompt, None
     for _ in range(most):
@@ -67,8 +66,6 @@ def _tokens(
         else:
             share_V = torch.softmax(logits_V / settings.temperature, dim=-1)
             token = int(torch.multinomial(share_V, 1, generator=chance))
-        if token in ends:
-            return
         yield token
         new = [token]
 
@@ -82,12 +79,15 @@ def _step(network: PreTrainedModel, new: list[int], cache: Any) -> tuple[torch.T
     return output.logits[0, -1].float(), output.past_key_values
 
 
-def _text(tokenizer: PreTrainedTokenizerBase, tokens: Generator[int]) -> Generator[str]:
-    """Text as its characters become complete: one character can be spread over several tokens."""
+def _text(tokenizer: PreTrainedTokenizerBase, tokens: Generator[int], ends: frozenset[int]) -> Generator[str, None, bool]:
+    """Text up to an end mark, as its characters become complete: one character can be spread over several tokens."""
     ids: list[int] = []
-    shown = 0
+    shown, ended = 0, False
     try:
         for token in tokens:
+            if token in ends:
+                ended = True
+                break
             ids.append(token)
             text = _decode(tokenizer, ids)
             if len(text) > shown and not text.endswith(_INCOMPLETE):
@@ -97,6 +97,7 @@ def _text(tokenizer: PreTrainedTokenizerBase, tokens: Generator[int]) -> Generat
             yield rest
     finally:
         tokens.close()
+    return ended
 
 
 def _decode(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:

@@ -22,6 +22,8 @@ class Conversation:
     notice: Callable[[str], None]
     """Told, in a sentence, what the user should know beside the answer."""
     messages: list[Message] = field(default_factory=list)
+    ended: bool = True
+    """Whether the model ended its last answer; it was cut off where not."""
 
     def say(self, text: str) -> Generator[str]:
         """The answer to ``text``, piece by piece.
@@ -30,14 +32,18 @@ class Conversation:
         The oldest turns are forgotten when the context is full. Raises EtymonError where ``text`` alone does not fit.
         """
         asked = self._fitting([*self.messages, {"role": "user", "content": text}])
-        said = ""
+        said, self.ended = "", False
+        stream = answer(self.network, self.tokenizer, asked, self.settings)
         try:
-            for piece in answer(self.network, self.tokenizer, asked, self.settings):
+            for piece in self._until_its_end(stream):
                 said += piece
                 yield piece
         finally:
             if said:
                 self.messages = [*asked, {"role": "assistant", "content": said}]
+
+    def _until_its_end(self, stream: Generator[str, None, bool]) -> Generator[str]:
+        self.ended = yield from stream
 
     def _fitting(self, messages: list[Message]) -> list[Message]:
         """The newest turns that leave room for an answer, or for half a context of it."""

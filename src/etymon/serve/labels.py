@@ -5,7 +5,7 @@ one is words at the beginning or the end of the text itself, so that it stays wh
 """
 
 import json
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -83,8 +83,3 @@ def bare(event: bytes) -> bytes:
         return event
     answer.pop(FIELD, None)
     return head + json.dumps(answer, separators=(",", ":")).encode()
-
-
-def labelled(answer: dict[str, Any], fields: dict[str, str]) -> dict[str, Any]:
-    """A response with the label."""
-    return {**answer, FIELD: fields}

@@ -4,12 +4,15 @@ The config has two halves. *Meaning* decides the result and is part of the addre
 decides only how the result is reached. The address is the digest of stage, stage version, meaning and the inputs' digests.
 """
 
-import tempfile
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
+from uuid import uuid4
 
+from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
 from etymon.errors import EtymonError
@@ -95,10 +98,8 @@ class Stage(Generic[M, X]):
                     "which is not there.",
                     "Bring it back, or run the recipe again.",
                 )
-        making = artifact.folder.parent.parent / "making"
-        making.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f"replay-{artifact.name}-", dir=making) as place:
-            folder, scratch = Path(place) / "made", Path(place) / "scratch"
+        with _making(artifact.folder.parent.parent, f"replay-{artifact.name}-{uuid4().hex[:8]}") as place:
+            folder, scratch = place / "made", place / "scratch"
 
             def scratch_folder(key: str) -> Path:
                 made = scratch / value_digest(key)[:12]
@@ -114,6 +115,20 @@ class Stage(Generic[M, X]):
         made = {name: digest for name, digest in made.items() if name not in draft.logs}
         before = content_digests(recorded.files)
         return sorted(name for name in {*before, *made} if before.get(name) != made.get(name))
+
+
+@contextmanager
+def _making(root: Path, name: str) -> Iterator[Path]:
+    """A folder where a store makes artifacts, held while it is used, so that nobody takes it for what a kill has left."""
+    place, lock = root / "making" / name, root / "locks" / f"{name}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        place.mkdir(parents=True)
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+            lock.unlink(missing_ok=True)
 
 
 def address_of(stage: str, version: int, meaning: Mapping[str, Any], input_digests: Mapping[str, str]) -> str:

@@ -165,11 +165,13 @@ def test_one_big_file_is_cut_into_sections(build: Build, tmp_path: Path) -> None
     assert "".join("".join(row["text"].split()) for row in sections) == "".join(book.split()), "no character is lost"
 
 
-def test_few_files_are_cut_too(build: Build, tmp_path: Path) -> None:
+def test_few_files_are_cut_too_and_one_without_text_is_counted(build: Build, tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / f"volume{number}.md").write_text(prose(number, 100), "utf-8")
+    (tmp_path / "nothing.md").write_bytes(b"\xef\xbb\xbf")
     built = build({"path": "*.md"})
     accounted(built)
+    assert "nothing.md" in {row["unit"] for row in built.rows("drops")}, "a byte order mark is no text"
     assert built.facts["sectioned"]
     assert {row["unit"].partition("#")[0] for row in built.documents} == {f"volume{n}.md" for n in range(3)}
 

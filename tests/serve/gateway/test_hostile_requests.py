@@ -96,7 +96,8 @@ def test_a_key_opens_what_its_role_opens(guarded: tuple[Served, str, str]) -> No
     service, user, operator = guarded
     assert service.post(CHAT, ASKED, user).status_code == 200
     assert service.get("/v1/models", Authorization=f"bearer {user}").status_code == 200
-    assert service.get("/metrics", Authorization=f"Bearer {user}").status_code == 403
+    for path in ("/metrics", "/metrics%0a"):
+        assert service.get(path, Authorization=f"Bearer {user}").status_code == 403, path
     assert "etymon_requests_total" in service.get("/metrics", Authorization=f"Bearer {operator}").text
     assert service.post(CHAT, ASKED, user[:-1]).status_code == 401
     assert not [line for line in service.log if user in json.dumps(line) or operator in json.dumps(line)]
@@ -154,6 +155,8 @@ def test_bodies_are_bounded(guarded: tuple[Served, str, str]) -> None:
         b'{"model": "tiny", "messages": [{"role": "user", "content": "a"}], "grammar": "root ::= root"}',
         b'{"model": "../../etc/passwd", "messages": [{"role": "user", "content": "a"}]}',
         b'{"model": "tiny", "messages": [{"role": "user", "content": "a"}], "stop": ["", "a"]}',
+        b'{"model": "tiny", "messages": [{"role": "user", "content": [' + b"{}," * 999_999 + b"{}]}]}",
+        b'{"model": "tiny", "messages": [' + b"{}," * 999_999 + b"{}]}",
     ],
 )  # fmt: skip
 def test_malformed_bodies_are_refused(guarded: tuple[Served, str, str], body: bytes) -> None:

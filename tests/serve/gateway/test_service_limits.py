@@ -56,7 +56,8 @@ def test_tokens_are_reserved_before_an_answer_and_settled_after_it() -> None:
     meter.reserve(None, second)
     second.expect(40, None, 1, 256)
     second.begin()
-    second.cut_off()  # nobody counted: it costs what was expected of it
+    second.count({})
+    second.uncounted()  # it costs what was expected of it
     assert (second.prompt, second.completion) == (10, 256)
     third = Tokens()
     third.expect(40, None, 1, 256)

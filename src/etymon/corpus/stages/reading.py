@@ -120,7 +120,7 @@ def cut_into_sections(raw: Path, cut: Path) -> bool:
                 if row["row"] is not None:
                     yield row
                     continue
-                pieces = sections(row["raw"].replace("\r\n", "\n"), size)
+                pieces = sections(row["raw"].replace("\r\n", "\n"), size) or [row["raw"]]  # one without text is counted, too
                 for number, piece in enumerate(pieces, 1):
                     yield row | {"unit": f"{row['unit']}#{number}" if len(pieces) > 1 else row["unit"], "raw": piece}
 

@@ -22,7 +22,7 @@ from etymon.serve.gateway.door import Door
 from etymon.serve.gateway.edit import FILTERED, Edit, Refused
 from etymon.serve.gateway.exchange import Exchange
 from etymon.serve.gateway.in_force import InForce, Rules
-from etymon.serve.gateway.keys import Keyring
+from etymon.serve.gateway.keys import Key, Keyring, Role
 from etymon.serve.gateway.limits import Meter
 from etymon.serve.gateway.models import Models, Served
 from etymon.serve.gateway.observe import CONTENT_TYPE, Observers
@@ -97,6 +97,9 @@ class Gateway:
         return JSONResponse({"status": "ready" if ready else "starting"}, status_code=200 if ready else 503)
 
     async def _metrics(self, request: Request) -> Response:
+        key: Key | None = request.state.key
+        if key and key.role is not Role.operator:
+            raise forbidden("This path takes the key of an operator.")
         states = {each.card.name: each.state() for each in self.models.visible(None)}
         return Response(self.observers.metrics.text(states), headers={"content-type": CONTENT_TYPE})
 

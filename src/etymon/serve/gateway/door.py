@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from etymon.serve.gateway.exchange import Exchange
-from etymon.serve.gateway.keys import Key, Keyring, Role
+from etymon.serve.gateway.keys import Key, Keyring
 from etymon.serve.gateway.observe import Observers
 from etymon.serve.gateway.problems import Problem, forbidden, wrong_key
 from etymon.serve.gateway.reply import Reply
@@ -15,7 +15,6 @@ from etymon.serve.page import files as page
 
 OPEN = frozenset({"/health", "/ready"}) | page.PATHS
 """Answered without a key."""
-FOR_OPERATORS = frozenset({"/metrics"})
 _FORWARDED = ("forwarded", "via", "x-forwarded-", "x-real-ip")
 """How the headers begin by which a proxy says that it asks for somebody else."""
 
@@ -54,8 +53,6 @@ class Door:
         key = self._keyring.find(secret.strip())
         if key is None:
             raise wrong_key("Incorrect API key provided, or it has expired or was revoked.")
-        if scope["path"] in FOR_OPERATORS and key.role is not Role.operator:
-            raise forbidden("This path takes the key of an operator.")
         return key
 
 

@@ -133,7 +133,9 @@ class Edit:
         index, ends = choice.get("index", 0), last or choice.get("finish_reason") is not None
         self._open.add(index)
         held = await self._judge(index, choice, ends=ends) if self._judges else False
-        said = choice.setdefault("delta", {}) if self._chat else choice
+        said = choice
+        if self._chat:
+            said = choice["delta"] = choice.get("delta") or {}
         for field in PROSE:
             if isinstance(said.get(field), str) and said[field] and index not in self._begun:
                 self._begun.add(index)

@@ -59,7 +59,7 @@ class Exchange:
     def cut_off(self) -> None:
         """Nobody waits for the answer any more. Of a stream the pieces were counted."""
         if not self.stream:
-            self.tokens.cut_off()
+            self.tokens.uncounted()
 
     def note(self, rule: str, side: Side) -> None:
         """A finding of the guard; the first one is kept."""

@@ -13,7 +13,7 @@ def order_of(asked: Asked, served: Served) -> dict[str, Any]:
     """The body for the engine. Raises Problem 400 for what it cannot do."""
     if isinstance(asked, ChatRequest) and asked.tools and not served.card.tools:
         raise bad_request(f"The chat template of {served.card.name} knows no tools.", "tools", "unsupported_value")
-    order = asked.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True, exclude=set(UNUSED))
+    order = asked.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(UNUSED))
     order["model"] = served.card.there
     if isinstance(asked, ChatRequest):
         _chat(order, served.control)

@@ -47,6 +47,7 @@ class Relay:
         if answer is None:
             raise engine_lost()
         exchange.tokens.count(_usage(answer))
+        exchange.tokens.uncounted()
         exchange.complete = True
         if path == "completions":
             answer["id"] = re.sub(r"^chatcmpl-", "cmpl-", str(answer.get("id")))

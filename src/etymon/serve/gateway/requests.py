@@ -12,8 +12,9 @@ from pydantic_core import ErrorDetails, from_json
 
 from etymon.serve.gateway.problems import Problem, bad_request
 
+# Lists end at their first fault: a million faults, each told, would keep all others waiting for seconds.
 Text = Annotated[str, Field(max_length=10_000_000)]
-TokenIds = Annotated[list[Annotated[int, Field(ge=0, lt=1 << 24)]], Field(min_length=1, max_length=1_000_000)]
+TokenIds = Annotated[list[Annotated[int, Field(ge=0, lt=1 << 24)]], Field(min_length=1, max_length=1_000_000, fail_fast=True)]
 Object = dict[str, Any]
 
 
@@ -64,9 +65,9 @@ class Message(_Part):
     """One turn of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | list[TextPart] | None = None
+    content: Text | Annotated[list[TextPart], Field(max_length=10_000, fail_fast=True)] | None = None
     name: str | None = Field(None, max_length=256)
-    tool_calls: list[ToolCall] | None = Field(None, max_length=128)
+    tool_calls: Annotated[list[ToolCall], Field(max_length=128, fail_fast=True)] | None = None
     tool_call_id: Id | None = None
     refusal: Text | None = None
 
@@ -150,19 +151,19 @@ class _Generation(Asked):
         None, max_length=1024
     )
     seed: int | None = Field(None, ge=-(1 << 63), lt=1 << 63)
-    stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = None
+    stop: Stop | Annotated[list[Stop], Field(max_length=16, fail_fast=True)] | None = None
     n: int | None = Field(None, ge=1, le=16)
 
 
 class ChatRequest(_Generation):
     """POST /v1/chat/completions."""
 
-    messages: list[Message] = Field(min_length=1, max_length=10_000)
+    messages: list[Message] = Field(min_length=1, max_length=10_000, fail_fast=True)
     max_completion_tokens: int | None = Field(None, ge=1, lt=1 << 31)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
     response_format: PlainFormat | SchemaFormat | None = Field(None, discriminator="type")
-    tools: list[Tool] | None = Field(None, max_length=128)
+    tools: Annotated[list[Tool], Field(max_length=128, fail_fast=True)] | None = None
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     parallel_tool_calls: bool | None = None
 
@@ -180,9 +181,12 @@ class EmbeddingRequest(Asked):
 
     input: (
         Annotated[str, Field(min_length=1, max_length=10_000_000)]
-        | Annotated[list[Annotated[str, Field(min_length=1, max_length=10_000_000)]], Field(min_length=1, max_length=2048)]
+        | Annotated[
+            list[Annotated[str, Field(min_length=1, max_length=10_000_000)]],
+            Field(min_length=1, max_length=2048, fail_fast=True),
+        ]
         | TokenIds
-        | Annotated[list[TokenIds], Field(min_length=1, max_length=2048)]
+        | Annotated[list[TokenIds], Field(min_length=1, max_length=2048, fail_fast=True)]
     )
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = Field(None, ge=1, le=65_536)

@@ -46,12 +46,15 @@ class Tokens:
         self.prompt = self._prompt_expected
 
     def count(self, usage: Mapping[str, Any]) -> None:
-        """The engine's own count, at the end of an answer."""
+        """The engine's own count, at the end of an answer; one that does not count leaves what was expected, or seen."""
+        if not usage:
+            return
         self.prompt, self.completion = (_number(usage.get(f"{kind}_tokens")) for kind in ("prompt", "completion"))
         self._counted = True
 
-    def cut_off(self) -> None:
-        """An answer that comes in one piece was not waited for: nobody knows how far it was, so that it costs all of it."""
+    def uncounted(self) -> None:
+        """An answer in one piece that was not waited for, or not counted: nobody knows its length, so that it costs all that
+        it might have had."""
         if self.prompt and not self._counted:
             self.completion = self._completion_expected
 
