@@ -42,8 +42,10 @@ def derivatives() -> dict[str, Path]:
 def _trained(method: str) -> Path:
     folder = BENCH / "zoo" / f"smollm2-{method}"
     if not folder.exists():
+        from etymon.job.corpora import build_corpus
+        from etymon.job.job import Job
         from etymon.recipe import load_recipe
-        from etymon.run import Job, build_corpus, open_foundation, train_model
+        from etymon.run import open_foundation, train_model
         from etymon.store import Store
 
         recipe = BENCH / "zoo" / f"{method}.yaml"

@@ -19,7 +19,7 @@ from etymon.foundation.facts import describe_model
 from etymon.foundation.model import Model
 from etymon.foundation.sources import open_model
 from etymon.job.ancestors import earlier_corpora
-from etymon.job.corpora import build_corpora, build_corpus
+from etymon.job.corpora import build_corpora
 from etymon.job.entries import board_entries
 from etymon.job.job import Job, StageLine
 from etymon.job.licences import check_licences, licence_texts, licences_used
@@ -34,12 +34,6 @@ from etymon.lineage.stage import lineage_stage
 from etymon.lineage.verdict import Lineage
 from etymon.store import Artifact, Input, Store
 from etymon.train.stage import train_stage
-
-__all__ = [
-    "Job", "Outcome", "StageLine", "Training", "board_entries", "build_corpora", "build_corpus", "check_licences",
-    "evaluate_models", "open_foundation", "plan_tasks", "rank", "read_lineage", "record_run", "run", "seed_notes",
-    "trace_lineage", "train_config", "train_model", "trained_model", "trainings", "write_evidence",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,7 +84,7 @@ def open_foundation(job: Job) -> Model:
             f"train.sequence_length is {asked}; {model.name} has a context of {longest}.",
             f"Set train.sequence_length to at most {longest}.",
         )
-    job.on_line(StageLine("foundation", foundation_line(model), 0.0, True))
+    job.on_line(StageLine("foundation", foundation_line(model)))
     return model
 
 

@@ -201,7 +201,7 @@ def evaluate_each(
         for plan in plans:
             role = f"{plan.meaning.task} of {model.name}"
             if reason := plan.not_applicable(model):
-                yield StageLine(role, f"not measured: {reason}", 0.0, True)
+                yield StageLine(role, f"not measured: {reason}")
                 continue
             made, reused = store.obtain(evaluate_stage, plan.inputs(model), plan.meaning, plan.execution, listener)
             scores[plan.meaning.task] = made
@@ -222,7 +222,7 @@ def import_results(
         known = store.pointers().get(pointed)
         store.point(pointed, {**(known.parts if known else {}), meaning.task: made.name})
         lines.append(StageLine(f"{meaning.task} of {name}, imported", score_line(made), made.manifest.seconds, reused))
-    return lines + [StageLine(task, "not imported: it has no samples", 0.0, True) for task in files.without_samples]
+    return lines + [StageLine(task, "not imported: it has no samples") for task in files.without_samples]
 
 
 _IMPORTED = "imported-"

@@ -16,8 +16,8 @@ from chat_templates import tokenizer_with
 from etymon.cli.app import app
 from etymon.commands.check import Checked, check
 from etymon.errors import EtymonError
+from etymon.job.job import Job
 from etymon.recipe import load_recipe
-from etymon.run import Job
 from etymon.store import Store
 
 Command = Callable[..., Result]

@@ -17,8 +17,9 @@ from etymon.errors import EtymonError
 from etymon.evaluate.plan import plan_task
 from etymon.evaluate.stage import evaluate_stage
 from etymon.foundation.sources import open_model
+from etymon.job.job import Job
 from etymon.recipe import load_recipe
-from etymon.run import Job, run
+from etymon.run import run
 from etymon.store import Artifact, Store
 
 TASK = """task: sums

@@ -9,9 +9,11 @@ from etymon.cli.make import start
 from etymon.errors import EtymonError
 from etymon.evidence.conflicts import waivers_of
 from etymon.job.ancestors import earlier_corpora
+from etymon.job.corpora import build_corpus
+from etymon.job.job import Job, StageLine
 from etymon.job.licences import check_licences, licence_texts, licences_used
 from etymon.recipe import Waiver
-from etymon.run import Job, StageLine, build_corpus, open_foundation, train_model
+from etymon.run import open_foundation, train_model
 
 
 def write_recipe(folder: Path, foundation: Path, license: str = "own", more: str = "", name: str = "small") -> Path:

@@ -7,10 +7,11 @@ import pytest
 
 from etymon.errors import EtymonError
 from etymon.job.control import control_corpus
+from etymon.job.corpora import build_corpora
 from etymon.job.job import Job
 from etymon.job.trainings import Training, train_config, trainings
 from etymon.recipe import Corpus, Recipe, Sft, Source, Train
-from etymon.run import build_corpora, seed_notes
+from etymon.run import seed_notes
 from etymon.store import Store
 from etymon.train.stage import TrainMeaning
 

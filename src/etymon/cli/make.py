@@ -69,7 +69,8 @@ def train_recipe(
     with progress() as live:
         job = start(recipe, overrides, workspace, live, read_waivers(waive, reasons))
         from etymon.job.corpora import build_corpus
-        from etymon.run import check_licences, open_foundation, train_model
+        from etymon.job.licences import check_licences
+        from etymon.run import open_foundation, train_model
 
         foundation = open_foundation(job)
         check_licences(job, foundation)

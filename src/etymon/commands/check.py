@@ -10,12 +10,15 @@ from etymon.errors import EtymonError
 from etymon.foundation.model import Model
 from etymon.foundation.probe import Probe, probe_contamination
 from etymon.foundation.ranks import Ranks
+from etymon.job.corpora import build_corpora
 from etymon.job.items import items_of_tasks
+from etymon.job.job import Job
 from etymon.job.licences import licence_findings
 from etymon.job.summaries import corpus_line
+from etymon.job.trainings import Training, train_config
 from etymon.progress import clocks
 from etymon.recipe import Evaluate
-from etymon.run import Job, Training, build_corpora, open_foundation, plan_tasks, train_config
+from etymon.run import open_foundation, plan_tasks
 from etymon.store import Artifact
 from etymon.train.doctor import examine
 from etymon.train.finding import Finding

@@ -59,7 +59,7 @@ def add_model(
         for plan in plans:
             role = f"{plan.meaning.task} of {name}"
             if reason := plan.not_applicable(model):
-                yield StageLine(role, f"not measured: {reason}", 0.0, True, caution=True)
+                yield StageLine(role, f"not measured: {reason}", caution=True)
                 continue
             made, reused = store.obtain(evaluate_stage, plan.inputs(model), plan.meaning, plan.execution, listener)
             scores.append((plan, made))
@@ -88,12 +88,12 @@ def add_model(
         changed = board.model_copy(update={"tasks": tuple(pinned), "models": screened.models, "flags": flags})
         write_board(path, changed)
         _keep(path, changed, store)
-        yield StageLine("screening", screening_in_words(screening), 0.0, True)
+        yield StageLine("screening", screening_in_words(screening))
         for gone, reason in screened.unopened.items():
-            yield StageLine(f"screening {gone}", f"not tested: {reason}", 0.0, True, caution=True)
+            yield StageLine(f"screening {gone}", f"not tested: {reason}", caution=True)
         if unknown := [parent.name for parent in listed.parents if parent.weights is None]:
             told = f"{' and '.join(unknown)} is declared by name alone, which exempts from nothing; `--base` opens it"
-            yield StageLine(f"parent of {name}", told, 0.0, True, caution=True)
+            yield StageLine(f"parent of {name}", told, caution=True)
         yield from (flag for flag in board.flags if flag.model == name and flag.state != "withdrawn")  # listed once before
         yield from flags[len(board.flags) :]
 

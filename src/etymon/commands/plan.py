@@ -10,8 +10,11 @@ import numpy as np
 
 from etymon.evaluate.suites import task_names
 from etymon.foundation.ranks import Ranks
+from etymon.job.corpora import build_corpus
+from etymon.job.job import Job
+from etymon.job.trainings import train_config, trainings
 from etymon.progress import clocks
-from etymon.run import Job, build_corpus, open_foundation, train_config, trainings
+from etymon.run import open_foundation
 from etymon.train.objectives import objective_of
 from etymon.train.prepare import Prepared, prepare
 from etymon.train.step import train_step

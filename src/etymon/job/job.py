@@ -16,9 +16,10 @@ class StageLine:
 
     stage: str
     summary: str
-    seconds: float
+    seconds: float = 0.0
     """What making it took, whenever that was."""
-    reused: bool
+    reused: bool = True
+    """It was there, or there is nothing to make."""
     caution: bool = False
     """Nothing was made: the user should know this before relying on what was."""
 

@@ -30,7 +30,7 @@ def check_licences(job: Job, foundation: Model) -> list[Waived]:
     """
     waived, notes = licence_findings(job, foundation)
     for line in notes:
-        job.on_line(StageLine("licences", line, 0.0, True, caution=True))
+        job.on_line(StageLine("licences", line, caution=True))
     return waived
 
 

@@ -82,7 +82,7 @@ def seen_by(
         of_model = made(familiarity_stage, model=model, overlap=overlap)
         of_base = made(familiarity_stage, model=base, overlap=overlap) if base and overlap.facts["overlapping"] else None
         seen = Contamination(**asdict(summarise_seen(overlap, score, of_model, of_base)))
-        yield seen, StageLine(f"{plan.meaning.task} in the corpus of {model.name}", _overlap_line(overlap), 0.0, True)
+        yield seen, StageLine(f"{plan.meaning.task} in the corpus of {model.name}", _overlap_line(overlap))
 
 
 def with_seen(entries: Sequence[Entry], seen: Mapping[str, tuple[Contamination, ...]]) -> tuple[Entry, ...]:
