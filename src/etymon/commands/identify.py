@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from etymon.commands.screening.fingerprints import add_to_index, fingerprint_of, index_of
 from etymon.errors import EtymonError
 from etymon.foundation.model import Model
-from etymon.job.fingerprints import add_to_index, fingerprint_of, index_of
 from etymon.lineage.compare import opened
 from etymon.lineage.index.exchange import export_fingerprints, import_fingerprints
 from etymon.lineage.index.fingerprint import About

@@ -11,14 +11,14 @@ from etymon.board.file import BoardFile, ListedModel, alone_with, entry_of, read
 from etymon.board.flags import Flag, State, Step, taken
 from etymon.board.stage import BoardExecution, board_stage
 from etymon.board.words import screening_in_words
+from etymon.commands.screening.screen import find_flags, read_pairs, reuse_of, screen_models
+from etymon.commands.screening.siblings import measure_siblings, with_siblings
 from etymon.errors import EtymonError
 from etymon.evaluate.plan import Setting, TaskPlan, plan_evaluation
 from etymon.evaluate.stage import evaluate_stage
 from etymon.foundation.model import Model
 from etymon.job.job import StageLine
-from etymon.job.screen import find_flags, read_pairs, reuse_of, screen_models
 from etymon.job.seen import seen_by
-from etymon.job.siblings import measure_siblings, with_siblings
 from etymon.job.summaries import score_line
 from etymon.progress import Listener, silent
 from etymon.recipe import Evaluate

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from etymon.commands.identify import Identified, identify_model
+from etymon.commands.screening.fingerprints import index_of
 from etymon.evidence.licences import find_licences, licence_of_model
 from etymon.evidence.materials import FOUNDATION, Used, weights_used
 from etymon.evidence.review.records import Kin, Suspect
 from etymon.foundation.hub_name import hub_name
 from etymon.foundation.model import Model
-from etymon.job.fingerprints import index_of
 from etymon.lineage.explain import explanation
 from etymon.lineage.verdict import Lineage
 from etymon.progress import Listener

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from etymon.board.file import ListedModel
+from etymon.commands.screening.fingerprints import add_to_index, boards_index_of
 from etymon.errors import EtymonError
 from etymon.foundation.model import Model
-from etymon.job.fingerprints import add_to_index, boards_index_of
 from etymon.lineage.index.fingerprint import Fingerprint
 from etymon.lineage.index.search import likeness, pack, shortlist
 from etymon.store import Config, Store

@@ -18,9 +18,7 @@ from lineage_transforms import Tensors, noise, permute_neurons, permute_residual
 from etymon.board.entries import Parent
 from etymon.board.file import ListedModel
 from etymon.board.words import flag_in_words, screening_in_words
-from etymon.errors import EtymonError
-from etymon.foundation.model import Model
-from etymon.job.screen import (
+from etymon.commands.screening.screen import (
     Pair,
     ScreenExecution,
     ScreenMeaning,
@@ -31,6 +29,8 @@ from etymon.job.screen import (
     screen_stage,
     screened_pair,
 )
+from etymon.errors import EtymonError
+from etymon.foundation.model import Model
 from etymon.lineage.compare import opened
 from etymon.store import Store
 

@@ -12,9 +12,9 @@ from lineage_transforms import drop_layers, noise, permute_neurons, rescale_neur
 from test_screen import TODAY, listed
 
 from etymon.board.file import ListedModel
+from etymon.commands.screening.screen import find_flags, screen_models
+from etymon.commands.screening.shortlist import SMALL
 from etymon.foundation.model import Model
-from etymon.job.screen import find_flags, screen_models
-from etymon.job.shortlist import SMALL
 from etymon.lineage.index.tokens import TOKENS
 from etymon.store import Store, value_digest
 

@@ -14,9 +14,9 @@ from itertools import combinations
 from etymon.board.entries import Reuse, Screening
 from etymon.board.file import ListedModel
 from etymon.board.flags import LARGEST_P, Flag, Step
+from etymon.commands.screening.shortlist import SMALL, LeftOut, left_out
 from etymon.errors import EtymonError
 from etymon.foundation.model import Model
-from etymon.job.shortlist import SMALL, LeftOut, left_out
 from etymon.lineage.align.correspond import Side
 from etymon.lineage.compare import compare_sides, opened
 from etymon.lineage.stage import COMPARISON_VERSION

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 
 from etymon.board.entries import Screening, Siblings
 from etymon.board.file import ListedModel
+from etymon.commands.screening.screen import declared_siblings
 from etymon.errors import EtymonError
 from etymon.foundation.model import Model
-from etymon.job.screen import declared_siblings
 from etymon.lineage.align.correspond import Side
 from etymon.lineage.attribute.change import relative_of
 from etymon.lineage.compare import opened

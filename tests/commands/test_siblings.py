@@ -14,10 +14,10 @@ from lineage_transforms import noise, write_weights
 from etymon.board.entries import Parent, Screening
 from etymon.board.file import ListedModel
 from etymon.board.words import siblings_in_words
+from etymon.commands.screening.screen import declared_siblings
+from etymon.commands.screening.siblings import measure_siblings, read_siblings, with_siblings
 from etymon.errors import EtymonError
 from etymon.foundation.model import Model
-from etymon.job.screen import declared_siblings
-from etymon.job.siblings import measure_siblings, read_siblings, with_siblings
 from etymon.store import Store
 
 
