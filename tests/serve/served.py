@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,13 @@ def saying(letter: str, question: str = "Hello", **more: Any) -> dict[str, Any]:
         "model": "tiny", "messages": [{"role": "user", "content": question}], "max_tokens": 12, "logit_bias": bias,
         "temperature": 0, **more,
     }  # fmt: skip
+
+
+def logged(service: Served, **wanted: Any) -> None:
+    """The log, which may come a moment after the answer, has a request with all of this."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        if any(wanted.items() <= each.items() for each in service.events("request")):
+            return
+        time.sleep(0.02)
+    raise AssertionError((wanted, service.events("request")[-3:]))

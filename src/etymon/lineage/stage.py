@@ -45,7 +45,7 @@ def lineage_facts(lineage: Lineage) -> dict[str, object]:
     }
 
 
-COMPARISON_VERSION = 8
+COMPARISON_VERSION = 9
 """For every stage that stores what a comparison said: raised whenever a verdict, a figure or a direction may change."""
 
 lineage_stage = Stage(name="lineage", version=COMPARISON_VERSION, build=_build, meaning=Meaning, execution=Execution)

@@ -5,7 +5,7 @@ from typing import Any
 
 import openai
 import pytest
-from served import Served
+from served import Served, logged
 from tiny_gguf import BYTES, SPECIAL
 
 BROKEN = {str(len(SPECIAL) + i): -100 for i, letter in enumerate(BYTES) if not (letter.isascii() and letter.isprintable())}
@@ -148,8 +148,7 @@ def test_what_no_model_read_is_no_token_read(service: Served) -> None:
     before = service.get("/metrics").text
     with pytest.raises(openai.BadRequestError, match="context") as raised:
         service.client().chat.completions.create(**ASKED | {"messages": [{"role": "user", "content": "the " * 600}]})
-    (line,) = [each for each in service.events("request") if each["id"] == raised.value.request_id]
-    assert (line["outcome"], line["prompt_tokens"]) == ("refused", 0)
+    logged(service, id=raised.value.request_id, outcome="refused", prompt_tokens=0)
     (count,) = [each for each in before.splitlines() if each.startswith('etymon_tokens_total{kind="prompt",model="tiny"}')]
     assert count in service.get("/metrics").text
 

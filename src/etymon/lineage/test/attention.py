@@ -26,6 +26,8 @@ from etymon.progress import Clock
 _BUDGET = 4e10
 """Floating-point operations the matching should take at most."""
 _FEWEST, _MOST = 24, 96
+_ROUNDING = 1e-5
+"""Of a likeness: some processors multiply the same row otherwise in another place of a matrix."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def plane_agreements(sampled_query_LSH: Array, sampled_key_LSH: Array, planes: _
     layer, own = np.nonzero(planes.key_of_query[found] == found_key)
     query, key = found[layer, own], found_key[layer, own]
     best_query = by_query[layer, :, query].max(1) <= by_query[layer, own, query]
-    best_key = by_key[layer, :, key].max(1) <= by_key[layer, own, key]
+    best_key = by_key[layer, :, key].max(1) <= by_key[layer, own, key] + _ROUNDING
     hits = np.zeros(found.shape, bool)
     hits[layer, own] = best_query & best_key
     return hits
