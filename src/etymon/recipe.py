@@ -87,7 +87,7 @@ class Source(_Part):
     kind: Literal["files", "python-docs", "chat", "preference"]
     """``files``: documents. ``chat``: rows of conversations (``messages``, ShareGPT, Alpaca, prompt and completion).
     ``preference``: rows of a prompt with a better and a worse answer, or with an answer that was liked or not."""
-    license: str
+    license: str = Field(pattern=r"\S")
     """An SPDX identifier, or ``own``: you declare that the material is yours."""
     path: Annotated[str, AfterValidator(_known_place)] | None = None
     """A file, folder or glob, relative to the recipe; ``hf:org/name@revision#config/split``, a data set of Hugging Face; or a
@@ -130,6 +130,8 @@ class Heldout(_Part):
     """At most so much held-out text is scored (about 8,000 tokens of English)."""
 
 
+_LONGEST_SHOWN = 200
+"""Characters of a value that is told to be wrong."""
 _MOST_EPOCHS, _MOST_TOKENS = 10_000, 10**15
 """Of a mixture: what is more is a mistake of writing."""
 
@@ -445,7 +447,16 @@ def read_mapping(path: Path, what: str, keys: str, remedy: str) -> dict[str, Any
 
 def explain_invalid(path: Path, error: ValidationError, model: type[BaseModel]) -> EtymonError:
     """What is wrong with the content of a YAML file that should be a ``model``, key by key."""
-    return EtymonError("\n".join(_explain(path, each, model) for each in error.errors()))
+    errors = error.errors()
+    places = [each["loc"] for each in errors]
+    # A section in which something is wrong may be told as missing too.
+    first = [each for each in errors if not any(len(p) > len(each["loc"]) == _common(p, each["loc"]) for p in places)]
+    return EtymonError("\n".join(_explain(path, each, model) for each in first))
+
+
+def _common(one: tuple[Any, ...], other: tuple[Any, ...]) -> int:
+    """How many parts both begin with."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def read_evaluate(content: dict[str, Any]) -> Evaluate:
@@ -514,7 +525,8 @@ def _explain(path: Path, error: Any, whole: type[BaseModel]) -> str:
         return f"{path}: unknown key `{key}`; {hint}"
     if error["type"] == "missing":
         return f"{path}: `{key}` is missing."
-    return f"{path}: `{key}`: {message} (found {error['input']!r})."
+    found = repr(error["input"])
+    return f"{path}: `{key}`: {message} (found {found if len(found) <= _LONGEST_SHOWN else found[:_LONGEST_SHOWN] + '…'})."
 
 
 def _keys_at(location: tuple[Any, ...], whole: type[BaseModel]) -> list[str]:

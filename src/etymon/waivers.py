@@ -77,6 +77,6 @@ def _refused(breaches: Sequence[Breach], whose: str) -> EtymonError:
         for breach in breaches
     ]
     remedies = list(dict.fromkeys(breach.remedy for breach in breaches))
-    first = breaches[0]
-    waive = f"To go on all the same, and have it recorded: --waive {first.rule}:{first.source} --reason '...'"
+    named = " ".join(f"--waive {breach.rule}:{breach.source}" for breach in breaches)
+    waive = f"To go on all the same, and have it recorded: {named} --reason '...'"
     return EtymonError("\n".join(lines), "\n".join([*remedies, waive]))

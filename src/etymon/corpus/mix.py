@@ -26,6 +26,8 @@ class Share(Config):
     """That are there to learn from."""
     tokens: int
     """Of these, each once."""
+    asked: int
+    """Tokens in one pass that the mixture asks for; whole documents are drawn, to the nearest."""
     mixed: int
     """Tokens in one pass."""
     epochs: float
@@ -63,6 +65,7 @@ def mix_sources(
             source=name,
             documents=int(documents_S[at]),
             tokens=int(tokens_S[at]),
+            asked=round(wanted_S[at]),
             mixed=int(mixed_S[at]),
             epochs=float(mixed_S[at] / max(1, tokens_S[at])),
             share=float(mixed_S[at] / max(1, mixed_S.sum())),

@@ -38,7 +38,9 @@ def mixture_words(shares: Sequence[Mapping[str, Any]]) -> str:
     told = [f"{each['source']} {each['share']:.0%} ({each['epochs']:.2g} times)" for each in largest[:_SHARES_TOLD]]
     if len(largest) > _SHARES_TOLD:
         told.append(f"and {counted(len(largest) - _SHARES_TOLD, 'more source')}")
-    return f"mixture of {sum(each['mixed'] for each in shares):,} tokens: {', '.join(told)}"
+    asked, mixed = (sum(each[name] for each in shares) for name in ("asked", "mixed"))
+    missed = f" ({asked:,} asked for; documents are drawn whole)" if abs(asked - mixed) > asked / 100 else ""
+    return f"mixture of {mixed:,} tokens{missed}: {', '.join(told)}"
 
 
 def training_line(trained: Artifact) -> str:

@@ -58,8 +58,11 @@ class Store:
     """Artifacts in a folder, with their catalog."""
 
     def __init__(self, root: Path, catalog_url: str | None = None) -> None:
-        """``catalog_url`` is a SQLAlchemy URL; by default an SQLite file in the store."""
+        """``catalog_url`` is a SQLAlchemy URL; by default an SQLite file in the store. Raises EtymonError where ``root`` is a
+        file."""
         self.root = root.resolve()
+        if self.root.exists() and not self.root.is_dir():
+            raise EtymonError(f"The workspace {self.root} is a file.", "Name a folder with --workspace.")
         self._url = catalog_url or URL.create("sqlite", database=str(self.root / "catalog.db"))
         self._digests: DigestCache | None = None
         self._catalog: Catalog | None = None
@@ -179,7 +182,14 @@ class Store:
 
     def _hold(self, held: ExitStack, name: str, stage: str, listener: Listener) -> None:
         locks = self.root / "locks"
-        locks.mkdir(parents=True, exist_ok=True)
+        try:
+            locks.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise EtymonError(
+                f"The workspace {self.root} cannot be written: {error.strerror}.", "Name another with --workspace."
+            ) from None
         lock = FileLock(locks / f"{name}.lock")
         begun = time.monotonic()
         while True:

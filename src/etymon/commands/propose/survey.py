@@ -1,5 +1,6 @@
 """A look at a folder of someone's own documents or conversations: what is in it, what can be read, how much text that is."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -156,7 +157,7 @@ def _look(root: Path, names: list[str], columns: dict[str, str] | None, listener
     look = _Look(set(), Counter(), Counter(), Counter(), Counter(), [])
     tick = Clock(listener, "survey", "reading", total=len(names), unit="files")
     begun = time.monotonic()
-    for done, name in enumerate(sorted(names, key=lambda name: sha256(name.encode()).hexdigest()), 1):
+    for done, name in enumerate(sorted(names, key=lambda name: sha256(os.fsencode(name)).hexdigest()), 1):
         suffix = suffix_of(name)
         if time.monotonic() - begun > seconds and look.bytes[suffix]:
             continue

@@ -1,1 +1,1 @@
-"""Listed models against each other, and fingerprints: how boards, reviews and the search for unknown parents find relatives."""
+"""Listed models against each other, and fingerprints: how boards, reviews and searches for parents find relatives."""

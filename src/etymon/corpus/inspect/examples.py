@@ -34,6 +34,8 @@ class Personal(Config):
     kind: str
     documents: int
     found: int
+    masked: bool
+    """A placeholder stands in its place."""
 
 
 class Changes(Config):
@@ -79,6 +81,7 @@ def _personal(opened: OpenCorpus) -> tuple[tuple[Personal, ...], tuple[Example, 
             kind=kind,
             documents=int(compute.sum(compute.greater(table[column], 0)).as_py() or 0),
             found=int(compute.sum(table[column]).as_py() or 0),
+            masked=kind in opened.policy.personal_data.masked,
         )
         for kind, column in counts.items()
     )

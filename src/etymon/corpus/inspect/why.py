@@ -91,7 +91,7 @@ class Story(Config):
     shared: tuple[Shared, ...]
     personal: dict[str, int]
     """Personal data that was found, by kind."""
-    masked: bool
+    masked: tuple[str, ...]
     """Whether placeholders stand in its place."""
 
 
@@ -199,7 +199,9 @@ def _suggestion(opened: OpenCorpus, table: pa.Table, text: str) -> str:
     """Units that are written alike."""
     units = compute.unique(table["unit"])
     part = text.rpartition("/")[2].partition("#")[0] or text
-    holding = units.filter(compute.match_substring(units, part, ignore_case=True)).slice(0, _SUGGESTED).to_pylist()
+    alike = units.filter(compute.match_substring(units, part, ignore_case=True)).to_pylist()
+    files = dict.fromkeys(unit.rpartition("#")[0] or unit for unit in alike)
+    holding = (list(files) if len(files) < len(alike) else alike)[:_SUGGESTED]
     searched = units.slice(0, _SEARCHED).to_pylist()
     close = holding or difflib.get_close_matches(text, searched, n=_SUGGESTED) or searched[:_SUGGESTED]
     head = "Did you mean" if holding or close != searched[:_SUGGESTED] else "Units are such as"
@@ -230,23 +232,23 @@ def _story(opened: OpenCorpus, position: int) -> Story:
         excerpt=row["text"][:EXCERPT],
         outcome=decided["side"] or "dropped",
         copies=_copies(opened, decided) if decided["side"] == "train" else 0,
-        rules=_measured(opened, position),
+        rules=_measured(opened, position, decided["language"]),
         near_ngram=policy.near_duplicates.ngram,
         survivor=_others(opened, row, [survivor])[0] if survivor != position else None,
         stands_for=_others(opened, row, behind[:_MEMBERS].tolist()),
         duplicates=len(behind),
         shared=tuple(Shared(item=each["item"], runs=each["shared"], excerpt=each["excerpt"]) for each in shared),
         personal=personal,
-        masked=any(kind in policy.personal_data.masked for kind in personal),
+        masked=tuple(kind for kind in personal if kind in policy.personal_data.masked),
     )
 
 
-def _measured(opened: OpenCorpus, position: int) -> tuple[Measured, ...]:
+def _measured(opened: OpenCorpus, position: int, language: str) -> tuple[Measured, ...]:
     rules = opened.policy.all_rules
     (row,), broken_RK = judge(opened, [position], rules)
     return tuple(
         Measured(
-            rule=str(rule),
+            rule=rule.told(language),
             reason=rule.reason,
             value=row[rule.signal],
             broken=bool(broken),

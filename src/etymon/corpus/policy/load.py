@@ -91,7 +91,8 @@ def _load(name_or_path: str, base: Path, extending: tuple[Path, ...]) -> Policy:
     if path.suffix.lower() not in (".yaml", ".yml") and not path.exists():
         close = difflib.get_close_matches(name_or_path, SHIPPED, n=1)
         hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(SHIPPED)}; or name a YAML file."
-        raise EtymonError(f"There is no data policy {name_or_path!r}.", hint)
+        named = f", which {extending[-1]} extends" if extending else ""
+        raise EtymonError(f"There is no data policy {name_or_path!r}{named}.", hint)
     return _read(path.resolve(), extending)
 
 
@@ -99,7 +100,12 @@ def _read(path: Path, extending: tuple[Path, ...], *, complete: bool = False) ->
     """The policy in a file; one that is ``complete`` extends no other."""
     if path in extending:
         raise EtymonError(f"The data policy {path} extends itself.", "Let one of them extend a shipped policy.")
-    content = read_mapping(path, "data policy", "`name` and rules", "A data policy is named relative to the recipe.")
+    content = read_mapping(
+        path,
+        "data policy",
+        "`name` and rules",
+        "Its path is relative to the recipe that names it, and to the current folder on the command line.",
+    )
     named = content.get("extends", "default")
     extended = dict(_load(named, path.parent, (*extending, path))) if isinstance(named, str) and not complete else {}
     try:

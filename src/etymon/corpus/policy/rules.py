@@ -52,11 +52,25 @@ class Rule(Config):
         """The bound for documents in a language, None where the rule does not hold."""
         return self.languages.get(language, self.default_bound)
 
+    def told(self, language: str) -> str:
+        """What it asks of documents in a language."""
+        bound = self.bound(language)
+        if bound is None:
+            return f"{self.signal}, not in {language}"
+        return self._bounded(bound) + (f" in {language}" if language in self.languages else "") + self._from_words
+
+    def _bounded(self, bound: float) -> str:
+        return f"{self.signal} {'below' if self.below is not None else 'above'} {bound:g}"
+
+    @property
+    def _from_words(self) -> str:
+        return f", from {self.from_words} words on" if self.from_words else ""
+
     def __str__(self) -> str:
-        said = f"{self.signal} {'below' if self.below is not None else 'above'} {self.default_bound:g}"
+        said = self._bounded(self.default_bound)
         if self.languages:
             said += f", otherwise in {counted(len(self.languages), 'language')}"
-        return said + (f", from {self.from_words} words on" if self.from_words else "")
+        return said + self._from_words
 
 
 class RuleSet(Config):

@@ -1,16 +1,21 @@
 """Pages: HTML and PDF, the text without menus and layout."""
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
 from etymon.corpus.read.found import Document, Read, Unread, described, raise_if_not_of_the_file
 from etymon.corpus.read.packed import Stopped, content_of, opened
+from etymon.corpus.read.text import decoded_text
 from etymon.errors import EtymonError
 
 LARGEST_PAGE = 16 << 20
 """Bytes of one HTML page. Looking for the text of a megabyte took 0.04 s where it is paragraphs, and 1 to 5 s where it is
 links, tables or tags that are not closed; pages of more than a few megabytes are rare."""
+_CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_.:-]{1,40})""", re.IGNORECASE)
+_HEAD_BYTES = 4096
+"""Of a page, in which it says how it is encoded; browsers look at the first thousand."""
 
 
 def read_html(path: Path, unit: str, column: str) -> Read:
@@ -26,18 +31,40 @@ def read_html(path: Path, unit: str, column: str) -> Read:
     yield text if isinstance(text, Unread) else Document(unit, text)
 
 
-def page_text(content: bytes, unit: str) -> str | Unread:
-    """The text of a page; or why there is none."""
+def page_text(content: bytes, unit: str, charset: str | None = None) -> str | Unread:
+    """The text of a page, whose server may have named its ``charset``; or why there is none."""
     import trafilatura  # only here: it takes half a second to import
 
+    decoded = decoded_text(content, unit, charset, _declared(content))
+    if isinstance(decoded, Unread):
+        return decoded
     try:
-        if b"<html" not in content.lower():  # a fragment of a page is refused otherwise
-            content = b"<html><body>" + content + b"</body></html>"
-        text = trafilatura.extract(content, include_comments=False, favor_recall=True) or trafilatura.html2txt(content)
+        if "<html" not in decoded.lower():  # a fragment of a page is refused otherwise
+            decoded = f"<html><body>{decoded}</body></html>"
+        page = decoded.encode()
+        text = trafilatura.extract(page, include_comments=False, favor_recall=True) or _all_but_menus(page)
     except Exception as error:  # a parser may fail on a broken page in any way: it is counted, not fatal
         raise_if_not_of_the_file(error)
         return Unread(unit, "unreadable-html", described(error))
     return str(text) if text and text.strip() else Unread(unit, "no-text-in-html", "no text was found")
+
+
+def _declared(content: bytes) -> str | None:
+    """The encoding that a page says it is in."""
+    found = _CHARSET.search(content[:_HEAD_BYTES])
+    return found[1].decode() if found else None
+
+
+def _all_but_menus(page: bytes) -> str:
+    """All that a page says, where no article is found in it."""
+    import trafilatura
+
+    tree = trafilatura.load_html(page)
+    if tree is None:
+        return ""
+    for part in tree.xpath("//nav | //header | //footer | //aside | //menu"):
+        part.drop_tree()
+    return str(trafilatura.html2txt(tree))
 
 
 def read_pdf(path: Path, unit: str, column: str) -> Read:

@@ -1,5 +1,6 @@
 """Plain text: one document a file, or several where it is longer than a document may be."""
 
+import codecs
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -9,6 +10,8 @@ from etymon.corpus.read.packed import LONGEST_DOCUMENT, UTF_16, Stopped, opened
 
 _MOST_NULS = 0.05
 """Share of NUL characters beyond which a file is no text: UTF-16 that does not say so has half of them in English."""
+_OF_NO_PAGE = frozenset({"punycode", "idna", "unicode_escape", "raw_unicode_escape", "utf-7"})
+"""Encodings of names and of source code; the first takes for ever over a long text."""
 _BREAKS = (b"\n\n", b"\n", b" ")
 """Where a long text is cut, the best place first."""
 
@@ -74,13 +77,33 @@ def cut_to_length(document: Document) -> Iterator[Document]:
         begin = end
 
 
-def decoded_text(content: bytes, unit: str) -> str | Unread:
-    """UTF-8, or UTF-16 that says so; another encoding would be a guess, so the file is told as unreadable."""
-    encoding = "utf-16" if content.startswith(UTF_16) else "utf-8-sig"
+def _known(name: str | None) -> str | None:
+    """An encoding of texts by its Python name, as a page or its server calls it; None where there is none of that name."""
     try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        return Unread(unit, "not-utf-8", f"{error.reason} at byte {error.start}; save it as UTF-8")
+        known = codecs.lookup(name) if name else None
+    except LookupError:
+        return None
+    texts = known is not None and known._is_text_encoding and known.name not in _OF_NO_PAGE
+    return known.name if known and texts else None
+
+
+def decoded_text(content: bytes, unit: str, *declared: str | None) -> str | Unread:
+    """UTF-8, UTF-16 that says so, or the first of the encodings that are ``declared`` which it is in; anything else would be
+    a guess, so the file is told as unreadable."""
+    marked = "utf-16" if content.startswith(UTF_16) else "utf-8-sig"
+    others = [known for known in map(_known, declared) if known and known != "utf-8"]
+    text: str | None = None
+    problem = ""
+    for encoding in (marked, *others):
+        try:
+            text = content.decode(encoding)
+            break
+        except UnicodeError as error:
+            told = f"{error.reason} at byte {error.start}" if isinstance(error, UnicodeDecodeError) else "cut off"
+            problem = problem or told
+    if text is None:
+        said = f"; nor is it {' or '.join(dict.fromkeys(others))}, as it says" if others else ""
+        return Unread(unit, "not-utf-8", f"{problem}{said}; save it as UTF-8")
     if text.count("\0") > _MOST_NULS * len(text):
         return Unread(unit, "not-text", f"{text.count(chr(0)):,} of its {len(text):,} characters are NUL; save it as UTF-8")
     return text

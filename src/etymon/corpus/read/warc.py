@@ -5,7 +5,7 @@ Requests, metadata and notes of revisits hold no page and are passed over; every
 
 import io
 from collections.abc import Iterator
-from contextlib import redirect_stderr, suppress
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,7 @@ def _document(record: Any, place: str) -> Document | Unread:
     except Exception as error:  # as above
         raise_if_not_of_the_file(error)
         return Unread(place, "unreadable-warc", f"{described(error)}: {url}")
-    content = _in_utf_8(content, charset)
-    text = page_text(content, place) if kind in _HTML else decoded_text(content, place)
+    text = page_text(content, place, charset) if kind in _HTML else decoded_text(content, place, charset)
     if isinstance(text, Unread):
         return Unread(place, text.reason, f"{text.detail}: {url}")
     return Document(place, text, url=url, date=iso_date(record.rec_headers.get_header("WARC-Date")))
@@ -127,11 +126,3 @@ def _read(stream: Any) -> bytes:
         pieces.append(piece)
         size += len(piece)
     return b"".join(pieces)
-
-
-def _in_utf_8(content: bytes, charset: str | None) -> bytes:
-    """A page as UTF-8, where its server named the encoding that it is in; else what is in the page says so."""
-    if charset:
-        with suppress(LookupError, UnicodeDecodeError):
-            return content.decode(charset).encode()
-    return content

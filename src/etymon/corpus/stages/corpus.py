@@ -262,7 +262,7 @@ def _sum(column: pa.ChunkedArray, chosen_N: NDArray[np.bool_]) -> int:
     return int(compute.sum(column.filter(pa.array(chosen_N))).as_py() or 0)
 
 
-corpus_stage: Stage[CorpusMeaning, SignalsExecution] = Stage("corpus", 11, _build, CorpusMeaning, SignalsExecution)
+corpus_stage: Stage[CorpusMeaning, SignalsExecution] = Stage("corpus", 12, _build, CorpusMeaning, SignalsExecution)
 """Inputs: ``documents`` and ``signals``, artifacts of these stages; ``overlaps``, one of the overlaps stage, where there are
 items to keep out; ``sampled``, one of that stage, where the policy looks for illegal content; ``against/N``, files of
 documents that are not to be had again; ``tokenizer``, a folder with ``tokenizer.json``, where there is a mixture."""

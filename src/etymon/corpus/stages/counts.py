@@ -16,5 +16,5 @@ def empty_corpus(drops: Mapping[str, int]) -> EtymonError:
     counted = ", ".join(f"{reason} {count}" for reason, count in drops.items())
     return EtymonError(
         f"The corpus is empty: no document was kept ({counted or 'none was found'}).",
-        "Add longer or readable documents, or rows without these faults.",
+        "Add documents to which none of these reasons applies: longer, readable ones that are not there yet.",
     )

@@ -194,6 +194,7 @@ def _changes(found: Changes) -> Iterator[RenderableType]:
     yield Text(f"Of {counted(found.looked_at, 'document')} looked at, {found.repaired:,} had broken characters mended.")
     held = [
         f"{words_of(each.kind)} {counted(each.found, 'time')} in {counted(each.documents, 'document')}"
+        + (" (masked)" if each.masked else " (left as it is)")
         for each in found.personal
         if each.found
     ]
@@ -237,8 +238,9 @@ def _related(story: Story) -> Iterator[RenderableType]:
     for shared in story.shared:
         yield Text(f"Shares {counted(shared.runs, 'run')} of 13 words with {plain(shared.item)}: “{_short(shared.excerpt)}”")
     if story.personal:
-        found = ", ".join(f"{count:,} {words_of(kind)}" for kind, count in story.personal.items())
-        yield Text(f"Personal data: {found}; {'masked' if story.masked else 'left as it is'}.")
+        for kinds, done in ((story.masked, "masked"), (story.personal.keys() - story.masked, "left as it is")):
+            if found := ", ".join(f"{count:,} {words_of(kind)}" for kind, count in story.personal.items() if kind in kinds):
+                yield Text(f"Personal data: {found}; {done}.")
 
 
 def _short(text: str) -> str:
