@@ -41,6 +41,15 @@ def changed(path: Path, old: str, new: str) -> str:
     return problem(path)
 
 
+def test_a_fault_within_a_source_is_told_once(recipe_file: Path) -> None:
+    changed(recipe_file, "license: own", "licence: own")
+    said = problem(recipe_file).splitlines()
+    assert len(said) == 2
+    assert all("corpus.sources.0.licen" in line for line in said), "the wrong key, and the one that is missing"
+    changed(recipe_file, "license: own", "license: ''")
+    assert "corpus.sources.0.license" in problem(recipe_file)
+
+
 def test_what_is_not_said_has_its_default(recipe_file: Path) -> None:
     recipe = load_recipe(recipe_file)
     assert recipe.train.budget.tokens == 40_000

@@ -1,6 +1,7 @@
 """A newcomer's folder: what is in it is told truly, and the proposed recipe loads and builds without editing."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,12 @@ def test_any_folder_name_gives_a_valid_recipe(tmp_path: Path, name: str) -> None
     recipe = recipe_of(survey(folder), recipe_name(folder), tmp_path)
     assert recipe.corpus.sources[0].path == name
     assert yaml.safe_load(recipe_for(survey(folder), "x", tmp_path))["name"] == "x"
+
+
+def test_a_name_that_is_no_text_is_looked_at_too(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"bad\xff.txt")).write_text(prose(1, 60), "utf-8")
+    (tmp_path / "good.txt").write_text(prose(2, 60), "utf-8")
+    assert survey(tmp_path).documents == 2
 
 
 @pytest.mark.parametrize("name", ["2024", "no", "null", "1e5", "2024-01-01", "語料"])

@@ -273,6 +273,14 @@ def test_a_disk_full_from_the_start_is_said_plainly(small_disk: Path) -> None:
     assert obtain(Store(small_disk / "store"))[0].damage() == []
 
 
+def test_a_store_that_cannot_be_one_is_said_plainly(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EtymonError, match="is a file"):
+        Store(tmp_path / "file")
+    with pytest.raises(EtymonError, match="/proc/none cannot be written"):
+        obtain(Store(Path("/proc/none")))
+
+
 def test_a_replay_does_the_work_again_and_names_what_differs(tmp_path: Path) -> None:
     store = Store(tmp_path)
     made, _ = obtain(store)

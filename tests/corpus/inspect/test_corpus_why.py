@@ -68,7 +68,7 @@ def test_the_item_and_the_words_shared_with_it_are_named(opened: OpenCorpus) -> 
 
 def test_masked_personal_data_is_told_and_not_shown(opened: OpenCorpus) -> None:
     story = story_of(opened, "letter.txt")
-    assert (story.personal, story.masked) == ({"email": 1}, True)
+    assert (story.personal, story.masked) == ({"email": 1}, ("email",))
     assert "jane" not in story.model_dump_json()
 
 

@@ -48,6 +48,7 @@ def test_strict_asks_for_declarations_and_names_every_one_that_is_missing(tmp_pa
     said = refused(corpus(), load_policy("strict", tmp_path), tmp_path)
     for rule in ("origin-missing", "evidence-missing", "personal-data-missing", "collected-missing"):
         assert f"breaks the rule {rule} " in said
+        assert f" --waive {rule}:poems" in said.splitlines()[-1], "one command waives all"
     assert "`collected: {from: 2024-01-01, to: 2024-03-31}`" in said
 
 

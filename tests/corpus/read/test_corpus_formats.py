@@ -39,6 +39,36 @@ def test_a_short_page_is_read_too(tmp_path: Path) -> None:
     assert read(tmp_path / "a.htm")[0][0].text.strip() == "Two words."
 
 
+PAGE = "<html><head><meta charset={charset}></head><body><article><p>{text}</p></article></body></html>"
+
+
+@pytest.mark.parametrize("charset", ["windows-1252", "utf-8", "no-such-charset"])
+def test_a_page_is_in_the_encoding_that_it_declares_or_in_utf_8(tmp_path: Path, charset: str) -> None:
+    declared = charset if charset == "windows-1252" else "utf-8"
+    text = f"Grüße aus dem schönen München. {prose(1)}"
+    (tmp_path / "a.html").write_bytes(PAGE.format(charset=charset, text=text).encode(declared))
+    assert "Grüße aus dem schönen München." in read(tmp_path / "a.html")[0][0].text
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (PAGE.format(charset="utf-8", text=f"Grüße {prose(1)}").encode() + "ö".encode("latin-1"), "not-utf-8"),
+        (PAGE.format(charset="punycode", text="Grüße").encode("latin-1"), "not-utf-8"),
+        (b"GIF89a\x10\0\x10\0" + b"\0 " * 200, "not-text"),
+        (b"PK\x03\x04" + bytes(range(256)), "not-utf-8"),
+        (
+            b"<html><body><nav><a href=a>Home</a><a href=b>Pricing</a></nav><footer>Imprint</footer></body></html>",
+            "no-text-in-html",
+        ),
+    ],
+)
+def test_a_page_of_broken_bytes_a_picture_and_a_menu_have_their_reasons(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "a.html").write_bytes(content)
+    documents, (unread,) = read(tmp_path / "a.html")
+    assert (documents, unread.reason) == ([], reason)
+
+
 def test_a_pdf_gives_its_pages_and_a_blank_or_broken_one_its_reason(tmp_path: Path) -> None:
     pdf = FPDF()
     pdf.set_font("Helvetica", size=11)
