@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,12 +109,12 @@ def test_sides_agree_on_lengths_names_and_templates(both):
         assert ours.apply_chat_template(messages, prompt) == theirs.apply_chat_template(messages, prompt)
 
 
-def lm_eval_results(task, lm, limit=None):
+def lm_eval_results(task, lm):
     from lm_eval import evaluator
 
     for each in task.tasks.values():
         each.set_fewshot_seed(seed=1234)
-    return evaluator.evaluate(lm, {"tasks": task.tasks}, bootstrap_iters=0, log_samples=True, limit=limit)
+    return evaluator.evaluate(lm, {"tasks": task.tasks}, bootstrap_iters=0, log_samples=True)
 
 
 def test_few_shot_task_has_the_same_metrics_to_the_last_digit(tmp_path, examinee, tiny_llama):
@@ -144,10 +145,11 @@ def test_few_shot_task_has_the_same_metrics_to_the_last_digit(tmp_path, examinee
 
 def compare_on_mmlu_dev(folder: Path, examinee, questions: int) -> None:
     """Of the first ``questions``: every answer's log-probability, the choice, and the accuracy."""
-    task = load_questions(mmlu_dev_task())
+    every = mmlu_dev_task()
+    task = load_questions(replace(every, rows=every.rows[:questions], items=every.items[:questions]))
     records = run_harness_task(task, examinee, lambda *_: None)
     answers = {(row.item, row.request): row for row in records.requests}
-    found = lm_eval_results(task, hf(folder, examinee.tokenizer), limit=questions)
+    found = lm_eval_results(task, hf(folder, examinee.tokenizer))
     assert len(found["samples"]["mmlu_dev"]) == questions
     for sample in found["samples"]["mmlu_dev"]:
         item = task.item_names[sample["doc_id"]]
@@ -156,8 +158,7 @@ def compare_on_mmlu_dev(folder: Path, examinee, questions: int) -> None:
         assert ours == pytest.approx(theirs, abs=1e-4)
         assert ours.index(max(ours)) == theirs.index(max(theirs))
         assert [answers[item, n].is_greedy for n in range(4)] == [bool(r[0][1]) for r in sample["resps"]]
-    asked = {task.item_names[sample["doc_id"]] for sample in found["samples"]["mmlu_dev"]}
-    accuracy = [row.value for row in records.items if row.metric == "acc" and row.item in asked]
+    accuracy = [row.value for row in records.items if row.metric == "acc"]
     assert len(accuracy) == questions
     assert sum(accuracy) / questions == found["results"]["mmlu_dev"]["acc,none"]
 
