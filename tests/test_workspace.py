@@ -10,12 +10,14 @@ from pyarrow import parquet
 from etymon.board.entries import Entry, Scored
 from etymon.board.stage import read_standings
 from etymon.board.standings import Row
+from etymon.commands.board import workspace_board
+from etymon.commands.clean import leftovers, remove
+from etymon.commands.show import run_results
 from etymon.errors import EtymonError
 from etymon.evidence.run_record import part_names
 from etymon.job.record import RunExecution, RunMeaning, run_stage
 from etymon.recipe import Corpus, Recipe, Source
 from etymon.store import Artifact, Config, Draft, Stage, Store
-from etymon.workspace import leftovers, remove, run_results, workspace_board
 
 
 class Answers(Config):

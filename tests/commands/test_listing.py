@@ -20,11 +20,11 @@ from etymon.board.stage import read_standings
 from etymon.board.standings import Standings
 from etymon.cli.app import app
 from etymon.cli.make import stage_line
+from etymon.commands.clean import leftovers
 from etymon.commands.listing import Wish, add_model, board_of, remove_model, step_flag
 from etymon.errors import EtymonError
 from etymon.job.job import StageLine
 from etymon.store import Store
-from etymon.workspace import leftovers
 
 DAY = datetime.date(2026, 5, 1)
 BOARD = """\

@@ -13,12 +13,14 @@ from lm_eval.tasks import TaskManager
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from etymon.board.stage import read_standings
+from etymon.commands.board import workspace_board
+from etymon.commands.clean import leftovers
+from etymon.commands.evaluate import import_results
 from etymon.errors import EtymonError
 from etymon.evaluate.harness.imported import find_results
 from etymon.evaluate.harness.tasks import load_task_file
 from etymon.evaluate.plan import plan_task
 from etymon.store import Store
-from etymon.workspace import import_results, leftovers, workspace_board
 
 TASK = (
     "task: numbers\ndataset_path: json\ndataset_kwargs: {data_files: {test: numbers.jsonl}}\ntest_split: test\n"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from etymon.commands.evaluate import evaluate_each
 from etymon.errors import EtymonError
 from etymon.evaluate.examinee import Examinee
 from etymon.evaluate.harness.judge import run_harness_task
@@ -15,7 +16,6 @@ from etymon.evaluate.suites import SUITES, task_names
 from etymon.job.summaries import suite_line
 from etymon.recipe import Evaluate
 from etymon.store import Store
-from etymon.workspace import evaluate_each
 
 
 def test_open_llm_v1_is_that_of_the_leaderboard():

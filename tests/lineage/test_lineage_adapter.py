@@ -9,10 +9,10 @@ from lineage_models import random_model, train
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import LlamaForCausalLM
 
+from etymon.commands.lineage import lineages_of
 from etymon.lineage.compare import compare
 from etymon.lineage.explain import explain
 from etymon.store import Store
-from etymon.workspace import lineages_of
 
 
 def adapter_of(folder: Path, seed: int, **settings: Any) -> tuple[Path, Path]:

@@ -66,7 +66,7 @@ def board(
 
 def _made(file: Path | None, store: "Store", live: Listener) -> "Artifact":
     if file is None:
-        from etymon.workspace import workspace_board
+        from etymon.commands.board import workspace_board
 
         return workspace_board(store, live)
     from etymon.commands.listing import board_of

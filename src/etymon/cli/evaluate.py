@@ -41,7 +41,7 @@ def evaluate_models(
     )
     with progress() as live:
         from etymon.cli.make import stage_line
-        from etymon.workspace import evaluate_each
+        from etymon.commands.evaluate import evaluate_each
 
         store = open_store(workspace)
         for line in evaluate_each(models, wanted, store, live, engine=engine, url=url, served_as=served_as, memory_mb=memory):
@@ -68,7 +68,7 @@ def import_scores(
 ) -> None:
     """Take over scores that lm-eval measured elsewhere (`lm_eval --log_samples`); they are marked as imported everywhere."""
     with progress() as live:
-        from etymon.workspace import import_results
+        from etymon.commands.evaluate import import_results
 
         imported = import_results(results, name, open_store(workspace), live, parameters=parameters)
     for line in imported:

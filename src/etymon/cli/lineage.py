@@ -28,11 +28,11 @@ def lineage(
     _check_place(html)
     with progress() as live:
         from etymon.commands.identify import identify
+        from etymon.commands.lineage import lineages_of, merge_of
         from etymon.lineage.attribute.words import merge_lines
         from etymon.lineage.show.page import lineage_page
         from etymon.lineage.show.terminal import WIDTH, terminal_lineage
         from etymon.pictures.page import write_page
-        from etymon.workspace import lineages_of, merge_of
 
         store, named, identified = open_store(workspace), parents or [], None
         if base is not None and not named:
@@ -67,10 +67,10 @@ def family(
     """Draw the family tree of models, from their weights: every pair is compared."""
     _check_place(html)
     with progress() as live:
+        from etymon.commands.lineage import family_of_models
         from etymon.lineage.show.family import family_page
         from etymon.lineage.show.terminal import WIDTH, terminal_family
         from etymon.pictures.page import write_page
-        from etymon.workspace import family_of_models
 
         found = family_of_models(models, open_store(workspace), live)
     if html:

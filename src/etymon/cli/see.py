@@ -43,12 +43,13 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """What a run or an artifact is: a run's model and scores; facts, inputs and files."""
-    from etymon.workspace import find_artifact, run_results
+    from etymon.commands.show import run_results
+    from etymon.workspace import find_artifact
 
     store = open_store(workspace)
     artifact = find_artifact(name, store)
     if rows:
-        from etymon.workspace import training_rows
+        from etymon.commands.show import training_rows
 
         for line in training_rows(artifact, store, rows):
             console.print(line, markup=False, soft_wrap=True)
@@ -85,7 +86,7 @@ def clean(
     ] = False,
 ) -> None:
     """List what nothing refers to, then remove it."""
-    from etymon.workspace import leftovers, remove
+    from etymon.commands.clean import leftovers, remove
 
     store = open_store(workspace)
     found = leftovers(store, checkpoints=checkpoints)

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from etymon.commands.lineage import compare_with, told_apart
 from etymon.commands.screening.fingerprints import add_to_index, fingerprint_of, index_of
 from etymon.errors import EtymonError
 from etymon.foundation.model import Model
@@ -19,7 +20,7 @@ from etymon.lineage.index.search import likeness, nearest
 from etymon.lineage.verdict import Lineage
 from etymon.progress import Listener, silent
 from etymon.store import Store
-from etymon.workspace import compare_with, find_model, known_foundations, told_apart
+from etymon.workspace import find_model, known_foundations
 
 _TESTED = 10
 """How many of the nearest fingerprints are tested, by each way of being near (``search.nearest``)."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from etymon.board.stage import board_stage, read_standings
+from etymon.commands.board import workspace_board
 from etymon.corpus.build import files_against, item_files
 from etymon.corpus.sources.find import corpus_inputs
 from etymon.corpus.stages.corpus import corpus_stage
@@ -42,7 +43,7 @@ from etymon.store import Artifact, Input, Stage, Store
 from etymon.store.artifact import InputRecord
 from etymon.train.packed_again import pack_again
 from etymon.train.stage import train_stage
-from etymon.workspace import find_artifact, runs, workspace_board
+from etymon.workspace import find_artifact, runs
 
 if TYPE_CHECKING:
     from etymon.evaluate.harness.tasks import HarnessTask

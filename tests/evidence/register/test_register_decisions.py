@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from register_office import LATER, Office, digest_of
 
+from etymon.commands.clean import leftovers
 from etymon.commands.register import add_model, approve_model, impact_of, withdraw_anything
 from etymon.errors import EtymonError
 from etymon.evidence.register import act
@@ -28,7 +29,6 @@ from etymon.evidence.register.decision import (
 )
 from etymon.evidence.register.gate import unanswered
 from etymon.store import Store
-from etymon.workspace import leftovers
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from etymon.commands.identify import Identified, identify_model
+from etymon.commands.lineage import compare_with, told_apart
 from etymon.commands.screening.fingerprints import index_of
 from etymon.evidence.licences import find_licences, licence_of_model
 from etymon.evidence.materials import FOUNDATION, Used, weights_used
@@ -15,7 +16,7 @@ from etymon.lineage.verdict import Lineage
 from etymon.progress import Listener
 from etymon.store import Store
 from etymon.text.counted import counted
-from etymon.workspace import compare_with, find_model, runs, told_apart
+from etymon.workspace import find_model, runs
 
 _UNCHANGED = 1e-5
 """Relative change below which all that differs is the rounding of values that were put in another order or scale."""
