@@ -237,7 +237,7 @@ async def slow_clients(count: int, seconds: float, figures: dict[str, Any], rows
         config = Path(folder) / "serve.yaml"
         config.write_text(json.dumps({"models": [{"model": str(model), "context": 256}], "limits": {"waiting": count}}))
         with gateway("--config", str(config)) as (address, process):
-            side, tokens = Side(address, {}), 64
+            side, tokens = Side(address, {}), 96
             connector = aiohttp.TCPConnector(limit=0, force_close=True)
             timeout = aiohttp.ClientTimeout(total=None)
             whole: list[bool] = []
