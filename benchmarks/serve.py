@@ -9,6 +9,9 @@ to round by more than the gateway costs; the table shows the spread.
 
 `gateway_microseconds_per_token` is the processor time of the gateway at 32 clients, which other programs do not change much.
 
+The engine computes on all cores, unless `--threads N` leaves some: where none is left, what the gateway takes of a core is
+taken from the engine, whose other threads wait for that one. `engine_threads` and `cores` tell.
+
 All of it twice: without a policy, and (`policy_…`) with a guard that refuses a few terms on both sides and with labels.
 
 With `--slow N` (500 by default; 0 leaves it out) so many clients then read an answer a few bytes at a time, for a minute, and
@@ -138,11 +141,11 @@ def gateway(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
             process.wait(60)
 
 
-async def compare(figures: dict[str, Any], rows: list[tuple[str, ...]], *, quick: bool) -> None:
+async def compare(figures: dict[str, Any], rows: list[tuple[str, ...]], *, quick: bool, threads: int | None) -> None:
     """One engine, asked at its own address and through a gateway in front of it, without a policy and with one."""
     path = open_gguf(MODEL)
     assert path
-    engine = LlamaEngine(LlamaSettings(MODEL, path, CONTEXT, PARALLEL), lambda name, what: None)
+    engine = LlamaEngine(LlamaSettings(MODEL, path, CONTEXT, PARALLEL, threads), lambda name, what: None)
     await engine.start()
     os.environ["ETYMON_ENGINE_KEY"] = engine.headers["Authorization"].removeprefix("Bearer ")
     own = Side(engine.address, dict(engine.headers))
@@ -283,15 +286,16 @@ def resident(process: int) -> int:
 
 def arguments() -> argparse.Namespace:
     parser = options(__doc__ or "")
+    parser.add_argument("--threads", type=int, help="of the engine; by default as many as there are cores")
     parser.add_argument("--slow", type=int, default=500, help="so many slow clients; 0 for none")
     return parser.parse_args()
 
 
 def main() -> None:
     given = arguments()
-    figures: dict[str, Any] = {}
+    figures: dict[str, Any] = {"cores": os.cpu_count(), "engine_threads": given.threads or os.cpu_count()}
     rows: list[tuple[str, ...]] = [("", "engine", "gateway", "share", "of single rounds")]
-    asyncio.run(compare(figures, rows, quick=given.quick))
+    asyncio.run(compare(figures, rows, quick=given.quick, threads=given.threads))
     if given.slow:
         asyncio.run(slow_clients(given.slow, 20 if given.quick else 60, figures, rows))
     finish(figures, rows, given.json)
