@@ -11,7 +11,17 @@ from etymon.evidence.impact import documents
 
 _CORPUS = Path(reasons.__file__).parent
 _ONE_OF_THEM = re.compile(r"[a-z]+(-[a-z0-9]+)+")
-_NO_REASONS = {"python-docs", "dist-packages", "site-packages", "lib-dynload", "utf-8", "utf-8-sig", "utf-16", "utf-16-le"}
+_NO_REASONS = {
+    "python-docs",
+    "dist-packages",
+    "site-packages",
+    "lib-dynload",
+    "utf-8",
+    "utf-8-sig",
+    "utf-16",
+    "utf-16-le",
+    "utf-7",
+}
 
 
 def test_no_reader_gives_a_reason_that_is_not_listed() -> None:

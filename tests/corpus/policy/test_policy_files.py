@@ -86,7 +86,7 @@ def test_classes_of_licences_become_identifiers(tmp_path: Path) -> None:
         ("name: x\nrefused_terms: {file: a}\n", "unknown key `refused_terms.file`; did you mean `files`?"),
         ("name: x\nlicenses: {allow: [permisive]}\n", "did you mean 'permissive'?"),
         ("name: x\nextends: ours.yaml\n", "extends itself"),
-        ("name: x\nextends: strikt\n", "There is no data policy 'strikt'.\nDid you mean strict?"),
+        ("name: x\nextends: strikt\n", "ours.yaml extends.\nDid you mean strict?"),
         ("name: x\nextends: other.yaml\n", "There is no data policy"),
         ("name: x\nillegal_content: {sample: 3, limit: 0.05}\n", "nothing illegal could be found"),
         ("name: x\nillegal_content: {sample: 3, limit: 0.05, patterns: ['(']}\n", "'(' is no regular expression"),
@@ -109,7 +109,7 @@ def test_mistakes_name_file_key_and_remedy(tmp_path: Path, text: str, said: str)
     with pytest.raises(EtymonError) as caught:
         load_policy(written(tmp_path, text), tmp_path)
     assert said in str(caught.value)
-    assert str(tmp_path) in str(caught.value) or "strikt" in text
+    assert str(tmp_path) in str(caught.value)
 
 
 def test_a_policy_that_is_not_there_is_named(tmp_path: Path) -> None:
