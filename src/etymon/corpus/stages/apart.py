@@ -16,13 +16,14 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from etymon.corpus.batches import table_bytes
 from etymon.corpus.engine import RUNNER, leave_pandas_out
 from etymon.errors import EtymonError
 from etymon.progress import Report
 from etymon.store import Draft
 
-LARGE_BYTES = 64_000_000
-"""Of tables to be read; smaller ones are worked on here."""
+LARGE_BYTES = 200_000_000
+"""Of tables to be read, unpacked; smaller ones are worked on here."""
 
 Build = Callable[[Draft[Any, Any]], None]
 
@@ -36,7 +37,7 @@ def apart_if_large(build: Build, draft: Draft[Any, Any], tables: list[Path], *, 
     Raises EtymonError where the child is killed.
     """
     runner = draft.execution.data_runner
-    small = sum(table.stat().st_size for table in tables) < LARGE_BYTES
+    small = sum(map(table_bytes, tables)) < LARGE_BYTES
     if small and not always and runner == os.environ.get(RUNNER, "native"):
         build(draft)
         return
