@@ -19,7 +19,7 @@ import pyarrow.parquet
 import pytest
 from tiny_gguf import write_tiny_gguf
 
-from etymon.commands.mapping.job import Job, Mapped, map_rows
+from etymon.commands.mapping.job import Mapped, TableJob, map_rows
 from etymon.commands.service import opener
 from etymon.errors import EtymonError
 from etymon.progress import silent
@@ -52,7 +52,7 @@ def run(tmp_path: Path, schema: Path) -> Callable[..., tuple[Mapped, list[str]]]
 
     def map_table(input: Path, prompt: str, entry: ModelEntry, **more: Any) -> tuple[Mapped, list[str]]:
         said: list[str] = []
-        job = Job(input, prompt, more.pop("schema", schema), entry, **more)
+        job = TableJob(input, prompt, more.pop("schema", schema), entry, **more)
         return map_rows(job, opener(Store(tmp_path / "workspace")), silent, said.append), said
 
     return map_table

@@ -67,11 +67,11 @@ def refusals(
 ) -> None:
     """Put a bank of questions to a run's model. Its answers go into the next dossier, with a sheet for reviewers."""
     with progress() as live:
-        from etymon.commands.dossier import draws, find_run, rules_of
+        from etymon.commands.dossier import draws, rules_of, run_parts
         from etymon.commands.refusals import put_questions
 
         store = open_store(workspace)
-        model = find_run(run, store).model
+        model = run_parts(run, store).model
         wanted = draws(rules_of(organisation, "cn"))
         made = put_questions(model, store, wanted, bank=bank, tests=test or (), seed=seed, tokens=tokens, listener=live)
     for name, count in made.facts["answers"].items():
@@ -97,10 +97,10 @@ def _write(
     region: Literal["cn", "eu"], run: str | None, organisation: Path, out: Path | None, workspace: Path, seed: int
 ) -> "Written":
     with progress():
-        from etymon.commands.dossier import find_run, write_dossier
+        from etymon.commands.dossier import run_parts, write_dossier
 
         store = open_store(workspace)
-        parts = find_run(run, store)
+        parts = run_parts(run, store)
         folder = out or Path(f"dossier-{region}")
         return write_dossier(region, parts, store, organisation, folder, date.today(), seed=seed)
 

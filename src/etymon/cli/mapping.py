@@ -29,7 +29,7 @@ def map_table(
     have none and are listed in OUTPUT.failed.jsonl; 2: nothing could be done.
     """
     try:
-        from etymon.commands.mapping.job import Job, map_rows
+        from etymon.commands.mapping.job import TableJob, map_rows
     except ModuleNotFoundError as error:
         raise EtymonError(f"This needs {error.name}.", "Install it: pip install 'etymon[serve]'.") from None
     from etymon.commands.service import opener
@@ -42,7 +42,7 @@ def map_table(
     entry = ModelEntry(model=model, engine=service, parallel=parallel, context=context)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # as Ctrl-C: the engine is ended, then told
     with progress() as live:
-        job = Job(input, prompt, schema, entry, output, tokens)
+        job = TableJob(input, prompt, schema, entry, output, tokens)
         done = map_rows(job, opener(open_store(workspace)), live, lambda text: console.print(Text(text), soft_wrap=True))
         failed = sum(done.reasons.values())
         earlier = f", {done.before:,} of them before" if done.before else ""

@@ -44,7 +44,7 @@ class Written:
     """The organisation's file, where it was not there and is to be filled in."""
 
 
-def find_run(name: str | None, store: Store) -> RunParts:
+def run_parts(name: str | None, store: Store) -> RunParts:
     """The parts of a run, by default of the one that finished last. Raises EtymonError where a part is gone or damaged."""
     if name is None:
         record = next(iter(reversed(list(runs(store)))), None)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from evidence_run import make_run
 
-from etymon.commands.dossier import find_run
+from etymon.commands.dossier import run_parts
 from etymon.evidence.filings.run_facts import RunParts
 from etymon.job.record import RunExecution, RunMeaning, run_stage
 from etymon.recipe import Budget, Corpus, Recipe, Source, Train
@@ -38,4 +38,4 @@ def make_finished(folder: Path, texts: list[str], root: Path) -> Finished:
     )
     record, _ = done.store.obtain(run_stage, made, RunMeaning(recipe=recipe, entries=()), RunExecution())
     done.store.point("tiny-docs", {role: each.name for role, each in made.items()}, finished=record.name)
-    return Finished(done.store, find_run(None, done.store))
+    return Finished(done.store, run_parts(None, done.store))

@@ -12,7 +12,7 @@ from finished_run import Finished
 from typer.testing import CliRunner
 
 from etymon.cli.app import app
-from etymon.commands.dossier import find_run, write_dossier
+from etymon.commands.dossier import run_parts, write_dossier
 from etymon.commands.refusals import drawn_questions, latest_answers, put_questions, refusals_stage
 from etymon.errors import EtymonError
 from etymon.evidence.filings.dossier import Dossier
@@ -244,4 +244,4 @@ def test_the_commands_write_and_say_what_is_missing(
         assert (tmp_path / f"dossier-{region}" / "dossier.html").is_file()
     assert (tmp_path / "organisation.yaml").is_file()
     with pytest.raises(EtymonError, match="is no run"):
-        find_run(finished.parts.corpus.name, finished.store)
+        run_parts(finished.parts.corpus.name, finished.store)

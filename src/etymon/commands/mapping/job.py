@@ -26,7 +26,7 @@ _TELL_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Job:
+class TableJob:
     """What is to be done."""
 
     input: Path
@@ -67,7 +67,7 @@ class _Checked:
         return self.output.with_name(self.output.name + suffix)
 
 
-def map_rows(job: Job, find: Find, listener: Listener, say: Callable[[str], None]) -> Mapped:
+def map_rows(job: TableJob, find: Find, listener: Listener, say: Callable[[str], None]) -> Mapped:
     """Ask the model about every row that has no answer yet, and write the table of those that have one.
 
     ``say`` is told what else the user should know. Raises EtymonError for bad input, before any work; and where the engine
@@ -95,7 +95,7 @@ def map_rows(job: Job, find: Find, listener: Listener, say: Callable[[str], None
         journal.close()
 
 
-def _checked(job: Job) -> _Checked:
+def _checked(job: TableJob) -> _Checked:
     """Raises EtymonError for whatever would go wrong."""
     prompt, schema = read_prompt(job.prompt), read_schema(job.schema)
     output = job.output or default_output(job.input)
@@ -135,7 +135,7 @@ class _Run:
         self._done = done
         self._failed = 0
 
-    async def ask(self, job: Job, find: Find) -> None:
+    async def ask(self, job: TableJob, find: Find) -> None:
         """About all rows that have no answer. An engine is started only if there are any."""
         questions = self._questions()
         first = next(questions, None)
