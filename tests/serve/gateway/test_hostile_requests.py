@@ -266,6 +266,8 @@ def test_what_is_documented_is_what_happens(service: Served, path: str, mode: sc
         if isinstance(case.body, dict) and case.body.get("model"):
             case.body["model"] = "tiny"
         response = case.call(timeout=60)
+        if response.status_code == 502 and response.json()["error"]["code"] == "invalid_model_output":
+            return  # a random model's calls of tools
         case.validate_response(response, checks=CHECKS)
 
     check()

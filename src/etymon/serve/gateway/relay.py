@@ -22,6 +22,8 @@ _INTERNAL = ("timings", "prompt_tokens_details")
 """What tells of the engine, and of what others asked it before: how much of a prompt was in its cache."""
 _SCHEMA = "JSON schema error "
 """What llama.cpp says before the place and the fault of a schema that it cannot keep to."""
+_UNREADABLE = "produced output that does not match the expected"
+"""What llama.cpp says of an answer in which it can find neither words nor calls of tools."""
 _LARGEST_EVENT = 16_000_000
 
 
@@ -163,6 +165,9 @@ def _refusal(status: int, body: bytes, again: int | None = None, schema: str | N
         return Problem(400, message, code="context_length_exceeded", param="messages")
     if _SCHEMA in message:
         return bad_request(f"The engine cannot keep to this schema: {message.partition(_SCHEMA)[2]}", schema)
+    if _UNREADABLE in message:
+        told_so = "The model's answer has neither words nor calls of tools that can be read. Ask again, or without tools."
+        return Problem(502, told_so, code="invalid_model_output", type=SERVER)
     told = error.get("code")
     status = told if isinstance(told, int) and status == 500 else status
     if status in (400, 404, 413, 415, 422, 501):
