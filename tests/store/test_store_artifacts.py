@@ -277,7 +277,7 @@ def test_a_store_that_cannot_be_one_is_said_plainly(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EtymonError, match="is a file"):
         Store(tmp_path / "file")
-    with pytest.raises(EtymonError, match="/proc/none cannot be written"):
+    with pytest.raises(EtymonError, match="Nothing can be written into /proc/none/locks"):
         obtain(Store(Path("/proc/none")))
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _NEWEST = 50
 _SHOWN = ("time", "key", "model", "endpoint", "status", "outcome", "code", "rule", "prompt_tokens", "completion_tokens", "ms")
-_WHOLE = ("time", "key", "status", "outcome")
-"""Columns that are never cut."""
+_LEFT_OUT = ("completion_tokens", "prompt_tokens", "ms", "endpoint", "code", "model")
+"""Columns that go where there is no room for all, the first one first."""
 
 
 def audit(
@@ -51,6 +51,8 @@ def audit(
         keys = None if key is None else _keys(key, workspace, records)
         _refuse_unknown(records, "model", model)
         _refuse_unknown(records, "rule", rule)
+        if request is not None and not records.count(Wanted(id=request)):
+            raise EtymonError(f"There is no record of a request {request!r}.", "It is the x-request-id of its answer.")
         wanted = Wanted(begin, request, keys, model, outcome, rule)
         if prune is not None:
             typer.echo(f"{records.prune(prune):,} records older than {prune:,} days are removed.", err=True)
@@ -69,16 +71,22 @@ def audit(
 
 def _print_newest(newest: list[dict[str, Any]], count: int) -> None:
     names = [name for name in _SHOWN if any(record[name] not in (None, "") for record in newest)]
+    titles = {name: "time (UTC)" if name == "time" else name.replace("_", " ") for name in names}
+    widths = {name: max(len(titles[name]), *(len(_shown(name, each[name])) for each in newest)) for name in names}
+    for name in _LEFT_OUT:
+        if sum(widths.values()) + 2 * len(widths) > console.width:
+            widths.pop(name, None)
     table = Table(box=None, pad_edge=False)
-    for name in names:
-        title = "time (UTC)" if name == "time" else name.replace("_", " ")
-        table.add_column(title, no_wrap=name in _WHOLE, overflow="fold")
+    for name in widths:
+        table.add_column(titles[name], overflow="fold")
     for record in newest:
-        table.add_row(*(Text(_shown(name, record[name])) for name in names))
+        table.add_row(*(Text(_shown(name, record[name])) for name in widths))
     if newest:
         console.print(table)
     shown = f", the newest {len(newest)} shown; --json prints all" if count > len(newest) else ""
     console.print(f"{counted(count, 'request')}{shown}.")
+    if left_out := [titles[name] for name in names if name not in widths]:
+        console.print(f"No room for: {', '.join(left_out)}. --json prints all of it.", style="dim")
 
 
 def _shown(name: str, value: object) -> str:

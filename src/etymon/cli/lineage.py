@@ -21,7 +21,8 @@ def lineage(
     workspace: Workspace = DEFAULT_WORKSPACE,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole evidence as JSON.")] = False,
 ) -> None:
-    """Decide from the weights whether MODEL is related to PARENT, or, without one, to any model known here or in the index.
+    """Decide from the weights whether MODEL is related to PARENT, or, without one, to the foundation
+    of any run here or a model of the index.
 
     With several parents, or one and a base, also with what weights MODEL was merged from them.
     """

@@ -30,6 +30,7 @@ from etymon.evidence.run_record import read_run
 from etymon.pictures.page import write_page
 from etymon.run import trained_model
 from etymon.store import Artifact, Store
+from etymon.store.folders import make_folder
 from etymon.workspace import find_artifact, runs
 
 
@@ -191,6 +192,6 @@ def _replace(path: Path, text: str) -> None:
 
 def _make(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, "Name another folder.")
     except OSError as error:
         raise EtymonError(f"{folder} is no folder: {error.strerror or error}.", "Name another with --out.") from error

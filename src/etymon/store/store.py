@@ -36,6 +36,7 @@ from etymon.store.artifact import (
 from etymon.store.catalog import Catalog
 from etymon.store.digest import DigestCache, files_below, root_digest, value_digest
 from etymon.store.environment import environment
+from etymon.store.folders import make_folder
 from etymon.store.stage import Draft, Input, M, Stage, X
 
 _FULL = 64 << 10
@@ -182,14 +183,7 @@ class Store:
 
     def _hold(self, held: ExitStack, name: str, stage: str, listener: Listener) -> None:
         locks = self.root / "locks"
-        try:
-            locks.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise EtymonError(
-                f"The workspace {self.root} cannot be written: {error.strerror}.", "Name another with --workspace."
-            ) from None
+        make_folder(locks, "Name another workspace with --workspace.")
         lock = FileLock(locks / f"{name}.lock")
         begun = time.monotonic()
         while True:

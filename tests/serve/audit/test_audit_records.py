@@ -116,7 +116,11 @@ def test_records_are_shown_with_their_time_and_found_by_whose_key_it_was(
     assert "1 request." in shown("--key", "revoked")
     assert json.loads(shown("--id", "req_0002", "--json"))["key"] == "revoked"
     assert "rule" not in shown()
-    for option, value, said in (("--key", "bert", "no key 'bert'"), ("--model", "x", "no record of the model 'x'")):
+    for option, value, said in (
+        ("--key", "bert", "no key 'bert'"),
+        ("--model", "x", "no record of the model 'x'"),
+        ("--id", "x", "no record of a request 'x'"),
+    ):
         with pytest.raises(EtymonError, match=said):
             CliRunner().invoke(app, ["audit", "--workspace", str(tmp_path), option, value], catch_exceptions=False)
 

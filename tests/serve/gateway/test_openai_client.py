@@ -153,6 +153,12 @@ def test_what_no_model_read_is_no_token_read(service: Served) -> None:
     assert count in service.get("/metrics").text
 
 
+def test_a_text_too_long_for_a_vector_is_the_clients_to_shorten(service: Served) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        service.client().embeddings.create(model="tiny", input="the " * 3000)
+    assert refused.value.code == "context_length_exceeded"
+
+
 def test_what_was_said_is_in_no_log(service: Served) -> None:
     service.client().chat.completions.create(**ASKED | {"messages": [{"role": "user", "content": "My secret is swordfish"}]})
     assert service.events("request"), "there is a log"

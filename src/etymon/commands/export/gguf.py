@@ -30,6 +30,7 @@ from etymon.run import trained_model
 from etymon.store import Artifact, Store
 from etymon.store.artifact import FileRecord
 from etymon.store.digest import file_digest
+from etymon.store.folders import make_folder
 from etymon.waivers import Waived
 from etymon.workspace import find_model, find_run, runs
 
@@ -81,7 +82,7 @@ def export_gguf(
     alone = target.suffix == ".gguf"
     folder = target.with_suffix(PAPERS) if alone else target
     file = target if alone else folder / f"{plain}-{quantisation.value}.gguf"
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent, "Name another place to export to.")
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as place:
         making, weights = Path(place) / folder.name, Path(place) / file.name
         making.mkdir()

@@ -14,6 +14,7 @@ from etymon.evidence.folder import RECORD, TRAINED
 from etymon.evidence.provenance import MODEL_FOLDER, model_digest
 from etymon.recipe import Waiver
 from etymon.store import Artifact, Store
+from etymon.store.folders import make_folder
 from etymon.waivers import Waived
 
 
@@ -29,7 +30,7 @@ def export_for_hub(name: str, folder: Path, store: Store, waivers: Sequence[Waiv
     refuse_invalid(evidence.file(BOM).read_text("utf-8"), f"{evidence.name}/{BOM}")
     papers = [Copy(evidence.file(file), record, file) for file, record in sorted(evidence.manifest.files.items())]
     copies = [*papers, *_of_model(derivative, {RECORD, *evidence.manifest.files})]
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent, "Name another place to export to.")
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as place:
         making = Path(place) / folder.name
         for copy in copies:

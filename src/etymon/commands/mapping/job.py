@@ -13,7 +13,7 @@ from etymon.commands.mapping.ask import Asker, Unavailable
 from etymon.commands.mapping.journal import Failure, Journal
 from etymon.commands.mapping.output import write_failed, write_output
 from etymon.commands.mapping.prompt import MissingColumn, Prompt, read_prompt
-from etymon.commands.mapping.table import TYPES, Table, default_output, read_table, rows_of
+from etymon.commands.mapping.table import TYPES, Table, default_output, read_table, rows_of, table_type
 from etymon.errors import EtymonError
 from etymon.progress import Clock, Listener
 from etymon.serve.gateway.models import Find, Models, Served
@@ -98,6 +98,7 @@ def map_rows(job: TableJob, find: Find, listener: Listener, say: Callable[[str],
 def _checked(job: TableJob) -> _Checked:
     """Raises EtymonError for whatever would go wrong."""
     prompt, schema = read_prompt(job.prompt), read_schema(job.schema)
+    table_type(job.input)
     output = job.output or default_output(job.input)
     if output.suffix.lower() not in TYPES:
         raise EtymonError(f"{output} is of no type that is written here.", f"Let it end in {', '.join(TYPES)}.")

@@ -36,7 +36,10 @@ class Journal:
         """Raises EtymonError where another run has it, or the file is something else."""
         self.path = path
         self._job = ""
-        self._file = sqlite3.connect(path, timeout=1, isolation_level=None)
+        try:
+            self._file = sqlite3.connect(path, timeout=1, isolation_level=None)
+        except sqlite3.OperationalError as error:
+            raise EtymonError(f"{path} cannot be written: {error}.", "Give another --output.") from None
         try:
             self._file.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._file.execute("PRAGMA journal_mode=WAL")

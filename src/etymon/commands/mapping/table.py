@@ -50,10 +50,16 @@ def default_output(path: Path) -> Path:
     return path.with_name(f"{stem}.mapped{type_of(path.name)}")
 
 
+def table_type(path: Path) -> str:
+    """Its suffix. Raises EtymonError for one that is not read."""
+    if (found := type_of(path.name)) not in TYPES:
+        raise EtymonError(f"{path} is of no type that is read here.", f"Give one of {', '.join(TYPES)}; see its suffix.")
+    return found
+
+
 def read_table(path: Path, *, for_parquet: bool) -> Table:
     """Look at all of the input once. Raises EtymonError where there is nothing to ask about."""
-    if type_of(path.name) not in TYPES:
-        raise EtymonError(f"{path} is of no type that is read here.", f"Give one of {', '.join(TYPES)}; see its suffix.")
+    table_type(path)
     if not path.is_file():
         raise EtymonError(f"{path} is no file.", "Check the path.")
     state = _state(path)

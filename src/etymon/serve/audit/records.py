@@ -16,6 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from etymon.errors import EtymonError
 from etymon.store.database import create_tables, open_database
+from etymon.store.folders import make_folder
 
 _CALLED = (
     "The audit database",
@@ -174,7 +175,7 @@ def open_records(workspace: Path, url: str | None, *, new: bool) -> Records:
         raise EtymonError(
             f"Nothing was recorded in {path}.", "`etymon serve` writes it; --workspace or --audit name another."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, "Name another workspace with --workspace.")
     return Records(URL.create("sqlite", database=str(path)))
 
 

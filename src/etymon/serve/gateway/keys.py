@@ -19,6 +19,7 @@ from pydantic import AwareDatetime, Field, ValidationError
 
 from etymon.errors import EtymonError
 from etymon.store import Config
+from etymon.store.folders import make_folder
 
 PREFIX = "ety-"
 _LOOK_EVERY = 1.0
@@ -119,7 +120,7 @@ class KeyFile:
         return found
 
     def _locked(self) -> FileLock:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent, "Name another workspace with --workspace.")
         return FileLock(self.path.with_suffix(".lock"))
 
     def _write(self, keys: tuple[Key, ...]) -> None:

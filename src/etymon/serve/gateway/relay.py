@@ -24,6 +24,8 @@ _SCHEMA = "JSON schema error "
 """What llama.cpp says before the place and the fault of a schema that it cannot keep to."""
 _UNREADABLE = "produced output that does not match the expected"
 """What llama.cpp says of an answer in which it can find neither words nor calls of tools."""
+_TOO_LARGE = "is too large to process"
+"""What it says of a text of which no vector can be made, for it has more tokens than a batch."""
 _LARGEST_EVENT = 16_000_000
 
 
@@ -162,7 +164,13 @@ def _refusal(status: int, body: bytes, again: int | None = None, schema: str | N
     error = error if isinstance(error, dict) else {}
     message = str(error.get("message") or "")[:1000]
     if error.get("type") == "exceed_context_size_error" or "maximum context length" in message:
+        read, room = error.get("n_prompt_tokens"), error.get("n_ctx")
+        if isinstance(read, int) and isinstance(room, int):
+            message = f"The request has {read:,} tokens; the context, for it and its answer, has {room:,}. Shorten it."
         return Problem(400, message, code="context_length_exceeded", param="messages")
+    if _TOO_LARGE in message:
+        told_so = "The input is longer than this model reads at once."
+        return Problem(400, told_so, code="context_length_exceeded", param="input")
     if _SCHEMA in message:
         return bad_request(f"The engine cannot keep to this schema: {message.partition(_SCHEMA)[2]}", schema)
     if _UNREADABLE in message:
