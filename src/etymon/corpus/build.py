@@ -12,8 +12,9 @@ from etymon.corpus.policy.check import check_sources, declarations
 from etymon.corpus.policy.load import load_policy
 from etymon.corpus.policy.policy import Policy
 from etymon.corpus.policy.terms import refuse_sources_with_terms
-from etymon.corpus.stages.corpus import CorpusMeaning, corpus_stage
+from etymon.corpus.stages.corpus import corpus_stage
 from etymon.corpus.stages.documents import DOCUMENTS, DocumentsExecution, DocumentsMeaning, documents_stage
+from etymon.corpus.stages.meaning import CorpusMeaning
 from etymon.corpus.stages.overlaps import OverlapsMeaning, overlaps_stage
 from etymon.corpus.stages.reading import FEWEST_UNITS, SourceMeaning
 from etymon.corpus.stages.sampled import SampledExecution, SampledMeaning, refuse_illegal, sampled_stage

@@ -26,39 +26,25 @@ from etymon.corpus.decide import Decisions, roots
 from etymon.corpus.draw import seeded_draw
 from etymon.corpus.duplicates.rehydrate import copies_by_cluster_size
 from etymon.corpus.mix import Share, mix_sources
-from etymon.corpus.policy.check import Declaration
-from etymon.corpus.policy.policy import Policy
 from etymon.corpus.reasons import NOT_MIXED
 from etymon.corpus.split import Split, split_units
 from etymon.corpus.stages.apart import apart_if_large
 from etymon.corpus.stages.counts import counted_by, empty_corpus
 from etymon.corpus.stages.documents import CUT, DOCUMENTS, UNREAD
 from etymon.corpus.stages.dropping import drop_documents
+from etymon.corpus.stages.meaning import CorpusMeaning
 from etymon.corpus.stages.sampled import source_samples
 from etymon.corpus.stages.signals import SignalsExecution
 from etymon.corpus.tables import count_tokens, write_documents, write_drops
-from etymon.recipe import Mix
-from etymon.store import Artifact, Config, Draft, Stage
+from etymon.store import Artifact, Draft, Stage
 from etymon.text.normalise import comparable
 from etymon.text.rows import Row
-from etymon.waivers import Waived
 
 DECISIONS = "decisions.parquet"
 MIXTURE = "mixture.json"
 _COLUMNS = ["id", "source", "unit", "license", "url", "date", "language", "characters", "words"]
 _FEW_ANSWERS, _FORM_SHARE = 8, 0.01
 """A prompt that more rows have, and more than this share of them, is a form."""
-
-
-class CorpusMeaning(Config):
-    """What decides a corpus besides its documents and their signals."""
-
-    sources: tuple[Declaration, ...]
-    policy: Policy
-    waived: tuple[Waived, ...]
-    heldout_share: float
-    mix: Mix | None
-    seed: int
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ Shapes: N documents, in the order of positions.
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -17,16 +16,14 @@ from etymon.corpus.duplicates.existing import Existing, copies_of_existing, writ
 from etymon.corpus.duplicates.near import near_duplicates
 from etymon.corpus.policy.origins import urls_from
 from etymon.corpus.reasons import EVALUATION_ITEM, EXACT, EXISTING, NEAR, ORIGIN_REFUSED
+from etymon.corpus.stages.meaning import CorpusMeaning
 from etymon.corpus.stages.overlaps import OVERLAPS
 from etymon.corpus.stages.signals import BANDS, SignalsExecution
 from etymon.store import Artifact, Draft
 
-if TYPE_CHECKING:
-    from etymon.corpus.stages.corpus import CorpusMeaning
-
 
 def drop_documents(
-    draft: "Draft[CorpusMeaning, SignalsExecution]", table: pa.Table, documents: Path
+    draft: Draft[CorpusMeaning, SignalsExecution], table: pa.Table, documents: Path
 ) -> tuple[Decisions, NDArray[np.int64]]:
     """What is dropped of the ``documents`` (the table of signals; ``table``: columns of it, ``url`` among them) and why.
 
@@ -58,7 +55,7 @@ def _drop_overlapping(decisions: Decisions, overlaps: Artifact) -> None:
 
 
 def _drop_duplicates(
-    draft: "Draft[CorpusMeaning, SignalsExecution]", documents: Path, decisions: Decisions
+    draft: Draft[CorpusMeaning, SignalsExecution], documents: Path, decisions: Decisions
 ) -> NDArray[np.int64]:
     """Drop what is there already, in this corpus or in another; returns [N] the component of what resembles each other."""
     near, bands = draft.meaning.policy.near_duplicates, draft.inputs["signals"].file(BANDS)
