@@ -43,9 +43,8 @@ def page_text(content: bytes, unit: str, charset: str | None = None) -> str | Un
         if "<html" not in decoded.lower():  # a fragment of a page is refused otherwise
             decoded = f"<html><body>{decoded}</body></html>"
         page = decoded.encode()
-        text = trafilatura.extract(page, include_comments=False, favor_recall=True, prune_xpath=_MENUS) or _all_but_menus(
-            page
-        )
+        text = trafilatura.extract(page, include_comments=False, favor_recall=True, prune_xpath=_MENUS)
+        text = text or _all_but_menus(page)
     except Exception as error:  # a parser may fail on a broken page in any way: it is counted, not fatal
         raise_if_not_of_the_file(error)
         return Unread(unit, "unreadable-html", described(error))

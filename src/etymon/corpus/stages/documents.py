@@ -54,6 +54,6 @@ def _build(draft: Draft[DocumentsMeaning, DocumentsExecution]) -> None:
 
 
 documents_stage: Stage[DocumentsMeaning, DocumentsExecution] = Stage(
-    "documents", 5, _build, DocumentsMeaning, DocumentsExecution
+    "documents", 6, _build, DocumentsMeaning, DocumentsExecution
 )
 """Inputs: one ``SourceFiles`` for each source of the meaning, by its name (``corpus_inputs`` gives them)."""
