@@ -53,6 +53,18 @@ def test_markdown_is_shown_and_half_written_markdown_too(visit: Visits) -> None:
     seen.at_rest()
 
 
+def test_a_question_sent_before_the_models_are_known_waits_for_them(visit: Visits) -> None:
+    seen = visit()
+    let_through: list[Any] = []
+    seen.page.route("**/v1/models", lambda route: let_through.append(route))
+    seen.page.reload()
+    seen.ask("early")
+    seen.expect(seen.page.get_by_label("Your question")).to_have_value("early")
+    seen.page.wait_for_timeout(100)
+    let_through[0].continue_()
+    seen.expect(seen.last_answer()).to_have_text("early")
+
+
 def test_thoughts_stand_apart_and_are_not_sent_back(visit: Visits) -> None:
     seen = visit()
     seen.answered("think:so", "so")

@@ -10,6 +10,7 @@ const LABEL = "AI-generated";
 const SAVE_MS = 1000;
 
 let models = [];
+let early = false; // a question was sent before there were models, and goes when they are there
 let conversations = kept.conversations();
 let current = blank();
 const running = new Map(); // of each conversation that is being answered: how to stop it
@@ -34,6 +35,9 @@ async function loadModels() {
   }
   drawModels();
   drawProblem();
+  if (early && chosen()) {
+    $("composer").requestSubmit();
+  }
 }
 
 const chosen = () => models.find((model) => model.id === $("model").value);
@@ -408,13 +412,14 @@ $("composer").addEventListener("submit", (event) => {
     return;
   }
   const text = $("question").value.trim();
+  early = Boolean(text) && !chosen();
   if (text && chosen()) {
     $("question").value = "";
     grow();
     send(text);
   }
 });
-$("question").addEventListener("input", grow);
+$("question").addEventListener("input", () => ((early = false), grow()));
 $("question").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
     event.preventDefault();
