@@ -50,6 +50,12 @@ def test_a_page_is_in_the_encoding_that_it_declares_or_in_utf_8(tmp_path: Path, 
     assert "Grüße aus dem schönen München." in read(tmp_path / "a.html")[0][0].text
 
 
+def test_an_encoding_of_seven_bits_is_not_taken_for_utf_8(tmp_path: Path) -> None:
+    text = "これは古い橋です。町の人は毎朝この橋を渡って市場へ行きます。" * 4
+    (tmp_path / "a.html").write_bytes(PAGE.format(charset="iso-2022-jp", text=text).encode("iso-2022-jp"))
+    assert "これは古い橋です" in read(tmp_path / "a.html")[0][0].text
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -12,6 +12,7 @@ _MOST_NULS = 0.05
 """Share of NUL characters beyond which a file is no text: UTF-16 that does not say so has half of them in English."""
 _OF_NO_PAGE = frozenset({"punycode", "idna", "unicode_escape", "raw_unicode_escape", "utf-7"})
 """Encodings of names and of source code; the first takes for ever over a long text."""
+_ESCAPE = b"\x1b"
 _BREAKS = (b"\n\n", b"\n", b" ")
 """Where a long text is cut, the best place first."""
 
@@ -92,9 +93,10 @@ def decoded_text(content: bytes, unit: str, *declared: str | None) -> str | Unre
     a guess, so the file is told as unreadable."""
     marked = "utf-16" if content.startswith(UTF_16) else "utf-8-sig"
     others = [known for known in map(_known, declared) if known and known != "utf-8"]
+    shifted = content.isascii() and _ESCAPE in content  # as ISO-2022-JP is, which would pass for UTF-8
     text: str | None = None
     problem = ""
-    for encoding in (marked, *others):
+    for encoding in (*others, marked) if shifted else (marked, *others):
         try:
             text = content.decode(encoding)
             break

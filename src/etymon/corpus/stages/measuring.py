@@ -12,14 +12,14 @@ from etymon.corpus.signals.stored import SIGNAL_TYPES
 
 MEASURED = {"id": pa.string(), "text": pa.large_string(), "row": pa.large_string(), "content": pa.string()} | SIGNAL_TYPES
 """The columns of a measured document, besides its bands."""
-BANDS = "bands", pa.list_(pa.uint64())
+BANDS_FIELD = "bands", pa.list_(pa.uint64())
 _BATCH = 256  # documents
 
 
 def measuring(*, in_processes: bool) -> Any:
-    """Raw text, row and what is asked (JSON of a ``SignalsMeaning``) → ``MEASURED`` and ``BANDS``, as a function over batches
-    of the engine."""
-    types = MEASURED | dict([BANDS])
+    """Raw text, row and what is asked (JSON of a ``SignalsMeaning``) → ``MEASURED`` and ``BANDS_FIELD``, as a function over
+    batches of the engine."""
+    types = MEASURED | dict([BANDS_FIELD])
 
     def measured(raw: Any, row: Any, asked: str) -> pa.Array:
         if in_processes:

@@ -30,7 +30,7 @@ _ALONE_BYTES = 12_000_000
 """Bytes of a table that one process measures sooner than several have started."""
 _CARRIED = dict.fromkeys(("source", "unit", "license", "url", "date"), pa.string())
 _TEXTS = pa.schema({"position": pa.int64()} | _CARRIED | measuring.MEASURED)
-_BANDS = pa.schema([("position", pa.int64()), measuring.BANDS])
+_BANDS = pa.schema([("position", pa.int64()), measuring.BANDS_FIELD])
 
 
 class SignalsMeaning(Config):
