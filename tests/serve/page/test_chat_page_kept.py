@@ -37,8 +37,8 @@ def test_the_mark_stays_when_text_is_copied(visit: Visits) -> None:
 )
 def test_copied_code_has_the_mark_as_a_comment(visit: Visits, language: str, last: str) -> None:
     seen = visit()
-    seen.page.get_by_label("Your question").fill(f"```{language}\na = 1\n```")
-    seen.page.keyboard.press("Enter")
+    seen.ask(f"```{language}\na = 1\n```")
+    seen.at_rest()
     seen.page.locator(".code").get_by_role("button", name="Copy").click()
     assert seen.clipboard() == f"a = 1\n\n{last}"
 
